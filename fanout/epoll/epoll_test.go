@@ -1,0 +1,154 @@
+package epoll
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// pair is a connection accepted by a Poll's listener and its net.Conn peer.
+func pair(t testing.TB) (fd int, peer net.Conn) {
+	t.Helper()
+	lfd, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(lfd)
+	addr, err := LocalAddr(lfd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err = net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fd, err = Accept(lfd, time.Second); err == ErrAgain; fd, err = Accept(lfd, time.Second) {
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	return fd, peer
+}
+
+func poll(t testing.TB) *Poll {
+	t.Helper()
+	p, err := NewPoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func TestWakeEndsAWait(t *testing.T) {
+	p := poll(t)
+	go func() {
+		time.Sleep(10 * time.Millisecond)
+		p.Wake()
+	}()
+	events, err := p.Wait(-1)
+	if err != nil || len(events) != 0 {
+		t.Fatalf("Wait = %v, %v; want no events", events, err)
+	}
+	p.Wake() // before a wait, it ends the next one
+	if _, err := p.Wait(-1); err != nil {
+		t.Fatal(err)
+	}
+	if events, err := p.Wait(0); err != nil || len(events) != 0 {
+		t.Fatalf("a wake-up stayed behind: %v, %v", events, err)
+	}
+}
+
+func TestEventsCarryTheirKey(t *testing.T) {
+	p := poll(t)
+	fd, peer := pair(t)
+	defer Close(fd)
+	key := Key{Index: 7, Gen: 1 << 31}
+	if err := p.Add(fd, key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(time.Second); err != nil { // the first edge: writable
+		t.Fatal(err)
+	}
+	peer.Write([]byte("hello"))
+	events, err := p.Wait(time.Second)
+	if err != nil || len(events) != 1 || events[0].Key != key || !events[0].Readable() {
+		t.Fatalf("Wait = %+v, %v", events, err)
+	}
+	var buf [16]byte
+	if n, err := Read(fd, buf[:]); n != 5 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	if _, err := Read(fd, buf[:]); err != ErrAgain {
+		t.Fatalf("Read of nothing = %v, want ErrAgain", err)
+	}
+}
+
+// A socket whose reader stopped takes little: what waits must wait in our memory.
+func TestStoppedReaderFillsSoon(t *testing.T) {
+	fd, _ := pair(t)
+	defer Close(fd)
+	p := make([]byte, 1000)
+	var taken int
+	for taken < 10<<20 {
+		n, err := Write(fd, p)
+		taken += n
+		if err != nil {
+			if !errors.Is(err, ErrAgain) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if taken > 1<<20 {
+		t.Fatalf("a stopped reader's socket took %d bytes", taken)
+	}
+}
+
+func TestListenersShareAPort(t *testing.T) {
+	a, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(a)
+	addr, _ := LocalAddr(a)
+	b, err := Listen(addr, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Close(b)
+}
+
+func TestDetachGivesANetConn(t *testing.T) {
+	fd, peer := pair(t)
+	c, err := Detach(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go peer.Write([]byte("x"))
+	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	var b [1]byte
+	if _, err := c.Read(b[:]); err != nil || b[0] != 'x' {
+		t.Fatalf("Read = %q, %v", b, err)
+	}
+}
+
+func TestNothingAllocates(t *testing.T) {
+	p := poll(t)
+	fd, _ := pair(t)
+	defer Close(fd)
+	p.Add(fd, Key{Index: 1})
+	var buf [8]byte
+	if n := testing.AllocsPerRun(100, func() {
+		p.Wake()
+		p.Wait(0)
+		Read(fd, buf[:])
+		Write(fd, buf[:1])
+	}); n != 0 {
+		t.Errorf("%v allocations a round", n)
+	}
+}

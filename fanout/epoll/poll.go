@@ -1,0 +1,143 @@
+package epoll
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Readiness bits of an Event.
+const (
+	In  = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	Out = unix.EPOLLOUT | unix.EPOLLHUP | unix.EPOLLERR
+)
+
+// Key is what a caller registers with a descriptor and gets back with its
+// events. Gen tells an event of a closed descriptor from one of its successor
+// under the same Index.
+type Key struct {
+	Index uint32
+	Gen   uint32
+}
+
+// Event is one descriptor's readiness.
+type Event struct {
+	Key   Key
+	Ready uint32
+}
+
+// Readable reports whether reading will not block: there are bytes, an end of
+// stream or an error to be had.
+func (e Event) Readable() bool { return e.Ready&In != 0 }
+
+// Writable reports whether writing will not block.
+func (e Event) Writable() bool { return e.Ready&Out != 0 }
+
+// batchMax is how many events one Wait takes: 4 KiB of them, so that a loop
+// comes back to its flushing often enough.
+const batchMax = 256
+
+// wakeKey marks the wake-up descriptor; no caller's Index reaches it.
+var wakeKey = Key{Index: 1<<32 - 1, Gen: 1<<32 - 1}
+
+// Poll is one epoll instance and its wake-up.
+type Poll struct {
+	fd, wakefd int
+	raw        [batchMax]unix.EpollEvent
+	ready      [batchMax]Event
+}
+
+// NewPoll opens an epoll instance.
+func NewPoll() (*Poll, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: create: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("epoll: eventfd: %w", err)
+	}
+	p := &Poll{fd: fd, wakefd: wakefd}
+	if err := p.Add(wakefd, wakeKey); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Add registers a descriptor, once, for both directions, edge-triggered.
+func (p *Poll) Add(fd int, key Key) error {
+	ev := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
+		Fd:     int32(key.Index),
+		Pad:    int32(key.Gen),
+	}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll: add: %w", err)
+	}
+	return nil
+}
+
+// AddListener registers a listening descriptor level-triggered: connections that
+// one round leaves in the backlog are announced again in the next.
+func (p *Poll) AddListener(fd int, key Key) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(key.Index), Pad: int32(key.Gen)}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll: add listener: %w", err)
+	}
+	return nil
+}
+
+// Remove forgets a descriptor that stays open. Closing one forgets it too.
+func (p *Poll) Remove(fd int) error {
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil); err != nil {
+		return fmt.Errorf("epoll: remove: %w", err)
+	}
+	return nil
+}
+
+// Wait blocks for at most timeout (negative: until something happens) and
+// returns what is ready; the slice is valid until the next Wait. A wake-up ends
+// the wait and is not among the events.
+func (p *Poll) Wait(timeout time.Duration) ([]Event, error) {
+	// Rounded up: a timeout of 300 us given as 0 ms would spin until it is due.
+	ms := int((timeout + time.Millisecond - 1) / time.Millisecond)
+	if timeout < 0 {
+		ms = -1
+	}
+	n, err := unix.EpollWait(p.fd, p.raw[:], ms)
+	if err != nil {
+		if err == unix.EINTR {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("epoll: wait: %w", err)
+	}
+	k := 0
+	for i := range p.raw[:n] {
+		key := Key{Index: uint32(p.raw[i].Fd), Gen: uint32(p.raw[i].Pad)}
+		if key == wakeKey {
+			var count [8]byte
+			unix.Read(p.wakefd, count[:])
+			continue
+		}
+		p.ready[k] = Event{Key: key, Ready: p.raw[i].Events}
+		k++
+	}
+	return p.ready[:k], nil
+}
+
+// Wake ends the Wait under way, or the next one. Any goroutine may call it.
+func (p *Poll) Wake() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	unix.Write(p.wakefd, one[:])
+}
+
+// Close closes the poll, not the descriptors registered with it.
+func (p *Poll) Close() {
+	unix.Close(p.wakefd)
+	unix.Close(p.fd)
+}
