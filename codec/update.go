@@ -1,0 +1,125 @@
+package codec
+
+import (
+	"math/bits"
+)
+
+// Flags say what kind of update it is.
+type Flags uint8
+
+const (
+	Image     Flags = 1 << 0 // replaces everything; fields not in the mask are absent
+	Conflated Flags = 1 << 1 // merges several updates, for the reason in bits 2-3
+
+	ReasonMask    Flags = 3 << 2
+	ReasonRate    Flags = 1 << 2 // the rate asked for
+	ReasonSlow    Flags = 2 << 2 // the socket took nothing
+	ReasonCatchUp Flags = 3 << 2 // they came together, or while the client was away
+
+	Gap Flags = 1 << 4 // the venue's stream was interrupted before this
+)
+
+// Update is changed fields of one symbol at one seq.
+type Update struct {
+	ID      uint32 // the node's number for the symbol; nothing on the tape
+	Seq     int64
+	Flags   Flags
+	Mask    Mask
+	History int64 // of an image: Unix ms of the birth of the history its seqs belong to
+	Quote   Quote // when appended: the full newest quote; when parsed: the fields of Mask
+}
+
+// AppendUpdate appends the msgpack [id, seq, flags, mask, history if an image, value...].
+func AppendUpdate(dst []byte, u *Update) []byte {
+	w := getWriter(dst)
+	w.array(4 + u.extra())
+	w.int(int64(u.ID))
+	w.updateTail(u)
+	return w.put()
+}
+
+// extra is how many elements follow the mask.
+func (u *Update) extra() int {
+	n := bits.OnesCount32(uint32(u.Mask))
+	if u.Flags&Image != 0 {
+		n++
+	}
+	return n
+}
+
+// updateTail writes all but the array header and the key.
+func (w *writer) updateTail(u *Update) {
+	w.int(u.Seq)
+	w.int(int64(u.Flags))
+	w.int(int64(u.Mask))
+	if u.Flags&Image != 0 {
+		w.int(u.History)
+	}
+	for rest := uint32(u.Mask & AllFields); rest != 0; rest &= rest - 1 {
+		if v := u.Quote[bits.TrailingZeros32(rest)]; v == Absent {
+			w.null()
+		} else {
+			w.int(v)
+		}
+	}
+}
+
+// ParseUpdate reads what AppendUpdate wrote into u and returns the bytes after it.
+// Of u.Quote only the fields of the mask are written. Values of fields that this
+// package does not know are checked and skipped.
+func ParseUpdate(src []byte, u *Update) (rest []byte, err error) {
+	r := getReader(src)
+	n, err := r.array()
+	if err != nil {
+		return src, r.put(err)
+	}
+	id, err := r.uint(1<<32 - 1)
+	if err != nil {
+		return src, r.put(err)
+	}
+	u.ID = uint32(id)
+	if err := r.updateTail(u, n-1); err != nil {
+		return src, r.put(err)
+	}
+	rest = r.rest()
+	return rest, r.put(nil)
+}
+
+// updateTail reads an update after its key; n elements are left of its array.
+func (r *reader) updateTail(u *Update, n int) error {
+	if n < 3 {
+		return ErrCount
+	}
+	seq, err := r.uint(MaxInt)
+	if err != nil {
+		return err
+	}
+	flags, err := r.uint(255)
+	if err != nil {
+		return err
+	}
+	mask, err := r.uint(1<<32 - 1)
+	if err != nil {
+		return err
+	}
+	u.Seq, u.Flags, u.Mask, u.History = seq, Flags(flags), Mask(mask), 0
+	if n != 3+u.extra() {
+		return ErrCount
+	}
+	if u.Flags&Image != 0 {
+		if u.History, err = r.uint(MaxInt); err != nil {
+			return err
+		}
+	}
+	for rest := uint32(mask); rest != 0; rest &= rest - 1 {
+		v, err := r.value()
+		if err != nil {
+			return err
+		}
+		if f := bits.TrailingZeros32(rest); f < NumFields {
+			u.Quote[f] = v
+		}
+	}
+	u.Mask &= AllFields
+	return nil
+}
