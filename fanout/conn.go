@@ -1,0 +1,247 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// conn is one subscriber's socket. It holds no pointers: what has a size of its
+// own lies in the loop's slabs.
+//
+//	accept      upgraded          short write
+//	------> handshake ------> open <--------> blocked      (paused: asked for)
+//	             |              |   tail taken    |
+//	             v              v                 v
+//	          (gone)         closing <------------+   ours or the peer's close
+//	       to net/http          |
+//	                            v
+//	                          free, gen+1
+type conn struct {
+	fd    int32
+	gen   uint32 // told to epoll, so that an event of a former conn is known
+	state uint8
+	flags uint8 // see below
+
+	json    bool // the subprotocol
+	due     bool // in loop.roused
+	blocked bool // the socket took less than it was given: tail waits
+	paused  bool // the client asked for silence
+	slow    bool // was blocked since its last whole flush
+	unread  bool // bytes came while it was blocked
+	op      ws.OpCode
+
+	lanes uint32 // first lane; 0 none
+	subs  uint32
+	hash  uint32 // XOR of the subscribed symbols' hashes
+
+	tail    uint32 // slab handle: what the socket did not take
+	tailLen uint32
+	tailOff uint32 // of which so much was taken since
+	rest    uint32 // slab handle: the beginning of an unfinished frame or head
+	restLen uint32
+	msg     uint32 // slab handle: fragments so far
+	msgLen  uint32
+
+	tokens uint16        // requests left in the bucket
+	floods uint16        // requests refused for want of a token
+	since  time.Duration // when state or blocked began, on the loop's clock
+	spoke  time.Duration // last write
+	leave  time.Duration // draining: when to go; 0 not
+}
+
+const (
+	stateFree uint8 = iota
+	stateHandshake
+	stateOpen
+	stateClosing // our close frame is on its way; reading only to see the end
+)
+
+// asleep reports whether the conn is not to be flushed.
+func (c *conn) asleep() bool { return c.blocked || c.paused }
+
+// accept takes what waits at the listener.
+func (l *loop) accept() {
+	for range acceptChunk {
+		fd, err := epoll.Accept(l.listener, l.limits.Stall)
+		if err == epoll.ErrAgain {
+			return
+		}
+		if err != nil {
+			// Out of descriptors: the backlog keeps the peers until some are free.
+			l.count[acceptErrors]++
+			return
+		}
+		l.count[accepted]++
+		if l.open >= l.connsMax {
+			l.count[refusedFull]++
+			epoll.Write(fd, refuse(503, "this node has all the connections it may"))
+			epoll.Close(fd)
+			continue
+		}
+		ci := l.newConn(fd)
+		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
+			l.free(ci, closedReset)
+		}
+	}
+}
+
+// stopAccepting closes the listener; what waits in its backlog is refused by the
+// kernel.
+func (l *loop) stopAccepting() {
+	if l.listener >= 0 {
+		epoll.Close(l.listener)
+		l.listener = -1
+	}
+}
+
+// newConn takes a conn from the slab.
+func (l *loop) newConn(fd int) uint32 {
+	ci := l.freeConn
+	if ci != 0 {
+		l.freeConn = l.conns[ci].lanes
+	} else {
+		ci = uint32(len(l.conns))
+		l.conns = append(l.conns, conn{})
+	}
+	c := &l.conns[ci]
+	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst}
+	l.open++
+	return ci
+}
+
+// free closes a conn's socket at once and forgets the conn.
+func (l *loop) free(ci uint32, why counter) {
+	c := &l.conns[ci]
+	if c.fd >= 0 {
+		l.sock.Close(int(c.fd))
+	}
+	if c.blocked {
+		l.blocked--
+	}
+	l.dropLanes(ci)
+	delete(l.patterns, ci)
+	l.bytes.release(c.tail)
+	l.bytes.release(c.rest)
+	l.bytes.release(c.msg)
+	*c = conn{fd: -1, gen: c.gen + 1, lanes: l.freeConn}
+	l.freeConn = ci
+	l.open--
+	l.count[why]++
+}
+
+// write gives the socket bytes of whole frames. What it does not take becomes the
+// tail, and the conn blocked: nothing new is made for it until the tail is gone.
+// It reports whether the conn is open and the socket took everything.
+func (l *loop) write(ci uint32, p []byte) bool {
+	c := &l.conns[ci]
+	if c.blocked {
+		l.addTail(c, p)
+		return false
+	}
+	n, err := l.sock.Write(int(c.fd), p)
+	l.count[writes]++
+	l.count[bytesOut] += uint64(n)
+	if n == len(p) {
+		c.spoke = l.clock
+		return true
+	}
+	if err != nil && err != epoll.ErrAgain {
+		l.free(ci, closedReset)
+		return false
+	}
+	l.count[shortWrites]++
+	l.addTail(c, p[n:])
+	c.blocked, c.slow, c.since = true, true, l.clock
+	l.blocked++
+	l.lull(c)
+	return false
+}
+
+func (l *loop) addTail(c *conn, p []byte) {
+	if c.tail == 0 {
+		c.tailLen, c.tailOff = 0, 0
+	}
+	c.tail = l.bytes.grow(c.tail, int(c.tailLen), int(c.tailLen)+len(p))
+	copy(l.bytes.get(c.tail)[c.tailLen:], p)
+	c.tailLen += uint32(len(p))
+}
+
+// lull puts the lanes of a blocked or paused conn to sleep.
+func (l *loop) lull(c *conn) {
+	for li := c.lanes; li != 0; li = l.lanes[li].next {
+		l.lanes[li].asleep, l.lanes[li].hit = true, 0
+	}
+}
+
+// wake has the lanes of a conn that sleeps no more scanned.
+func (l *loop) wake(ci uint32) {
+	c := &l.conns[ci]
+	if c.asleep() {
+		return
+	}
+	for li := c.lanes; li != 0; li = l.lanes[li].next {
+		l.lanes[li].asleep, l.lanes[li].scan = false, true
+	}
+	l.rouse(ci)
+}
+
+// writable goes on with the tail of a blocked conn.
+func (l *loop) writable(ci uint32) {
+	c := &l.conns[ci]
+	if !c.blocked {
+		return
+	}
+	n, err := l.sock.Write(int(c.fd), l.bytes.get(c.tail)[c.tailOff:c.tailLen])
+	l.count[writes]++
+	l.count[bytesOut] += uint64(n)
+	if err != nil && err != epoll.ErrAgain {
+		l.free(ci, closedReset)
+		return
+	}
+	if c.tailOff += uint32(n); c.tailOff < c.tailLen {
+		if n > 0 {
+			c.since = l.clock // it moves: the stall timeout begins anew
+		}
+		return
+	}
+	l.bytes.release(c.tail)
+	c.tail, c.blocked, c.spoke = 0, false, l.clock
+	l.blocked--
+	switch c.state {
+	case stateClosing:
+		epoll.Shutdown(int(c.fd))
+	case stateOpen:
+		if blocked := l.clock - c.since; blocked >= lagAfter && !l.sendLag(ci, blocked) {
+			return
+		}
+		l.wake(ci)
+		if c.unread {
+			l.reread(ci)
+		}
+	}
+}
+
+// bye sends a close frame and ends the sending direction; the conn is freed when
+// the peer has answered, or after lingerTime.
+func (l *loop) bye(ci uint32, code ws.StatusCode, text string) {
+	c := &l.conns[ci]
+	if c.state == stateClosing {
+		return
+	}
+	l.count[byeCounter(code)]++
+	c.state = stateClosing
+	l.dropLanes(ci)
+	var body [125]byte
+	n := 2 + copy(body[2:], text)
+	body[0], body[1] = byte(code>>8), byte(code)
+	l.control = appendFrame(l.control[:0], ws.OpClose, body[:n])
+	if l.write(ci, l.control) {
+		epoll.Shutdown(int(c.fd))
+	}
+	if c := &l.conns[ci]; c.state == stateClosing {
+		c.since = l.clock
+	}
+}

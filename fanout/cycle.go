@@ -1,0 +1,239 @@
+package fanout
+
+import (
+	"github.com/tickwire/tickwire/codec"
+)
+
+// due finds the conns to flush in this cycle, by the cheaper of two ways. When
+// few rows changed, their lists of subscribers name the lanes, and what to look
+// at in each. When many did, every lane is scanned: its subs lie in a row, while
+// the lists would touch lanes at random, and each lane many times.
+func (l *loop) due() {
+	l.turn()
+	changed := l.board.changed
+	if len(changed) == 0 {
+		return
+	}
+	var reach uint64 // entries the lists would visit
+	for _, id := range changed {
+		reach += uint64(l.board.rows[id].nsubs)
+	}
+	if reach*scanAdvantage > uint64(l.rawSubs)+uint64(len(l.lanes)) {
+		l.dueByScan(signature(changed))
+	} else {
+		l.dueByList(changed)
+	}
+}
+
+// scanAdvantage is how many entries a scan passes in the time that a list takes
+// to visit one.
+const scanAdvantage = 4
+
+func (l *loop) dueByScan(dirty uint64) {
+	for li := range l.lanes {
+		ln := &l.lanes[li]
+		if ln.conn != 0 && ln.period == 0 && !ln.asleep && ln.sig&dirty != 0 {
+			ln.scan = true
+			l.rouse(ln.conn)
+		}
+	}
+}
+
+func (l *loop) dueByList(changed []uint32) {
+	for _, id := range changed {
+		r := &l.board.rows[id]
+		for _, li := range l.words.get(r.subscribers)[:r.nsubs] {
+			ln := &l.lanes[li]
+			// An entry may be dead, and its lane another's by now: that one finds
+			// nothing to send, or is visited by its own right.
+			if ln.asleep || ln.scan || ln.conn == 0 || ln.period != 0 {
+				continue
+			}
+			if ln.hit == 0 {
+				l.rouse(ln.conn)
+			}
+			l.hits = append(l.hits, hit{row: id, next: ln.hit})
+			ln.hit = uint32(len(l.hits) - 1)
+		}
+	}
+}
+
+// rouse puts a conn on the list of those to flush, once.
+func (l *loop) rouse(ci uint32) {
+	if c := &l.conns[ci]; !c.due {
+		c.due = true
+		l.roused = append(l.roused, ci)
+	}
+}
+
+// flushAll flushes the roused conns, and lets accepts and reads have their turn
+// between two chunks of them; conns that those rouse are appended and follow.
+func (l *loop) flushAll() {
+	for i := 0; i < len(l.roused); i++ {
+		if i%flushChunk == flushChunk-1 {
+			l.serve(0)
+		}
+		if i%64 == 63 {
+			l.stamp()
+		}
+		l.flush(l.roused[i])
+	}
+	l.roused = l.roused[:0]
+}
+
+// flush sends a conn what its lanes have due, in one write as long as it fits a
+// message.
+func (l *loop) flush(ci uint32) {
+	c := &l.conns[ci]
+	c.due = false
+	if c.state != stateOpen || c.asleep() {
+		return
+	}
+	l.frame.begin(c.json)
+	for li := c.lanes; li != 0; li = l.lanes[li].next {
+		ln := &l.lanes[li]
+		if ln.scan {
+			l.scan(ci, ln)
+		} else if ln.hit != 0 {
+			l.collect(ci, ln)
+		}
+		if c.asleep() || c.state != stateOpen {
+			return
+		}
+	}
+	if l.frame.n > 0 && !l.sendFrame(ci) {
+		return
+	}
+	c.slow = false
+}
+
+// sendFrame sends the message gathered, and reports whether the socket took it.
+func (l *loop) sendFrame(ci uint32) bool {
+	l.count[messages]++
+	l.count[updatesOut] += uint64(l.frame.n)
+	return l.write(ci, l.frame.seal(l.sentAt))
+}
+
+// collect puts the rows that hit a settled lane into the frame.
+func (l *loop) collect(ci uint32, ln *lane) {
+	for h := ln.hit; h != 0; h = l.hits[h].next {
+		if !l.room(ci) {
+			return
+		}
+		l.put(ci, ln, l.hits[h].row)
+	}
+	ln.hit, ln.base = 0, l.cycle
+}
+
+// scan puts everything into the frame that changed after the lane's base, from
+// where the last scan was interrupted. One that ends in a later cycle than it
+// began takes its beginning as the base and goes round again: what changed
+// meanwhile may be sent twice, never missed.
+func (l *loop) scan(ci uint32, ln *lane) {
+	for {
+		if ln.cursor == 0 {
+			ln.mark = l.cycle
+		}
+		if !l.scanRest(ci, ln) {
+			return
+		}
+		ln.base, ln.cursor = ln.mark, 0
+		if ln.mark == l.cycle {
+			ln.scan, ln.hit = false, 0
+			return
+		}
+	}
+}
+
+// scanRest goes from the cursor to the end; false when the socket is full.
+func (l *loop) scanRest(ci uint32, ln *lane) bool {
+	subs := l.words.get(ln.subs)[:ln.n]
+	for ; ln.cursor < ln.n; ln.cursor++ {
+		entry := subs[ln.cursor]
+		id := entry &^ isNew
+		if entry&isNew == 0 && l.board.cur[id] <= ln.base {
+			continue
+		}
+		if !l.room(ci) {
+			return false
+		}
+		if entry&isNew != 0 {
+			subs[ln.cursor] = id
+			l.putImage(id, ln.view)
+		} else {
+			l.put(ci, ln, id)
+		}
+	}
+	return true
+}
+
+// room makes sure that the frame can take one more update: a full one is sent.
+// It reports false when the socket took less than the frame.
+func (l *loop) room(ci uint32) bool {
+	if len(l.frame.buf) < messageBytes {
+		return true
+	}
+	if !l.sendFrame(ci) {
+		return false
+	}
+	l.frame.begin(l.conns[ci].json)
+	return true
+}
+
+// put adds the update of a row that changed after the lane's base.
+func (l *loop) put(ci uint32, ln *lane, id uint32) {
+	r := &l.board.rows[id]
+	if r.renewed > ln.base {
+		l.putImage(id, ln.view)
+		return
+	}
+	mask := r.since(ln.base) & ln.view
+	if mask == 0 {
+		return
+	}
+	l.putUpdate(r, mask, r.flags(ln.base, l.conns[ci].reason(ln)))
+}
+
+// putImage adds a row's whole quote.
+func (l *loop) putImage(id uint32, view codec.Mask) {
+	r := &l.board.rows[id]
+	l.putUpdate(r, r.update.Quote.Present()&view, codec.Image)
+}
+
+// reason says why updates were merged for a conn's lane.
+func (c *conn) reason(ln *lane) codec.Flags {
+	switch {
+	case c.slow:
+		return codec.ReasonSlow
+	case ln.period != 0:
+		return codec.ReasonRate
+	}
+	return codec.ReasonCatchUp
+}
+
+// putUpdate adds a row's update to the frame: the same bytes for all conns that
+// need the same fields with the same flags.
+func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {
+	if flags&codec.Conflated != 0 {
+		l.count[conflatedRate+counter(flags&codec.ReasonMask)>>2-1]++
+	}
+	json := l.frame.json
+	for i := range r.variants {
+		v := &r.variants[i]
+		if v.cycle == l.cycle && v.mask == mask && v.flags == flags && v.json == json {
+			l.frame.put(l.arena[v.off : v.off+v.len])
+			return
+		}
+	}
+	r.update.Mask, r.update.Flags = mask, flags
+	off := len(l.arena)
+	if json {
+		l.arena = codec.AppendUpdateJSON(l.arena, l.board.names[r.update.ID], &r.update)
+	} else {
+		l.arena = codec.AppendUpdate(l.arena, &r.update)
+	}
+	l.count[encodings]++
+	r.variants[r.turn%4] = variant{cycle: l.cycle, mask: mask, flags: flags, json: json, off: uint32(off), len: uint32(len(l.arena) - off)}
+	r.turn++
+	l.frame.put(l.arena[off:])
+}

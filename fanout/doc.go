@@ -1,0 +1,39 @@
+// Package fanout is a node: it reads the tape and pushes per-symbol deltas to
+// subscribers over WebSocket. A subscriber that cannot keep up is conflated: it
+// skips the middle and always ends with the right price.
+//
+// # The path of one price
+//
+// It begins in package feed, 1-5.
+//
+//  6. (*tape).read: XREAD; the id must follow; parsed once, applied to the
+//     node's master board, put into a batch. tape.go
+//  7. (*mailbox).post, then (*loop).drain: the batch to every loop. mailbox.go,
+//     loop.go
+//  8. (*board).apply: the newest quote, and when each field changed. board.go
+//  9. (*loop).due: the conns to flush in this cycle. cycle.go
+//  10. (*loop).flush: shared bytes into one frame, one write(2). cycle.go
+//
+// # One integer
+//
+// A cycle is: take everything that has come, apply it, flush. The board keeps for
+// each field the cycle in which it last changed; a lane (the subs of one conn with
+// one rate and view) keeps its base, the cycle of its last flush. What to send is
+// always "the fields of my view that changed after my base". That is the live
+// delta, the merged update of a slow socket or a low rate, and, with base 0, the
+// image. Nothing is queued for anyone.
+//
+// # Ownership
+//
+// A loop owns its epoll, listener, board, conns, lanes and slabs; one goroutine
+// runs it. The master board belongs to the tape readers, under its lock. They meet
+// in the mailbox, and in batches that nobody changes once posted. Scrapes read
+// counts that a loop publishes at the end of a cycle.
+//
+// # Files
+//
+// node.go is the process, config.go and limits.go its bounds, loop.go the loop;
+// conn.go, read.go, frame.go and handshake.go are a conn's life; lane.go is who
+// wants what, request.go how they say so; sweep.go is time; http.go is what the
+// same port answers to plain HTTP.
+package fanout

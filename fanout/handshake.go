@@ -1,0 +1,188 @@
+package fanout
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// streamPath is the endpoint of the stream.
+const streamPath = "/v1/stream"
+
+var blankLine = []byte("\r\n\r\n")
+
+// upgrade is the request head under way and its answer: gobwas/ws reads and
+// writes memory here, for it would block on a socket. A loop has one.
+type upgrade struct {
+	head bytes.Reader
+	out  []byte
+	json bool
+	open bool // a subprotocol was offered, but not one of ours
+	up   ws.Upgrader
+}
+
+func newUpgrade(origins []string) *upgrade {
+	u := new(upgrade)
+	u.up = ws.Upgrader{
+		ReadBufferSize: handshakeBytes,
+		OnRequest:      onRequest,
+		ProtocolCustom: u.onProtocol,
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+			if u.open {
+				return nil, ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
+					ws.RejectionReason("subprotocol: offer "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON+", or none\n"))
+			}
+			return nil, nil
+		},
+	}
+	return u
+}
+
+func (u *upgrade) Read(p []byte) (int, error)  { return u.head.Read(p) }
+func (u *upgrade) Write(p []byte) (int, error) { u.out = append(u.out, p...); return len(p), nil }
+
+func onRequest(uri []byte) error {
+	path, _, _ := bytes.Cut(uri, []byte("?"))
+	if string(path) == streamPath {
+		return nil
+	}
+	return ws.RejectConnectionError(ws.RejectionStatus(http.StatusNotFound),
+		ws.RejectionReason("the stream is at "+streamPath+"\n"))
+}
+
+// onProtocol chooses the first subprotocol offered that is ours.
+func (u *upgrade) onProtocol(offered []byte) (string, bool) {
+	for _, name := range strings.Split(string(offered), ",") {
+		switch name = strings.TrimSpace(name); name {
+		case codec.ProtocolMsgpack, codec.ProtocolJSON:
+			u.json, u.open = name == codec.ProtocolJSON, false
+			return name, true
+		}
+	}
+	u.open = true
+	return "", true
+}
+
+// run answers a request head; u.out is what to send, whatever the outcome.
+func (u *upgrade) run(head []byte) error {
+	u.head.Reset(head)
+	u.out, u.json, u.open = u.out[:0], false, false
+	_, err := u.up.Upgrade(u)
+	return err
+}
+
+// handshake reads a conn's request head, which may come in pieces. An upgrade to
+// the stream is answered here, anything else is net/http's. It returns the bytes
+// after the head and true when the conn is open.
+func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
+	end := bytes.Index(p, blankLine)
+	if end > handshakeBytes || end < 0 && len(p) > handshakeBytes {
+		l.refuse(ci, refusedHead, http.StatusRequestHeaderFieldsTooLarge,
+			fmt.Sprintf("a request head has at most %d bytes", handshakeBytes))
+		return nil, false
+	}
+	if end < 0 {
+		return p, false
+	}
+	head, rest := p[:end+len(blankLine)], p[end+len(blankLine):]
+	if !isUpgrade(head) {
+		l.handOver(ci, p)
+		return nil, false
+	}
+	if err := l.upgrade.run(head); err != nil {
+		l.count[refusedUpgrade]++
+		l.log.Debug("upgrade refused", "reason", err)
+		l.endHTTP(ci, l.upgrade.out)
+		return nil, false
+	}
+	c := &l.conns[ci]
+	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
+	l.count[upgraded]++
+	if l.write(ci, l.upgrade.out) {
+		tell(l, ci, l.hello(), codec.AppendHello, codec.AppendHelloJSON)
+	}
+	return rest, l.conns[ci].state == stateOpen
+}
+
+// hello is what a conn is told first.
+func (l *loop) hello() *codec.Hello {
+	h := &codec.Hello{
+		Protocol:  codec.Version,
+		Node:      l.limits.Node,
+		Time:      l.sentAt,
+		Fields:    codec.FieldNames[:],
+		Heartbeat: l.limits.Heartbeat.Milliseconds(),
+		Limits: codec.Limits{
+			RequestBytes:      requestBytes,
+			RequestSymbols:    requestSymbols,
+			Subs:              l.limits.MaxSubs,
+			RequestsPerSecond: requestsPerSecond,
+		},
+	}
+	for _, p := range periods {
+		h.Periods = append(h.Periods, p.Milliseconds())
+	}
+	return h
+}
+
+// isUpgrade reports whether a request head asks for a WebSocket.
+func isUpgrade(head []byte) bool {
+	_, fields, _ := bytes.Cut(head, []byte("\n"))
+	for line := range bytes.Lines(fields) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(bytes.TrimSpace(name), []byte("Upgrade")) {
+			return bytes.EqualFold(bytes.TrimSpace(value), []byte("websocket"))
+		}
+	}
+	return false
+}
+
+// handOver gives a conn and what was read of it to net/http.
+func (l *loop) handOver(ci uint32, p []byte) {
+	c := &l.conns[ci]
+	fd := int(c.fd)
+	c.fd = -1
+	l.free(ci, handedOver)
+	if err := l.poll.Remove(fd); err != nil {
+		l.log.Error("hand over to http", "err", err)
+	}
+	nc, err := epoll.Detach(fd)
+	if err != nil {
+		l.log.Error("hand over to http", "err", err)
+		return
+	}
+	if err := l.http.offer(&readFirst{Conn: nc, first: bytes.Clone(p)}); err != nil {
+		l.count[refusedHTTP]++
+		nc.Close()
+	}
+}
+
+var errHTTPFull = errors.New("fanout: too many plain HTTP connections")
+
+// refuse answers a request head with an HTTP error and ends the conn.
+func (l *loop) refuse(ci uint32, why counter, status int, text string) {
+	l.count[why]++
+	l.endHTTP(ci, refuse(status, text))
+}
+
+// endHTTP sends the last bytes of a conn that was never upgraded.
+func (l *loop) endHTTP(ci uint32, answer []byte) {
+	c := &l.conns[ci]
+	c.state, c.since = stateClosing, l.clock
+	if l.write(ci, answer) {
+		epoll.Shutdown(int(c.fd))
+	}
+}
+
+// refuse is an HTTP error as text.
+func refuse(status int, text string) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
+		status, http.StatusText(status), len(text)+1, text)
+}

@@ -1,0 +1,247 @@
+package fanout
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// socket is what a loop does to its conns' descriptors: the system calls of
+// package epoll, and in scripts a socket that can be filled by command.
+type socket interface {
+	Read(fd int, p []byte) (int, error)
+	Write(fd int, p []byte) (int, error)
+	Close(fd int)
+}
+
+type kernel struct{}
+
+func (kernel) Read(fd int, p []byte) (int, error)  { return epoll.Read(fd, p) }
+func (kernel) Write(fd int, p []byte) (int, error) { return epoll.Write(fd, p) }
+func (kernel) Close(fd int)                        { epoll.Close(fd) }
+
+// loop is one epoll and one goroutine with its board, conns, lanes and subs.
+// Nothing in it is shared but the mailbox and the published counts.
+type loop struct {
+	mailbox
+	sock     socket
+	listener int
+	master   *master
+	http     *handover
+	limits   *Config
+	log      *slog.Logger
+	now      func() time.Time
+
+	cycle  uint64        // number of the cycle under way; the first is 1
+	clock  time.Duration // since start, at the beginning of the cycle
+	start  time.Time
+	sentAt int64 // us since the epoch, as data messages carry it
+
+	board    board
+	conns    []conn // by index; 0 is no conn
+	lanes    []lane // by index; 0 is no lane
+	freeConn uint32
+	freeLane uint32
+	open     int // conns in use
+	blocked  int // of which wait for their socket
+	connsMax int
+	subs     int // of all lanes
+	rawSubs  int // of lanes with period 0: what a scan of all of them passes
+	words    slab[uint32]
+	bytes    slab[byte]
+	wheel    wheel
+	patterns map[uint32][]pattern // by conn: rare, so not in conn
+	swept    map[uint32]struct{}  // scratch of sweepSubscribers
+	mine     []uint64             // by row: the last markMine that noted it
+	mineTurn uint64
+
+	// The cycle's own, emptied by the next.
+	roused []uint32 // conns to flush
+	hits   []hit    // 0 is no hit
+	arena  []byte   // encoded updates, see variant
+	frame  frame
+
+	// Scratch.
+	in      []byte      // read buffer
+	control []byte      // a frame other than data
+	payload []byte      // its payload
+	again   []epoll.Key // conns with more to read
+	spare   []epoll.Key // the other of two slices for again
+	queue   []*batch
+	errands []func(*loop)
+	upgrade *upgrade
+	req     codec.Request
+	reply   codec.Reply
+
+	count     counts
+	published published
+	swept10th int           // the tenth of the conns to be swept next
+	sweepAt   time.Duration // when
+	drainEnd  time.Duration // 0: not draining
+	stopped   bool
+}
+
+func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, error) {
+	poll, err := epoll.NewPoll()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		mailbox:  mailbox{poll: poll},
+		sock:     kernel{},
+		listener: -1,
+		master:   m, http: h, limits: cfg, log: log,
+		now:      time.Now,
+		conns:    make([]conn, 1),
+		lanes:    make([]lane, 1),
+		hits:     make([]hit, 1),
+		patterns: make(map[uint32][]pattern),
+		swept:    make(map[uint32]struct{}),
+		in:       make([]byte, requestBytes+maxHeader+2*readBytes),
+		upgrade:  newUpgrade(nil),
+		connsMax: cfg.MaxConns,
+	}
+	l.conns[0].fd = -1
+	l.board.ids = make(map[string]uint32)
+	l.start = l.now()
+	l.mailbox.lapped = true // begins with what the master board knows
+	return l, nil
+}
+
+// maxHeader is the longest header of a masked frame.
+const maxHeader = 14
+
+// listenerKey marks the listener's events: conn 0 is no conn.
+var listenerKey = epoll.Key{}
+
+// run is the loop: what has come, then what is due, then again.
+func (l *loop) run() error {
+	defer l.poll.Close()
+	for !l.stopped {
+		timeout := l.timeout()
+		events, err := l.poll.Wait(timeout)
+		if err != nil {
+			return err
+		}
+		l.begin()
+		l.drain()
+		l.handle(events)
+		l.readAgain()
+		l.due()
+		l.flushAll()
+		l.sweep()
+		l.publish()
+	}
+	return nil
+}
+
+// begin opens a cycle.
+func (l *loop) begin() {
+	l.cycle++
+	l.count[cycles]++
+	l.hits = l.hits[:1]
+	l.arena = l.arena[:0]
+	l.board.changed = l.board.changed[:0]
+	l.stamp()
+}
+
+// stamp reads the clock: once a cycle, and again while a flush is long.
+func (l *loop) stamp() {
+	now := l.now()
+	l.clock = now.Sub(l.start)
+	l.sentAt = now.UnixMicro()
+}
+
+func (l *loop) timeout() time.Duration {
+	if len(l.again) > 0 || len(l.roused) > 0 {
+		return 0
+	}
+	return l.nextTurn(max(0, l.sweepAt-l.clock))
+}
+
+// drain applies what the mailbox holds to the board.
+func (l *loop) drain() {
+	var lapped bool
+	l.queue, l.errands, lapped = l.mailbox.drain(l.queue, l.errands)
+	if lapped {
+		l.count[lappedTimes]++
+		l.catchUp()
+	}
+	for i, b := range l.queue {
+		for j := range b.updates {
+			if u := &b.updates[j]; int(u.ID) >= len(l.board.rows) {
+				l.growBoard()
+			}
+			l.board.apply(&b.updates[j], l.cycle)
+		}
+		l.count[updatesIn] += uint64(len(b.updates))
+		b.release()
+		l.queue[i] = nil
+	}
+	for i, errand := range l.errands {
+		errand(l)
+		l.errands[i] = nil
+	}
+}
+
+// catchUp takes the master board's rows in place of the batches that were lost.
+func (l *loop) catchUp() {
+	l.growBoard()
+	l.master.each(func(m *masterRow) {
+		if int(m.update.ID) < len(l.board.rows) {
+			l.board.catchUp(m, l.cycle)
+		}
+	})
+}
+
+// growBoard makes rows for new symbols, and subs for those a pattern names.
+func (l *loop) growBoard() {
+	before := len(l.board.rows)
+	l.board.grow(l.master.list())
+	l.matchPatterns(before)
+}
+
+// serve takes what is ready in the midst of a long flush.
+func (l *loop) serve(timeout time.Duration) {
+	events, err := l.poll.Wait(timeout)
+	if err == nil {
+		l.handle(events)
+	}
+}
+
+// handle acts on events. One for a conn that was closed since, or whose place
+// another has taken, is dropped by its generation.
+func (l *loop) handle(events []epoll.Event) {
+	for _, e := range events {
+		if e.Key == listenerKey {
+			if l.listener >= 0 {
+				l.accept()
+			}
+			continue
+		}
+		ci := e.Key.Index
+		if l.conns[ci].gen != e.Key.Gen || l.conns[ci].state == stateFree {
+			continue
+		}
+		if e.Writable() {
+			l.writable(ci)
+		}
+		if e.Readable() && l.conns[ci].gen == e.Key.Gen {
+			l.readable(ci)
+		}
+	}
+}
+
+// readAgain goes on with conns that had more than readRounds to read.
+func (l *loop) readAgain() {
+	now := l.again
+	l.again = l.spare[:0]
+	for _, key := range now {
+		if c := &l.conns[key.Index]; c.gen == key.Gen && c.state != stateFree {
+			l.readable(key.Index)
+		}
+	}
+	l.spare = now
+}

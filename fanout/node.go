@@ -1,0 +1,197 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// ErrNow, as the cause of a cancelled context, ends a node without the drain
+// window: someone pressed ctrl-C and waits.
+var ErrNow = errors.New("fanout: stop now")
+
+// node is a fanout process: its master board, tape readers and loops.
+type node struct {
+	cfg    *Config
+	log    *slog.Logger
+	master *master
+	tape   *tape
+	http   *handover
+	loops  []*loop
+	addr   netip.AddrPort
+}
+
+// Run serves subscribers until ctx ends, then drains and returns nil. ready, when
+// not nil, is called with the address once connections are accepted.
+func Run(ctx context.Context, cfg Config, reg *prometheus.Registry, log *slog.Logger, ready func(netip.AddrPort)) error {
+	n, err := newNode(cfg, reg, log)
+	if err != nil {
+		return err
+	}
+	if ready != nil {
+		ready(n.addr)
+	}
+	return n.run(ctx, reg)
+}
+
+func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Node == "" {
+		host, _ := os.Hostname()
+		cfg.Node = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	n := &node{cfg: &cfg, log: log, master: newMaster()}
+	fds, err := n.listen()
+	if err != nil {
+		return nil, err
+	}
+	n.http = newHandover(n.addr)
+	for _, fd := range fds {
+		l, err := newLoop(n.cfg, n.master, n.http, log)
+		if err != nil {
+			return nil, err
+		}
+		l.listener = fd
+		l.connsMax = (cfg.MaxConns + len(fds) - 1) / len(fds)
+		if err := l.poll.AddListener(fd, listenerKey); err != nil {
+			return nil, err
+		}
+		n.loops = append(n.loops, l)
+	}
+	n.tape, err = newTape(cfg.Redis, cfg.Streams, n.master, n.post, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	reg.MustRegister(newCollector(n))
+	return n, nil
+}
+
+// listen opens one listener a loop on the same port.
+func (n *node) listen() (fds []int, err error) {
+	tcp, err := net.ResolveTCPAddr("tcp", n.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("fanout: --listen %s: %w", n.cfg.Listen, err)
+	}
+	n.addr = tcp.AddrPort()
+	if !n.addr.Addr().IsValid() {
+		n.addr = netip.AddrPortFrom(netip.IPv4Unspecified(), n.addr.Port())
+	}
+	// SO_REUSEPORT would let two nodes share a port without a word; a plain
+	// listener is refused when anybody has it.
+	probe, err := net.Listen("tcp", n.addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("fanout: --listen %s: %w; is another tickwire running? choose another with --listen", n.cfg.Listen, err)
+	}
+	n.addr = probe.Addr().(*net.TCPAddr).AddrPort()
+	probe.Close()
+	for range n.cfg.Loops {
+		fd, err := epoll.Listen(n.addr, backlog)
+		if err != nil {
+			return nil, fmt.Errorf("fanout: %w", err)
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+// post hands a batch to every loop.
+func (n *node) post(b *batch) {
+	b.refs.Add(int32(len(n.loops)))
+	for _, l := range n.loops {
+		l.mailbox.post(b)
+	}
+	b.release()
+}
+
+// run serves until ctx ends and the last client is gone.
+func (n *node) run(ctx context.Context, reg *prometheus.Registry) error {
+	ops, err := n.listenOps()
+	if err != nil {
+		return err
+	}
+	// What serves lives as long as the loops do; they outlive ctx by the drain.
+	serving, stop := context.WithCancel(context.Background())
+	g, serving := errgroup.WithContext(serving)
+	var loops errgroup.Group
+	for _, l := range n.loops {
+		loops.Go(l.run)
+	}
+	g.Go(func() error { return n.tape.run(serving) })
+	g.Go(func() error {
+		unready := func() string {
+			if ctx.Err() != nil {
+				return "draining"
+			}
+			return n.tape.unready()
+		}
+		return n.http.serve(serving, newMux(n.master, n.cfg.Page, unready), n.log)
+	})
+	if ops != nil {
+		g.Go(func() error { return serveOps(serving, ops, opsMux(reg)) })
+	}
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			n.drain(context.Cause(ctx))
+		case <-serving.Done():
+			n.drain(ErrNow)
+		}
+		err := loops.Wait()
+		stop()
+		return err
+	})
+	err = g.Wait()
+	stop()
+	return err
+}
+
+// drain sends every client away.
+func (n *node) drain(cause error) {
+	window := n.cfg.Drain
+	if errors.Is(cause, ErrNow) {
+		window = 0
+	}
+	n.log.Info("draining", "window", window)
+	for _, l := range n.loops {
+		l.mailbox.send(func(l *loop) { l.beginDrain(window) })
+	}
+}
+
+// listenOps opens the operator's listener, unless it is off.
+func (n *node) listenOps() (net.Listener, error) {
+	if n.cfg.Metrics == "off" || n.cfg.Metrics == "" {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", n.cfg.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("fanout: --metrics %s: %w; choose another, or --metrics off", n.cfg.Metrics, err)
+	}
+	return ln, nil
+}
+
+func serveOps(ctx context.Context, ln net.Listener, mux http.Handler) error {
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: handshakeTime}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		srv.Shutdown(grace)
+	})
+	defer stop()
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
