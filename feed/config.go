@@ -1,0 +1,169 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is a feed's settings; a tag carries the flag's name, default, environment
+// variable and help.
+type Config struct {
+	Venue      []string          `env:"TICKWIRE_VENUE" placeholder:"NAME" help:"Exchanges to read: binance, binance-usdm, binance-coinm, coinbase, kraken, or sim, a simulated market. [sim]"`
+	Symbols    []string          `env:"TICKWIRE_SYMBOLS" placeholder:"SYMBOL" help:"Symbols to read, as BTC-USD or, for one venue of several, coinbase:BTC-USD. [the venue's largest]"`
+	VenueURL   map[string]string `name:"venue-url" env:"TICKWIRE_VENUE_URL" placeholder:"NAME=URL" help:"Another address of a venue, such as its sandbox."`
+	Replay     string            `env:"TICKWIRE_REPLAY" placeholder:"FILE" help:"Play recorded frames instead; plain, gzip or zstd. Lines tagged I need --venue."`
+	Speed      string            `default:"1" env:"TICKWIRE_SPEED" placeholder:"N" help:"Of a replay: 1 as recorded, 10 ten times as fast, max as fast as it goes. [${default}]"`
+	Loop       bool              `env:"TICKWIRE_LOOP" help:"Begin a replay again when it ends."`
+	SimSymbols int               `default:"24" env:"TICKWIRE_SIM_SYMBOLS" placeholder:"N" help:"Of the simulated market: symbols. [${default}]"`
+	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols. [${default}]"`
+	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
+	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
+
+	Redis string `kong:"-"` // URL of the tape's Redis
+}
+
+// press is a feed under way: a stream for every venue that speaks.
+type press struct {
+	cfg     *Config
+	rdb     *redis.Client
+	reg     prometheus.Registerer
+	log     *slog.Logger
+	writers *errgroup.Group
+	ctx     context.Context // ends with the first writer that fails
+	opened  []chan *block
+	patient bool
+}
+
+// Run reads the sources and writes the tape until ctx ends, then writes what is
+// pending and returns nil.
+func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	rdb, err := openRedis(ctx, cfg.Redis)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	writers, both := errgroup.WithContext(ctx)
+	p := &press{cfg: &cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both, patient: cfg.Replay != ""}
+	err = p.sources()
+	for _, in := range p.opened {
+		close(in) // the writers finish
+	}
+	if werr := writers.Wait(); werr != nil {
+		return werr
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// sources runs them all, until ctx ends or one cannot go on.
+func (p *press) sources() error {
+	g, ctx := errgroup.WithContext(p.ctx)
+	if p.cfg.Replay != "" {
+		speed, err := parseSpeed(p.cfg.Speed)
+		if err != nil {
+			return err
+		}
+		r := &replay{file: p.cfg.Replay, speed: speed, loop: p.cfg.Loop, log: p.log, open: p.open}
+		if len(p.cfg.Venue) > 0 {
+			r.venue = p.cfg.Venue[0]
+		}
+		g.Go(func() error { return r.run(ctx) })
+		return g.Wait()
+	}
+	for _, name := range p.cfg.Venue {
+		in, err := p.open(name)
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		if name == "sim" {
+			s := newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, *in)
+			g.Go(func() error { return s.run(ctx) })
+			continue
+		}
+		s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: *in, log: p.log}
+		g.Go(func() error { return s.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// open begins a reign over a venue's stream and returns the way into it.
+func (p *press) open(venue string) (*source, error) {
+	name := fmt.Sprintf("%s/%d", venue, p.cfg.Shard)
+	c := newCounts(p.reg, name)
+	s := &stream{
+		in: make(chan *block, 64), seq: newSequencer(c), patient: p.patient,
+		watched: !p.patient && venue != "sim", log: p.log,
+		tape: &tape{rdb: p.rdb, stream: name, log: p.log},
+	}
+	if err := s.tape.reign(p.ctx, s.seq); err != nil {
+		return nil, err
+	}
+	p.opened = append(p.opened, s.in)
+	p.writers.Go(func() error { return s.run(p.ctx) })
+	return &source{in: s.in, counts: c}, nil
+}
+
+// check completes a Config and refuses what cannot work.
+func (cfg *Config) check() error {
+	if len(cfg.Venue) == 0 && cfg.Replay == "" {
+		cfg.Venue = []string{"sim"}
+	}
+	for _, name := range cfg.Venue {
+		if venues[name] == nil && name != "sim" {
+			return fmt.Errorf("feed: --venue %s: there are %s and sim", name, strings.Join(slices.Sorted(maps.Keys(venues)), ", "))
+		}
+	}
+	for name := range cfg.VenueURL {
+		if venues[name] == nil {
+			return fmt.Errorf("feed: --venue-url %s: no such venue", name)
+		}
+	}
+	if cfg.Replay != "" && len(cfg.Venue) > 1 {
+		return errors.New("feed: --replay takes one --venue, that of lines tagged I")
+	}
+	if cfg.SimSymbols < 1 || cfg.SimSymbols > 1_000_000 || !(cfg.SimRate >= 0) {
+		return errors.New("feed: --sim-symbols is from 1 to 1,000,000, --sim-rate at least 0")
+	}
+	for _, symbol := range cfg.Symbols {
+		if venue, _, ok := strings.Cut(symbol, ":"); ok && !slices.Contains(cfg.Venue, venue) {
+			return fmt.Errorf("feed: --symbols %s: add --venue %s", symbol, venue)
+		}
+	}
+	return nil
+}
+
+func (cfg *Config) urlOf(venue string) string {
+	if url := cfg.VenueURL[venue]; url != "" {
+		return url
+	}
+	return venues[venue].url
+}
+
+// symbolsOf are the symbols wanted of a venue, without its name.
+func (cfg *Config) symbolsOf(venue string) (symbols []string) {
+	for _, symbol := range cfg.Symbols {
+		if of, name, ok := strings.Cut(symbol, ":"); !ok {
+			symbols = append(symbols, symbol)
+		} else if of == venue {
+			symbols = append(symbols, name)
+		}
+	}
+	if symbols == nil {
+		return venues[venue].symbols
+	}
+	return symbols
+}
