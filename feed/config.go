@@ -90,11 +90,11 @@ func (p *press) sources() error {
 			return errors.Join(err, g.Wait())
 		}
 		if name == "sim" {
-			s := newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, *in)
+			s := newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in)
 			g.Go(func() error { return s.run(ctx) })
 			continue
 		}
-		s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: *in, log: p.log}
+		s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
 		g.Go(func() error { return s.run(ctx) })
 	}
 	return g.Wait()

@@ -34,7 +34,6 @@ type replay struct {
 	log   *slog.Logger
 	open  func(stream string) (*source, error) // a stream's way in, made at first use
 
-	frame   frame
 	sources map[string]*source
 }
 
@@ -42,6 +41,7 @@ type replay struct {
 type source struct {
 	in     chan<- *block
 	counts *counts
+	frame  frame  // under way; it remembers the venue's symbols
 	block  *block // gathering
 }
 
@@ -147,7 +147,7 @@ func (r *replay) line(ctx context.Context, line []byte, pace *pacer) error {
 			return nil
 		}
 	}
-	if err := s.parse(v, &r.frame, raw, recv/1000); err != nil {
+	if err := s.parse(v, raw, recv/1000); err != nil {
 		return err
 	}
 	if len(s.block.ticks) >= blockTicks || r.speed != 0 {
@@ -177,7 +177,8 @@ func (r *replay) flush(ctx context.Context) {
 
 // parse reads a frame into the source's block and counts what it was. A refused
 // frame says nothing at all.
-func (s *source) parse(v *venue, f *frame, raw []byte, recvUS int64) error {
+func (s *source) parse(v *venue, raw []byte, recvUS int64) error {
+	f := &s.frame
 	f.reset()
 	if err := v.parse(f, raw); err != nil {
 		reason := "malformed"

@@ -26,10 +26,9 @@ type session struct {
 	venue   *venue
 	url     string
 	symbols []string // canonical, without the venue
-	in      source
+	in      *source
 	log     *slog.Logger
 
-	frame  frame
 	failed int // dials in a row without data
 }
 
@@ -218,7 +217,7 @@ func (s *session) rotate(ctx context.Context, old *line) *line {
 				return next
 			}
 		case f, open := <-next.frames:
-			if open && s.take(ctx, next, f) == eventNone && len(s.frame.ticks) == 0 {
+			if open && s.take(ctx, next, f) == eventNone && len(s.in.frame.ticks) == 0 {
 				continue
 			}
 			old.close()
@@ -235,22 +234,22 @@ func (s *session) rotate(ctx context.Context, old *line) *line {
 
 // take parses a frame and passes its ticks on.
 func (s *session) take(ctx context.Context, l *line, f received) event {
-	if err := s.in.parse(s.venue, &s.frame, f.raw, f.us); err != nil {
+	if err := s.in.parse(s.venue, f.raw, f.us); err != nil {
 		s.log.Warn("a frame is refused", "err", err)
 		return eventNone
 	}
-	if len(s.frame.ticks) > 0 {
+	if len(s.in.frame.ticks) > 0 {
 		s.failed = 0 // only data proves that we are back
 	}
 	s.in.flush(ctx)
-	for _, a := range s.frame.acks {
+	for _, a := range s.in.frame.acks {
 		if a.err != "" {
 			s.log.Warn("the venue refuses", "venue", s.venue.name, "symbol", a.symbol, "reason", a.err)
 			continue
 		}
 		delete(l.missed, ack{channel: a.channel, symbol: a.symbol})
 	}
-	switch s.frame.event {
+	switch s.in.frame.event {
 	case eventOffline:
 		b := newBlock()
 		b.status = codec.Halted

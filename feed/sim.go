@@ -18,7 +18,7 @@ import (
 // touch and move the day's figures.
 type sim struct {
 	rate float64 // updates a second, of all symbols
-	in   source
+	in   *source
 
 	rng     *rand.Rand
 	symbols []simSymbol
@@ -48,7 +48,7 @@ const (
 	simBurstMax  = 5000                 // updates made at once, however late
 )
 
-func newSim(symbols int, rate float64, seed uint64, in source) *sim {
+func newSim(symbols int, rate float64, seed uint64, in *source) *sim {
 	s := &sim{rate: rate, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
 	for i := range symbols {
 		s.symbols = append(s.symbols, s.born(i))
