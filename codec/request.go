@@ -26,7 +26,7 @@ const (
 var Ops = [...]Op{OpSubscribe, OpUnsubscribe, OpSet, OpPause, OpResume, OpList, OpAuth, OpPing}
 
 // ErrUnknownOp: a request of an op that is none of Ops.
-var ErrUnknownOp = errors.New("codec: unknown op")
+var ErrUnknownOp = errors.New("codec: no such op")
 
 // Request is what a client asks. Parsed, its bytes are views that live until it is
 // parsed into again.
