@@ -34,13 +34,13 @@ func AppendUpdateJSON(dst []byte, symbol string, u *Update) []byte {
 	for rest := uint32(u.Mask & AllFields); rest != 0; rest &= rest - 1 {
 		f := Field(bits.TrailingZeros32(rest))
 		dst = append(append(append(dst, ',', '"'), FieldNames[f]...), '"', ':')
-		dst = appendFieldJSON(dst, &u.Quote, f)
+		dst = AppendFieldJSON(dst, &u.Quote, f)
 	}
 	return append(dst, '}')
 }
 
-// appendFieldJSON appends a field's value as JSON.
-func appendFieldJSON(dst []byte, q *Quote, f Field) []byte {
+// AppendFieldJSON appends a field's value as JSON: decimals and the status as strings.
+func AppendFieldJSON(dst []byte, q *Quote, f Field) []byte {
 	_, decimal := f.Scale()
 	if q[f] == Absent || !decimal && f != Status {
 		return AppendText(dst, q, f)
@@ -55,7 +55,7 @@ func AppendQuoteJSON(dst []byte, seq int64, q *Quote) []byte {
 	for rest := uint32(q.Present()); rest != 0; rest &= rest - 1 {
 		f := Field(bits.TrailingZeros32(rest))
 		dst = append(append(append(dst, ',', '"'), FieldNames[f]...), '"', ':')
-		dst = appendFieldJSON(dst, q, f)
+		dst = AppendFieldJSON(dst, q, f)
 	}
 	return append(dst, '}')
 }

@@ -1,0 +1,73 @@
+// Command tickwire is the whole service in one binary: feed, fanout, both at
+// once, and a terminal to watch them.
+//
+// To add a command, write its file with a struct whose fields are its flags and a
+// Run method, and give it a line in commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tickwire/tickwire/fanout"
+)
+
+// commands is the product as a table.
+type commands struct {
+	Up      upCmd      `cmd:"" help:"Run everything in one process: feed, tape, node and page. Needs nothing else."`
+	Feed    feedCmd    `cmd:"" help:"Read exchanges and write the tape to Redis."`
+	Fanout  fanoutCmd  `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
+	Watch   watchCmd   `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
+	Version versionCmd `cmd:"" help:"Print version, commit and Go release."`
+
+	Log string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
+}
+
+const about = `A real-time market data ticker: exchange prices in, per-symbol deltas out over WebSocket, conflated for whoever cannot keep up.
+
+  tickwire up                                a lively simulated market on http://localhost:8080
+  tickwire up --venue coinbase               live from an exchange
+  tickwire up --replay FILE --speed max      a recorded session
+  tickwire watch 'sim:*'                     the same in the terminal
+
+Every flag has an environment variable, shown beside it.`
+
+func main() {
+	ctx, stop := onSignal(context.Background())
+	defer stop()
+	var cli commands
+	k := kong.Parse(&cli, kong.Name("tickwire"), kong.Description(about), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	var level slog.Level
+	level.UnmarshalText([]byte(cli.Log)) // kong has checked it
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	if err := k.Run(log); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "tickwire:", err)
+		os.Exit(1)
+	}
+}
+
+// onSignal ends the context on SIGTERM, which leaves time to drain, and on
+// ctrl-C, which does not. A second signal kills.
+func onSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		cause := context.Canceled
+		if <-signals == syscall.SIGINT {
+			cause = fanout.ErrNow
+		}
+		signal.Stop(signals)
+		cancel(cause)
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}

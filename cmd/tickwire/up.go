@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tickwire/tickwire/cmd/tickwire/web"
+	"github.com/tickwire/tickwire/fanout"
+	"github.com/tickwire/tickwire/feed"
+)
+
+// upCmd runs feed and node in one process, with a Redis in memory unless a real
+// one is named: the same code path over the same protocol.
+type upCmd struct {
+	Redis  string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
+	Feed   feed.Config   `embed:""`
+	Fanout fanout.Config `embed:""`
+}
+
+func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Redis == "" {
+		memory := miniredis.NewMiniRedis()
+		if err := memory.Start(); err != nil {
+			return fmt.Errorf("redis in memory: %w", err)
+		}
+		defer memory.Close()
+		c.Redis = "redis://" + memory.Addr()
+	}
+	c.Feed.Redis, c.Fanout.Redis, c.Fanout.Page = c.Redis, c.Redis, web.FS
+	reg := newRegistry()
+	began := time.Now()
+	ready := func(addr netip.AddrPort) {
+		fmt.Printf("tickwire is up in %d ms: http://%s  (ctrl-C ends it)\n", time.Since(began).Milliseconds(), shown(addr))
+	}
+	// The node outlives the feed by its drain: who is sent away has the last price.
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() error { return feed.Run(both, c.Feed, reg, log) })
+	g.Go(func() error { return fanout.Run(both, c.Fanout, reg, log, ready) })
+	return g.Wait()
+}
+
+// shown is an address a browser can open.
+func shown(addr netip.AddrPort) string {
+	if addr.Addr().IsUnspecified() || addr.Addr().IsLoopback() {
+		return fmt.Sprintf("localhost:%d", addr.Port())
+	}
+	return addr.String()
+}

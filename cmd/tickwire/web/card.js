@@ -1,0 +1,274 @@
+// One symbol on the board. Three moments, each at its own pace:
+//   take   an update arrived: numbers only, nothing is drawn
+//   paint  a frame is due and the card is on screen: text that differs is written
+//   tick   four times a second: rates, latency, the line, what is old
+import { Spark } from './spark.js';
+import * as format from './format.js';
+
+const STATUS_WORDS = {
+  live: 'Live', stale: 'Stale', down: 'Down', halted: 'Halted', closed: 'Closed',
+  paused: 'Paused', loading: 'Waiting', error: 'Unknown',
+};
+const FLASH_MS = 450; // then the changed digits fade back
+const RATE_TICKS = 8; // updates/s over the last 2 s
+const LATENCY_WEIGHT = 0.1;
+const LONG_PRICE = 10; // characters and decimals that still fit at full size
+const LONG_DECIMALS = 6;
+
+const template = document.getElementById('card');
+
+export class Card {
+  symbol;
+  el;
+  visible = false;
+  dirty = false;
+  conflated = 0;
+  #ref = {};
+  #shown = {}; // what each element says now
+  #text = {}; // its text node: writing that is cheaper than replacing it
+  #spark;
+  #quote = null;
+  #fresh = false; // something arrived since the last paint
+  #joined = false; // an update came since we joined the stream
+  #status = 'loading';
+  #priceText = '';
+  #price = NaN;
+  #flashAt = 0;
+  #recent = 0;
+  #window = new Uint16Array(RATE_TICKS);
+  #slot = 0;
+  #lateUs = NaN;
+  #feedUs = NaN;
+  #takenMs = 0;
+
+  constructor(symbol) {
+    this.symbol = symbol;
+    this.el = template.content.firstElementChild.cloneNode(true);
+    for (const el of this.el.querySelectorAll('[data-ref]')) this.#ref[el.dataset.ref] = el;
+    const { venue, base, counter, pair } = format.parts(symbol);
+    this.name = pair;
+    this.el.dataset.symbol = symbol;
+    this.el.setAttribute('aria-label', venue ? `${pair} on ${venue}` : pair);
+    this.#write('base', base);
+    this.#write('counter', counter);
+    this.#write('venue', venue);
+    this.#write('statusText', STATUS_WORDS.loading);
+    this.#ref.remove.setAttribute('aria-label', `Remove ${pair}`);
+    this.#ref.remove.title = 'Remove (Delete)';
+    this.#ref.details.title = 'All fields (Enter)';
+    this.#spark = new Spark(this.#ref.spark);
+  }
+
+  get sparkBox() { return this.#ref.spark; }
+  get status() { return this.#status; }
+  get statusText() { return this.#shown.statusText; }
+  get quote() { return this.#quote; }
+  get line() { return this.#spark.line; }
+  get lateUs() { return this.#lateUs; }
+  get feedUs() { return this.#feedUs; }
+  get priceText() { return this.#priceText; }
+
+  /**
+   * Keeps what an update brought. Returns how many updates the node merged into it.
+   */
+  take(quote, { lateUs, feedUs, ms }) {
+    const first = !this.#joined;
+    const skipped = first ? 0 : quote.skipped;
+    this.#joined = true;
+    this.#quote = quote;
+    this.#takenMs = ms;
+    this.#fresh = true;
+    this.#recent++;
+    this.conflated += skipped;
+    if (!first) { // an image is as old as the last trade: its age says nothing of the way
+      this.#lateUs = blend(this.#lateUs, lateUs);
+      this.#feedUs = blend(this.#feedUs, feedUs);
+    }
+    this.line.push(middle(quote), ms);
+    if (this.#status === 'loading') this.#setStatus('live'); // ends the placeholder's animation, off screen too
+    return skipped;
+  }
+
+  /** What was missed while we were away or paused was not conflated: counting begins anew. */
+  rejoin() {
+    this.#joined = false;
+  }
+
+  fail(error) {
+    this.#setStatus('error');
+    const text = error?.text ?? String(error);
+    const colon = text.indexOf(': ');
+    const title = document.createElement('b');
+    title.textContent = sentence(colon < 0 ? 'refused' : text.slice(0, colon).replaceAll('_', ' '));
+    this.#ref.trouble.replaceChildren(title, colon < 0 ? text : text.slice(colon + 2));
+    this.#ref.trouble.hidden = false;
+    this.#write('statusText', error?.code === 111 ? 'Unknown' : 'Refused');
+  }
+
+  /** link: open, paused or lost; without one that is open the newest price may be old. */
+  paint(link) {
+    const q = this.#quote;
+    if (!q) return;
+    if (this.#fresh) {
+      this.#fresh = false;
+      this.#ref.trouble.hidden = true;
+      this.#paintPrice(q);
+      this.#paintBook(q);
+      this.#paintRange(q);
+    }
+    this.#setStatus(link === 'open' ? (q.text('status') ?? 'live') : link === 'paused' ? 'paused' : 'stale');
+  }
+
+  #paintPrice(q) {
+    const last = q.text('last');
+    const price = last == null ? middle(q) : num(q, 'last');
+    const scale = num(q, 'price_scale');
+    const text = last != null ? format.group(last) : format.fixed(price, (Number.isFinite(scale) ? scale : 2) + 1);
+    this.#write('kind', last == null && Number.isFinite(price) ? 'mid' : '');
+    if (text !== this.#priceText) {
+      const same = this.#priceText ? commonPrefix(this.#priceText, text) : text.length;
+      this.#write('same', text.slice(0, same));
+      this.#write('diff', text.slice(same));
+      toggle(this.el, 'long', text.length > LONG_PRICE || format.decimals(text) > LONG_DECIMALS);
+      if (price !== this.#price && Number.isFinite(this.#price)) this.#flash(price > this.#price ? 'up' : 'down');
+      this.#priceText = text;
+      this.#price = price;
+    }
+    const open = num(q, 'open');
+    const change = price - open;
+    const places = last != null ? format.decimals(last) : Number.isFinite(scale) ? scale : 2;
+    this.#write('changePct', Number.isFinite(change) && open ? format.signed((change / open) * 100, 2) + '%' : '');
+    this.#write('changeAbs', Number.isFinite(change) ? format.signed(change, places) : '');
+    attr(this.#ref.change, 'way', change > 0 ? 'up' : change < 0 ? 'down' : '');
+  }
+
+  #flash(way) {
+    this.#flashAt = this.#takenMs;
+    attr(this.#ref.price, 'way', way);
+    attr(this.#ref.price, 'flash', way);
+  }
+
+  #paintBook(q) {
+    const [bid, ask] = [num(q, 'bid'), num(q, 'ask')];
+    const [bidSize, askSize] = [num(q, 'bid_size'), num(q, 'ask_size')];
+    this.#write('bid', format.group(q.text('bid')));
+    this.#write('ask', format.group(q.text('ask')));
+    this.#write('bidSize', format.compact(bidSize));
+    this.#write('askSize', format.compact(askSize));
+    const spread = ask - bid;
+    this.#write('spreadBps', format.bps((spread / ((ask + bid) / 2)) * 1e4));
+    this.#write('spreadAbs', format.fixed(spread, Math.max(0, num(q, 'price_scale') || 0)));
+    const weight = bidSize / (bidSize + askSize);
+    this.#move('weight', Number.isFinite(weight) ? weight * 100 - 100 : NaN);
+  }
+
+  #paintRange(q) {
+    const [low, high] = [num(q, 'low'), num(q, 'high')];
+    const wide = high > low;
+    this.#write('low', format.group(q.text('low')));
+    this.#write('high', format.group(q.text('high')));
+    const at = (v) => (wide && Number.isFinite(v) ? clamp(((v - low) / (high - low)) * 100) : NaN);
+    this.#move('open', at(num(q, 'open')));
+    this.#move('marker', at(this.#price));
+  }
+
+  /** Four times a second for cards on screen. */
+  tick(ms, offsetMs) {
+    this.#write('rate', `${format.perSecond(this.perSecond)}/s`);
+    this.#write('skip', format.count(this.conflated));
+    toggle(this.#ref.skip.parentElement, 'some', this.conflated > 0);
+    this.#write('late', format.duration(this.#lateUs));
+    if (ms - this.#flashAt > FLASH_MS) attr(this.#ref.price, 'flash', '');
+    const dull = this.#status !== 'live' && this.#status !== 'halted' && this.#status !== 'paused';
+    this.#spark.draw(ms, dull);
+    if (this.#status === 'error' || this.#status === 'loading') return;
+    const old = dull && this.#quote ? ageOf(this.#quote, ms + offsetMs) : '';
+    this.#write('statusText', STATUS_WORDS[this.#status] ?? this.#status);
+    attr(this.#ref.status, 'title', old, true);
+    const age = `Node to page ${format.duration(this.#lateUs)}; venue receipt to node's send ${format.duration(this.#feedUs)}`;
+    attr(this.#ref.lateBox, 'title', age, true);
+    if (old && this.#status === 'stale') this.#write('statusText', `Stale ${old}`);
+  }
+
+  /** Four times a second for every card: the window of the rate moves on. */
+  count() {
+    this.#window[this.#slot] = this.#recent;
+    this.#slot = (this.#slot + 1) % RATE_TICKS;
+    const n = this.#recent;
+    this.#recent = 0;
+    return n;
+  }
+
+  get perSecond() {
+    let sum = 0;
+    for (const n of this.#window) sum += n;
+    return sum / (RATE_TICKS / 4);
+  }
+
+  sizeSpark(width, height) {
+    this.#spark.resize(width, height);
+  }
+
+  #setStatus(status) {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.el.dataset.status = status;
+    this.#write('statusText', STATUS_WORDS[status] ?? status);
+  }
+
+  #write(ref, text) {
+    if (this.#shown[ref] === text) return;
+    this.#shown[ref] = text;
+    if (this.#text[ref]) this.#text[ref].data = text;
+    else this.#ref[ref].append((this.#text[ref] = new Text(text)));
+  }
+
+  /** Shifts an element by per cent of its own width; NaN hides it. */
+  #move(ref, percent) {
+    const at = Number.isFinite(percent) ? percent.toFixed(1) : '';
+    if (this.#shown[ref] === at) return;
+    this.#shown[ref] = at;
+    this.#ref[ref].style.transform = at && `translateX(${at}%)`;
+    this.#ref[ref].style.visibility = at ? '' : 'hidden';
+  }
+}
+
+function num(q, field) {
+  return q.number(field) ?? NaN;
+}
+
+function middle(q) {
+  const mid = (num(q, 'bid') + num(q, 'ask')) / 2;
+  return Number.isFinite(mid) ? mid : num(q, 'last');
+}
+
+/** How long ago the venue last spoke of this symbol. */
+function ageOf(q, ms) {
+  const us = ms * 1000 - num(q, 'recv_time');
+  return Number.isFinite(us) && us >= 1e6 ? format.duration(us) : '';
+}
+
+function blend(old, now) {
+  if (!Number.isFinite(now)) return old;
+  return Number.isFinite(old) ? old + (now - old) * LATENCY_WEIGHT : now;
+}
+
+function commonPrefix(a, b) {
+  if (a.length !== b.length) return 0;
+  let i = 0;
+  while (i < b.length && a[i] === b[i]) i++;
+  return i;
+}
+
+const clamp = (v) => Math.min(100, Math.max(0, v));
+const sentence = (s) => s.charAt(0).toUpperCase() + s.slice(1);
+
+function toggle(el, name, on) {
+  if (on) el.dataset[name] = '';
+  else delete el.dataset[name];
+}
+
+function attr(el, name, value, plain = false) {
+  const key = plain ? name : 'data-' + name;
+  if (el.getAttribute(key) !== value) el.setAttribute(key, value);
+}

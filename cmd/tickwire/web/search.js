@@ -1,0 +1,213 @@
+// The search box: a combobox over the node's symbols. Typing filters, arrows choose,
+// Enter adds (or removes what is on the board), and the list stays open, so that
+// several can be added in a row. "/" brings the cursor here from anywhere.
+import { parts, count } from './format.js';
+
+const SHOWN_MAX = 60; // options drawn; a board may have 100,000 symbols
+const ADD_ALL_MAX = 500; // symbols that one "add all" may bring
+
+/** Ranks symbols against the words of a query; best first. Every word must occur. */
+export function match(symbols, query, max = Infinity) {
+  const words = query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => w.replace(/\*$/, ''));
+  if (!words.length) return { best: symbols.slice(0, max), total: symbols.length };
+  const ranks = [[], [], [], []];
+  let total = 0;
+  for (const symbol of symbols) {
+    const upper = symbol.toUpperCase();
+    if (!words.every((w) => upper.includes(w))) continue;
+    total++;
+    const pair = upper.slice(upper.indexOf(':') + 1);
+    const dash = pair.indexOf('-');
+    const word = words[0];
+    const rank = (dash < 0 ? pair : pair.slice(0, dash)) === word ? 0 : pair.startsWith(word) ? 1 : upper.startsWith(word) ? 2 : 3;
+    if (ranks[rank].length < max) ranks[rank].push(symbol);
+  }
+  return { best: ranks.flat().slice(0, max), total };
+}
+
+export class Search {
+  #input = document.getElementById('query');
+  #drop = document.getElementById('drop');
+  #list = document.getElementById('matches');
+  #hint = document.getElementById('hint');
+  #options = []; // { symbol } | { all: [...] }, one an element of the list
+  #chosen = -1;
+  #board;
+  #symbols = null; // null until the node told them
+  #trouble = '';
+
+  /** board: { has(symbol), add(symbols), remove(symbol), room(), refresh() } */
+  constructor(board) {
+    this.#board = board;
+    this.#input.addEventListener('focus', () => { board.refresh(); this.open(); });
+    this.#input.addEventListener('input', () => this.#draw(true));
+    this.#input.addEventListener('keydown', (e) => this.#key(e));
+    this.#input.addEventListener('blur', () => this.close());
+    this.#input.addEventListener('click', () => this.open());
+    this.#drop.addEventListener('pointerdown', (e) => e.preventDefault()); // the cursor stays in the box
+    this.#list.addEventListener('click', (e) => this.#take(this.#indexOf(e)));
+    this.#list.addEventListener('pointermove', (e) => this.#choose(this.#indexOf(e), false));
+  }
+
+  focus() {
+    this.#input.focus();
+    this.#input.select();
+  }
+
+  setSymbols(symbols) {
+    this.#symbols = symbols;
+    this.#trouble = '';
+    if (!this.#drop.hidden) this.#draw(false);
+  }
+
+  setTrouble(text) {
+    this.#trouble = text;
+    if (!this.#drop.hidden) this.#draw(false);
+  }
+
+  /** The board changed: check marks follow. */
+  mark() {
+    if (this.#drop.hidden) return;
+    this.#options.forEach((o, i) => this.#list.children[i]?.classList.toggle('on', !!o.symbol && this.#board.has(o.symbol)));
+  }
+
+  open() {
+    if (!this.#drop.hidden) return;
+    this.#drop.hidden = false;
+    this.#input.setAttribute('aria-expanded', 'true');
+    this.#draw(true);
+  }
+
+  close() {
+    this.#drop.hidden = true;
+    this.#input.setAttribute('aria-expanded', 'false');
+    this.#input.removeAttribute('aria-activedescendant');
+  }
+
+  #key(e) {
+    if (e.isComposing) return;
+    const last = this.#options.length - 1;
+    const page = 8;
+    const moves = {
+      ArrowDown: Math.min(last, this.#chosen + 1), ArrowUp: Math.max(0, this.#chosen - 1),
+      PageDown: Math.min(last, this.#chosen + page), PageUp: Math.max(0, this.#chosen - page),
+    };
+    if (e.key in moves) {
+      e.preventDefault();
+      this.open();
+      this.#choose(moves[e.key], true);
+    } else if (e.key === 'Enter') {
+      e.preventDefault();
+      this.open();
+      this.#take(this.#chosen);
+    } else if (e.key === 'Escape') {
+      e.preventDefault();
+      if (!this.#drop.hidden && this.#input.value) {
+        this.#input.value = '';
+        this.#draw(true);
+      } else {
+        this.close();
+        this.#input.blur();
+      }
+    }
+  }
+
+  #indexOf(e) {
+    const li = e.target.closest?.('li');
+    return li ? [...this.#list.children].indexOf(li) : -1;
+  }
+
+  #take(index) {
+    const option = this.#options[index];
+    if (!option) return;
+    if (option.all) this.#board.add(option.all);
+    else if (this.#board.has(option.symbol)) this.#board.remove(option.symbol);
+    else this.#board.add([option.symbol]);
+    this.#input.select();
+    this.mark();
+  }
+
+  #choose(index, scroll) {
+    if (index < 0 && this.#options.length) return;
+    this.#list.children[this.#chosen]?.setAttribute('aria-selected', 'false');
+    this.#chosen = index;
+    const li = this.#list.children[index];
+    if (!li) {
+      this.#input.removeAttribute('aria-activedescendant');
+      return;
+    }
+    li.setAttribute('aria-selected', 'true');
+    this.#input.setAttribute('aria-activedescendant', li.id);
+    if (scroll) li.scrollIntoView({ block: 'nearest' });
+  }
+
+  #draw(first) {
+    this.open();
+    const query = this.#input.value.trim();
+    const { best, total } = match(this.#symbols ?? [], query, ADD_ALL_MAX);
+    this.#options = best.slice(0, SHOWN_MAX).map((symbol) => ({ symbol }));
+    if (query && total > 1) {
+      const missing = best.filter((s) => !this.#board.has(s)).slice(0, this.#board.room());
+      if (missing.length > 1) this.#options.push({ all: missing });
+    }
+    if (/^[^\s:]+:[^\s*]+$/.test(query) && !best.some((s) => s.toUpperCase() === query.toUpperCase())) {
+      this.#options.push({ symbol: query, unknown: true });
+    }
+    this.#list.replaceChildren(...this.#options.map((o, i) => this.#item(o, i, query)));
+    this.#hint.textContent = this.#hintText(query, total);
+    this.#choose(this.#options.length ? (first ? 0 : Math.min(Math.max(0, this.#chosen), this.#options.length - 1)) : -1, first);
+  }
+
+  #hintText(query, total) {
+    if (this.#trouble) return this.#trouble;
+    if (!this.#symbols) return 'Asking the node for its symbols…';
+    if (!this.#symbols.length) return 'This node has no symbols yet.';
+    if (!total) return `Nothing matches “${query}”. A full name, as in coinbase:BTC-USD, can be added all the same.`;
+    const of = query ? `${count(total)} of ${count(this.#symbols.length)}` : count(this.#symbols.length);
+    return `${of} symbols · ↑↓ choose · Enter adds or removes · Esc leaves`;
+  }
+
+  #item(option, i, query) {
+    const li = document.createElement('li');
+    li.id = 'match-' + i;
+    li.setAttribute('role', 'option');
+    li.setAttribute('aria-selected', 'false');
+    const name = document.createElement('span');
+    li.append(name);
+    if (option.all || option.unknown) {
+      li.classList.add('act');
+      name.textContent = option.all ? `Add all ${count(option.all.length)}` : `Add “${option.symbol}” all the same`;
+      return li;
+    }
+    const { venue, base, counter } = parts(option.symbol);
+    const bold = document.createElement('b');
+    bold.append(...emphasize(base, query));
+    name.append(bold, counter);
+    const place = document.createElement('span');
+    place.className = 'venue';
+    place.textContent = venue;
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    svg.setAttribute('viewBox', '0 0 16 16');
+    svg.setAttribute('class', 'tick');
+    svg.setAttribute('aria-label', 'on the board');
+    const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+    path.setAttribute('d', 'm3 8.5 3.2 3.2L13 5');
+    svg.append(path);
+    li.append(place, svg);
+    li.classList.toggle('on', this.#board.has(option.symbol));
+    return li;
+  }
+}
+
+/** The part of a name that a word of the query names, marked. */
+function emphasize(text, query) {
+  const upper = text.toUpperCase();
+  for (const word of query.toUpperCase().split(/\s+/)) {
+    const at = word ? upper.indexOf(word) : -1;
+    if (at < 0) continue;
+    const mark = document.createElement('mark');
+    mark.textContent = text.slice(at, at + word.length);
+    return [text.slice(0, at), mark, text.slice(at + word.length)];
+  }
+  return [text];
+}

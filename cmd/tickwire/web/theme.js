@@ -1,0 +1,36 @@
+// Sets the theme before the first paint, so that a dark board never flashes white;
+// a classic script for that reason. The system's preference rules until the toggle
+// says otherwise, and again once the toggle agrees with it.
+(() => {
+  const key = 'tickwire.theme';
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  const root = document.documentElement;
+
+  function stored() {
+    try {
+      const s = localStorage.getItem(key);
+      return s === 'dark' || s === 'light' ? s : null;
+    } catch { return null; } // storage may be forbidden
+  }
+
+  function apply() {
+    root.dataset.theme = stored() ?? (system.matches ? 'dark' : 'light');
+    dispatchEvent(new Event('tickwire:theme'));
+  }
+
+  function toggle() {
+    const next = root.dataset.theme === 'dark' ? 'light' : 'dark';
+    try {
+      if (next === (system.matches ? 'dark' : 'light')) localStorage.removeItem(key);
+      else localStorage.setItem(key, next);
+      apply();
+    } catch {
+      root.dataset.theme = next;
+      dispatchEvent(new Event('tickwire:theme'));
+    }
+  }
+
+  system.addEventListener('change', apply);
+  apply();
+  window.tickwireTheme = { toggle, now: () => root.dataset.theme };
+})();

@@ -1,0 +1,82 @@
+// The connection, as the page needs it: the only file that knows the client library.
+// It keeps the connection's state in one word, the node's clock, and hands over
+// updates as they come.
+import { Tickwire } from './tickwire.js';
+
+const PING_EVERY_MS = 10_000;
+const PINGS_AT_START = 4;
+const PINGS_APART_MS = 400;
+const CLOCK_SAMPLES = 8; // the one with the shortest way decides
+
+/** Our clock in microseconds since the epoch, finer than Date.now. */
+export const nowUs = () => (performance.timeOrigin + performance.now()) * 1000;
+
+export class Wire {
+  state = 'connecting'; // connecting open reconnecting closed
+  node = '';
+  offsetUs = 0; // the node's clock minus ours
+  clockKnown = false;
+  #client = new Tickwire({ url: streamURL(), encoding: 'msgpack' });
+  #samples = [];
+
+  /**
+   * on: quote(quote, sentUs) an update; message(sentUs) all of a message was told;
+   * state(state, text); refused(symbol or undefined, error); lag(blocked ms).
+   */
+  constructor(on) {
+    const client = this.#client;
+    client.on('quote', (quote, { sentAt }) => on.quote(quote, sentAt));
+    client.on('batch', ({ sentAt }) => on.message(sentAt));
+    client.on('hello', ({ node }) => { this.node = node; });
+    client.on('error', (error) => on.refused(error.symbol, error));
+    client.on('lag', on.lag);
+    client.on('state', ({ state, text }) => {
+      this.state = state;
+      if (state === 'open') {
+        this.node = text;
+        this.#samples.length = 0; // perhaps another node, with another clock
+        this.#sample(PINGS_AT_START);
+      }
+      on.state(state, text);
+    });
+    setInterval(() => this.#sample(1), PING_EVERY_MS);
+  }
+
+  /** Bytes received so far. */
+  get bytes() { return this.#client.bytes; }
+
+  subscribe(symbols, rate) { this.#client.subscribe(symbols, { rate }); }
+  unsubscribe(symbols) { this.#client.unsubscribe(symbols); }
+  setRate(symbols, rate) { if (symbols.length) this.#client.set(symbols, { rate }); }
+  pause() { this.#client.pause(); }
+  resume() { this.#client.resume(); }
+
+  /** Asks the node for its time, more than once at the start, when this page is busy. */
+  async #sample(times) {
+    for (let i = 0; i < times && this.state === 'open'; i++) {
+      const from = nowUs();
+      let time;
+      try {
+        ({ time } = await this.#client.ping());
+      } catch {
+        return; // the connection went
+      }
+      const to = nowUs();
+      this.#samples.push({ way: to - from, offset: time - (from + to) / 2 });
+      if (this.#samples.length > CLOCK_SAMPLES) this.#samples.shift();
+      const best = this.#samples.reduce((a, b) => (b.way < a.way ? b : a));
+      // Half the way is how wrong the offset may be: within it the clocks agree.
+      this.offsetUs = Math.abs(best.offset) <= best.way / 2 ? 0 : best.offset;
+      this.clockKnown = true;
+      await new Promise((done) => setTimeout(done, PINGS_APART_MS));
+    }
+  }
+}
+
+/** The stream beside this page, also behind a proxy that puts it under a path. */
+function streamURL() {
+  const url = new URL('v1/stream', location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.hash = url.search = '';
+  return url.href;
+}
