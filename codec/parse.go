@@ -160,10 +160,11 @@ func ParseMessageJSON(src []byte, m *Message) error {
 	if m.SentAt, err = natural(v.Get("sent_at")); err != nil {
 		return fmt.Errorf("%w: sent_at", err)
 	}
-	updates, err := v.Get("updates").Array()
-	if err != nil {
+	list := v.Get("updates")
+	if list == nil || list.Type() != fastjson.TypeArray {
 		return fmt.Errorf("%w: updates", ErrType)
 	}
+	updates, _ := list.Array()
 	for _, one := range updates {
 		if err := m.updateJSON(one); err != nil {
 			return err
