@@ -1,0 +1,91 @@
+package codec
+
+import (
+	"errors"
+	"math/big"
+	"testing"
+)
+
+func TestParseDecimal(t *testing.T) {
+	for text, want := range map[string]struct {
+		mantissa int64
+		scale    int
+		err      error
+	}{
+		"0": {0, 0, nil}, "0.00000000": {0, 0, nil}, "-0": {0, 0, nil}, "007": {7, 0, nil}, ".5": {5, 1, nil}, "5.": {5, 0, nil},
+		"61837.63000000": {6183763, 2, nil}, "-37.63": {-3763, 2, nil}, "77289": {77289, 0, nil}, "0.00000162": {162, 8, nil},
+		"100": {100, 0, nil}, "2.5e-07": {25, 8, nil}, "1.5E3": {1500, 0, nil}, "12e0": {12, 0, nil}, "0e999": {0, 0, nil}, "1200e-2": {12, 0, nil},
+		"9007199254740991": {MaxInt, 0, nil}, "-9007199254740991": {-MaxInt, 0, nil}, "9007199254740992": {0, 0, ErrRange},
+		"9007199254740991.0000000000000000000000": {MaxInt, 0, nil}, "0.000000000000001": {1, 15, nil}, "0.0000000000000001": {0, 0, ErrRange},
+		"1e16": {0, 0, ErrRange}, "1e-16": {0, 0, ErrRange}, "1e99999999999999999999": {0, 0, ErrRange},
+		"": {0, 0, ErrSyntax}, "-": {0, 0, ErrSyntax}, ".": {0, 0, ErrSyntax}, "1.2.3": {0, 0, ErrSyntax}, "1e": {0, 0, ErrSyntax}, "1e+": {0, 0, ErrSyntax},
+		"NaN": {0, 0, ErrSyntax}, "+1": {0, 0, ErrSyntax}, " 1": {0, 0, ErrSyntax}, "0x10": {0, 0, ErrSyntax}, "0.-10000": {0, 0, ErrSyntax}, "1,5": {0, 0, ErrSyntax},
+	} {
+		m, s, err := ParseDecimal([]byte(text))
+		if m != want.mantissa || s != want.scale || !errors.Is(err, want.err) {
+			t.Errorf("%q = %d, %d, %v; want %+v", text, m, s, err, want)
+		}
+	}
+}
+
+// Volumes drop decimals until 53 bits hold them, and never digits before the point.
+func TestParseVolume(t *testing.T) {
+	for text, want := range map[string]string{
+		"455442476182.34546200": "455442476182.3454", "840180761.51358100": "840180761.513581", "9007199254740991.9": "9007199254740991",
+	} {
+		m, s, err := ParseVolume([]byte(text))
+		if got := string(AppendDecimal(nil, m, s)); got != want || err != nil {
+			t.Errorf("%s = %s, %v; want %s", text, got, err, want)
+		}
+	}
+	if _, _, err := ParseVolume([]byte("9007199254740992")); !errors.Is(err, ErrRange) {
+		t.Errorf("2^53: %v", err)
+	}
+}
+
+// A finer price raises the scale of all prices with it, or is refused whole.
+func TestApplyRescales(t *testing.T) {
+	q := imageQuote
+	from := quoteOf(map[Field]int64{Ask: 61837645, PriceScale: 3})
+	changed, err := q.Apply(&from, 1<<Ask)
+	if err != nil || changed != 1<<Bid|1<<Ask|1<<PriceScale || q[Bid] != 61837630 || q[Ask] != 61837645 || q[PriceScale] != 3 {
+		t.Errorf("changed %v, %v: %v", changed.Names(), err, q)
+	}
+	before := q
+	from = quoteOf(map[Field]int64{Last: 1, PriceScale: 15})
+	if changed, err := q.Apply(&from, 1<<Last); err != ErrRange || changed != 0 || q != before {
+		t.Errorf("a scale that the bid cannot have: %v, %v", changed.Names(), err)
+	}
+	// Coarser text does not lower the scale.
+	from = quoteOf(map[Field]int64{Ask: 61838, PriceScale: 0})
+	if _, err := q.Apply(&from, 1<<Ask); err != nil || q[PriceScale] != 3 || q[Ask] != 61838000 {
+		t.Errorf("%v: %v", err, q)
+	}
+	// Volumes give up decimals rather than the number.
+	v := quoteOf(map[Field]int64{Volume: 123456789, VolumeScale: 8})
+	from = quoteOf(map[Field]int64{Turnover: MaxInt / 10, VolumeScale: 0})
+	if _, err := v.Apply(&from, 1<<Turnover); err != nil || v[VolumeScale] != 1 || v[Volume] != 12 {
+		t.Errorf("%v: %v", err, v)
+	}
+}
+
+func FuzzParseDecimal(f *testing.F) {
+	for _, seed := range []string{"61837.63", "-0.000001", "2.5e-07", "9007199254740991", "1e", "..", "0.-10000"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, s, err := ParseDecimal(text)
+		if err != nil {
+			return
+		}
+		if m > MaxInt || m < -MaxInt || s < 0 || s > MaxScale || s > 0 && m%10 == 0 && m != 0 {
+			t.Fatalf("%q = %d, %d", text, m, s)
+		}
+		printed := AppendDecimal(nil, m, s)
+		want, ok := new(big.Rat).SetString(string(text))
+		got, _ := new(big.Rat).SetString(string(printed))
+		if ok && want.Cmp(got) != 0 {
+			t.Fatalf("%q = %s", text, printed)
+		}
+	})
+}
