@@ -135,7 +135,8 @@ function drawConn(info = '') {
   const words = { connecting: 'Connecting', open: 'Live', reconnecting: 'Reconnecting', closed: 'Closed', paused: 'Paused', slow: 'Slow connection' };
   $('conn').dataset.state = shown;
   $('conn-what').textContent = words[shown];
-  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : info || '';
+  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : (info || '').split('; ').at(-1);
+  $('conn').title = info || '';
 }
 
 /** Asks for the node's symbols until it has some, and takes the first as a start. */

@@ -29,6 +29,7 @@ export class Card {
   #spark;
   #quote = null;
   #fresh = false; // something arrived since the last paint
+  #missing = ''; // why the node has no price for us, though it had one
   #joined = false; // an update came since we joined the stream
   #status = 'loading';
   #priceText = '';
@@ -75,6 +76,7 @@ export class Card {
     const first = !this.#joined;
     const skipped = first ? 0 : quote.skipped;
     this.#joined = true;
+    this.#missing = '';
     this.#quote = quote;
     this.#takenMs = ms;
     this.#fresh = true;
@@ -94,15 +96,23 @@ export class Card {
     this.#joined = false;
   }
 
-  fail(error) {
+  /**
+   * The node refused the symbol. A price that was there stays, as what was last known:
+   * a node that has just started knows its symbols a moment later.
+   */
+  fail({ code, text, retry }) {
+    if (this.#quote && retry) {
+      this.#missing = text;
+      this.paint('lost');
+      return;
+    }
     this.#setStatus('error');
-    const text = error?.text ?? String(error);
     const colon = text.indexOf(': ');
     const title = document.createElement('b');
     title.textContent = sentence(colon < 0 ? 'refused' : text.slice(0, colon).replaceAll('_', ' '));
     this.#ref.trouble.replaceChildren(title, colon < 0 ? text : text.slice(colon + 2));
     this.#ref.trouble.hidden = false;
-    this.#write('statusText', error?.code === 111 ? 'Unknown' : 'Refused');
+    this.#write('statusText', code === 111 ? 'Unknown' : 'Refused');
   }
 
   /** link: open, paused or lost; without one that is open the newest price may be old. */
@@ -116,7 +126,8 @@ export class Card {
       this.#paintBook(q);
       this.#paintRange(q);
     }
-    this.#setStatus(link === 'open' ? (q.text('status') ?? 'live') : link === 'paused' ? 'paused' : 'stale');
+    if (link === 'lost' || this.#missing) this.#setStatus('stale');
+    else this.#setStatus(link === 'paused' ? 'paused' : (q.text('status') ?? 'live'));
   }
 
   #paintPrice(q) {
@@ -184,7 +195,7 @@ export class Card {
     if (this.#status === 'error' || this.#status === 'loading') return;
     const old = dull && this.#quote ? ageOf(this.#quote, ms + offsetMs) : '';
     this.#write('statusText', STATUS_WORDS[this.#status] ?? this.#status);
-    attr(this.#ref.status, 'title', old, true);
+    attr(this.#ref.status, 'title', this.#missing || old, true);
     const age = `Node to page ${format.duration(this.#lateUs)}; venue receipt to node's send ${format.duration(this.#feedUs)}`;
     attr(this.#ref.lateBox, 'title', age, true);
     if (old && this.#status === 'stale') this.#write('statusText', `Stale ${old}`);

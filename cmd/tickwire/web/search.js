@@ -5,6 +5,7 @@ import { parts, count } from './format.js';
 
 const SHOWN_MAX = 60; // options drawn; a board may have 100,000 symbols
 const ADD_ALL_MAX = 500; // symbols that one "add all" may bring
+const fingers = matchMedia('(pointer: coarse)');
 
 /** Ranks symbols against the words of a query; best first. Every word must occur. */
 export function match(symbols, query, max = Infinity) {
@@ -164,7 +165,7 @@ export class Search {
     if (!this.#symbols.length) return 'This node has no symbols yet.';
     if (!total) return `Nothing matches “${query}”. A full name, as in coinbase:BTC-USD, can be added all the same.`;
     const of = query ? `${count(total)} of ${count(this.#symbols.length)}` : count(this.#symbols.length);
-    return `${of} symbols · ↑↓ choose · Enter adds or removes · Esc leaves`;
+    return `${of} symbols · ${fingers.matches ? 'tap to add or remove' : '↑↓ choose · Enter adds or removes · Esc leaves'}`;
   }
 
   #item(option, i, query) {
