@@ -16,6 +16,10 @@ type batch struct {
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
+// batchKept is the largest batch worth keeping for the next entry, some 1.5 MB. A
+// checkpoint of 100,000 symbols makes one of 19 MB, and comes once.
+const batchKept = 8192
+
 // newBatch returns an empty batch with one reference, its maker's.
 func newBatch() *batch {
 	b := batches.Get().(*batch)
@@ -26,7 +30,7 @@ func newBatch() *batch {
 
 // release gives up a reference; the last one recycles the batch.
 func (b *batch) release() {
-	if b.refs.Add(-1) == 0 {
+	if b.refs.Add(-1) == 0 && cap(b.updates) <= batchKept {
 		batches.Put(b)
 	}
 }

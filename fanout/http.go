@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io/fs"
 	"net/http"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tickwire/tickwire/codec"
@@ -14,81 +16,148 @@ import (
 // should not be sent anyone, "" when it should.
 func newMux(m *master, page fs.FS, unready func() string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/symbols", func(w http.ResponseWriter, r *http.Request) {
-		symbols := slices.Clone(m.list())
+	mux.Handle("/v1/symbols", get(func(w http.ResponseWriter, r *http.Request) {
+		symbols := append([]string{}, m.list()...) // [] when there is none
 		slices.Sort(symbols)
 		answer(w, http.StatusOK, map[string]any{"symbols": symbols})
-	})
-	mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) })
-	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.Handle("/v1/snapshot", get(func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) }))
+	mux.Handle(streamPath, get(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		fail(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
-	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.Handle("/healthz", get(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.Handle("/readyz", get(func(w http.ResponseWriter, r *http.Request) {
 		if why := unready(); why != "" {
 			fail(w, http.StatusServiceUnavailable, why)
 			return
 		}
 		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-	if page != nil {
-		mux.Handle("GET /", headers(http.FileServerFS(page)))
-	}
+	}))
+	mux.Handle("/", get(servePage(page)))
 	return mux
 }
 
-// snapshot answers with the quotes asked for, or all.
-func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
-	wanted := r.URL.Query().Get("symbols")
-	out := []byte(`{"symbols":{`)
-	n := 0
-	put := func(row *masterRow) {
-		if n++; n > 1 {
-			out = append(out, ',')
+// get refuses every method but GET and HEAD.
+func get(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			fail(w, http.StatusMethodNotAllowed, r.Method+" is not for this; GET is")
+			return
 		}
-		name, _ := json.Marshal(row.symbol)
-		out = append(append(out, name...), ':')
-		out = codec.AppendQuoteJSON(out, row.update.Seq, &row.update.Quote)
+		next(w, r)
+	})
+}
+
+// servePage serves the page's files, and says of all else that it is not there.
+func servePage(page fs.FS) http.HandlerFunc {
+	var files http.Handler
+	if page != nil {
+		files = http.FileServerFS(page)
 	}
-	var unknown []string
-	if wanted == "" {
-		m.each(put)
-	} else {
-		symbols := strings.Split(wanted, ",")
+	return func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
+		if files == nil || name != "" && !isFile(page, name) {
+			fail(w, http.StatusNotFound, r.URL.Path+" is not here")
+			return
+		}
+		h := w.Header() // the page loads nothing but what it came with
+		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-cache") // the next release is the next reload
+		files.ServeHTTP(w, r)
+	}
+}
+
+func isFile(page fs.FS, name string) bool {
+	info, err := fs.Stat(page, name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// snapshotChunk is how many rows are copied while the tape's readers wait: 50 KB.
+const snapshotChunk = 256
+
+// snapshot answers with the quotes asked for, or all. Each quote is of one moment;
+// all of them together are not.
+func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
+	ids, unknown := wanted(m, r)
+	out := make([]byte, 0, 256+512*len(ids))
+	out = append(out, '{')
+	status := http.StatusOK
+	if len(unknown) > 0 && len(ids) == 0 {
+		status = http.StatusNotFound
+		out = append(out, `"error":"none of these symbols is on the board; it may appear later",`...)
+	}
+	out = append(out, `"symbols":{`...)
+	names, rows := m.list(), make([]codec.Update, 0, snapshotChunk)
+	for chunk := range slices.Chunk(ids, snapshotChunk) {
+		rows = rows[:0]
 		m.mu.RLock()
-		for _, symbol := range symbols {
-			if id, ok := m.ids[symbol]; ok {
-				put(&m.rows[id])
-			} else {
-				unknown = append(unknown, symbol)
-			}
+		for _, id := range chunk {
+			rows = append(rows, m.rows[id].update)
 		}
 		m.mu.RUnlock()
+		for i := range rows {
+			out = append(appendString(out, names[rows[i].ID]), ':')
+			out = append(codec.AppendQuoteJSON(out, rows[i].Seq, &rows[i].Quote), ',')
+		}
+	}
+	if len(ids) > 0 {
+		out = out[:len(out)-1]
 	}
 	out = append(out, '}')
-	status := http.StatusOK
-	if unknown != nil {
-		list, _ := json.Marshal(unknown)
-		out = append(append(out, `,"unknown":`...), list...)
-		if n == 0 {
-			status = http.StatusNotFound
+	if len(unknown) > 0 {
+		out = append(out, `,"unknown":[`...)
+		for _, symbol := range unknown {
+			out = append(appendString(out, symbol), ',')
 		}
+		out[len(out)-1] = ']'
 	}
 	reply(w, status, append(out, '}', '\n'))
 }
 
-// headers lets the page load nothing but what it came with.
-func headers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-cache") // the next release is the next reload
-		next.ServeHTTP(w, r)
-	})
+// wanted is the rows that a request names, each once, and what is not known; all
+// rows when it names none.
+func wanted(m *master, r *http.Request) (ids []uint32, unknown []string) {
+	asked := r.URL.Query()["symbols"]
+	if len(asked) == 0 || len(asked) == 1 && asked[0] == "" {
+		for id := range m.list() {
+			ids = append(ids, uint32(id))
+		}
+		return ids, nil
+	}
+	seen := make(map[string]bool)
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, list := range asked {
+		for symbol := range strings.SplitSeq(list, ",") {
+			if seen[symbol] {
+				continue
+			}
+			seen[symbol] = true
+			if id, ok := m.ids[symbol]; ok {
+				ids = append(ids, id)
+			} else {
+				unknown = append(unknown, symbol)
+			}
+		}
+	}
+	return ids, unknown
+}
+
+// appendString appends a JSON string; symbols need no escapes, but whoever asks may
+// write anything.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			text, _ := json.Marshal(s)
+			return append(dst, text...)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 func fail(w http.ResponseWriter, status int, text string) {
@@ -106,6 +175,7 @@ func answer(w http.ResponseWriter, status int, x any) {
 func reply(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -1,0 +1,249 @@
+package fanout
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// says builds an update that names fields and their values.
+func says(seq int64, flags codec.Flags, values map[codec.Field]int64) *codec.Update {
+	u := &codec.Update{Seq: seq, Flags: flags, History: 1000, Quote: codec.Empty}
+	for f, v := range values {
+		u.Mask |= 1 << f
+		u.Quote[f] = v
+	}
+	return u
+}
+
+// told is what a batch says, one line an update.
+func told(m *master, b *batch) (lines []string) {
+	for i := range b.updates {
+		u := &b.updates[i]
+		line := fmt.Sprintf("%s seq=%d%s", m.rows[u.ID].symbol, u.Seq, flagWords(u))
+		for f := codec.Field(0); f < codec.NumFields; f++ {
+			switch {
+			case !u.Mask.Has(f):
+			case u.Quote[f] == codec.Absent:
+				line += fmt.Sprintf(" %s=none", f)
+			default:
+				line += fmt.Sprintf(" %s=%d", f, u.Quote[f])
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestTake(t *testing.T) {
+	type values = map[codec.Field]int64
+	renewed := says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live})
+	renewed.History = 2000
+	steps := []struct {
+		name   string
+		update *codec.Update
+		want   []string
+	}{
+		{"the first is an image", says(1001, codec.Image, values{codec.Bid: 10, codec.Ask: 12, codec.Status: codec.Live}),
+			[]string{"sim:A seq=1001 image history=1000 bid=10 ask=12 status=0"}},
+		{"a delta", says(1002, 0, values{codec.Bid: 11}), []string{"sim:A seq=1002 bid=11"}},
+		{"only what changed is said", says(1003, 0, values{codec.Bid: 11, codec.Ask: 13}), []string{"sim:A seq=1003 ask=13"}},
+		{"a repeat is not", says(1003, 0, values{codec.Ask: 13}), nil},
+		{"a seq without a change is", says(1004, 0, values{codec.Ask: 13}), []string{"sim:A seq=1004"}},
+		{"a field becomes absent", says(1005, 0, values{codec.Ask: codec.Absent}), []string{"sim:A seq=1005 ask=none"}},
+		{"a gap", says(1006, codec.Gap, values{codec.Bid: 9}), []string{"sim:A seq=1006 gap bid=9"}},
+		{"an image of what is known", says(1006, codec.Image, values{codec.Bid: 9, codec.Status: codec.Live}), nil},
+		{"an image replaces", says(1009, codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1009 bid=none ask=14"}},
+		{"seq never goes back", says(1007, 0, values{codec.Ask: 15}), []string{"sim:A seq=1009 ask=15"}},
+		{"another history", renewed, []string{"sim:A seq=1009 image history=2000 gap bid=1 status=0"}},
+	}
+	m, s := newMaster(), new(stream)
+	for _, step := range steps {
+		b := newBatch()
+		m.mu.Lock()
+		m.take(b, s, []byte("sim:A"), step.update)
+		m.publish()
+		m.mu.Unlock()
+		if diff := cmp.Diff(step.want, told(m, b)); diff != "" {
+			t.Fatalf("%s: %s", step.name, diff)
+		}
+	}
+	r := &m.rows[0]
+	if r.changed[codec.Bid] != 1009 || r.changed[codec.Ask] != 0 || r.gap != 1009 {
+		t.Fatalf("changed bid %d ask %d, gap %d", r.changed[codec.Bid], r.changed[codec.Ask], r.gap)
+	}
+}
+
+func TestTakeUnknownDelta(t *testing.T) {
+	m, b := newMaster(), newBatch()
+	m.take(b, new(stream), []byte("sim:A"), says(1005, 0, map[codec.Field]int64{codec.Bid: 4}))
+	want := []string{"sim:A seq=1005 image history=1000 bid=4"}
+	if diff := cmp.Diff(want, told(m, b)); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestHush(t *testing.T) {
+	type values = map[codec.Field]int64
+	m, one, two := newMaster(), new(stream), new(stream)
+	b := newBatch()
+	m.take(b, one, []byte("sim:A"), says(5, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
+	m.take(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
+	m.take(b, one, []byte("sim:C"), says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Closed}))
+	m.take(b, two, []byte("sim:D"), says(8, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
+	check := func(what string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, told(m, b)); diff != "" {
+			t.Fatalf("%s: %s", what, diff)
+		}
+		b = newBatch()
+	}
+	b = newBatch()
+	m.hush(b, one, true)
+	check("silence", "sim:A seq=5 status=1", "sim:B seq=6 status=1")
+	m.take(b, one, []byte("sim:A"), says(9, codec.Image, values{codec.Bid: 1, codec.Status: codec.Halted}))
+	check("a checkpoint in the silence", "sim:A seq=9")
+	m.hush(b, one, false)
+	check("the tape speaks", "sim:A seq=9 status=3", "sim:B seq=6 status=2")
+	one.turn++
+	m.take(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
+	m.settle(b, one)
+	check("not in the checkpoint", "sim:A seq=9 status=1")
+	m.hush(b, one, true)
+	m.hush(b, one, false)
+	check("and never again", "sim:B seq=6 status=1", "sim:B seq=6 status=2")
+	m.take(b, two, []byte("sim:A"), says(10, 0, values{codec.Bid: 2, codec.Status: codec.Live}))
+	check("another stream's", "sim:A seq=10 bid=2 status=0")
+	m.hush(b, one, true)
+	check("is not hushed with the first", "sim:B seq=6 status=1")
+}
+
+// Lists that were handed out stay as they were, while others read and rows are added.
+func TestNames(t *testing.T) {
+	m, s := newMaster(), new(stream)
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for id, name := range m.list() {
+					if want := fmt.Sprintf("sim:S%d", id); name != want {
+						t.Errorf("row %d is %s", id, name)
+						return
+					}
+				}
+				m.each(func(r *masterRow) { _ = r.update.Seq })
+			}
+		})
+	}
+	u := says(1, codec.Image, map[codec.Field]int64{codec.Bid: 1})
+	for n := 0; n < 2000; n += 20 {
+		b := newBatch()
+		m.mu.Lock()
+		for i := range 20 {
+			m.take(b, s, fmt.Appendf(nil, "sim:S%d", n+i), u)
+		}
+		m.publish()
+		m.mu.Unlock()
+		b.release()
+	}
+	close(stop)
+	readers.Wait()
+	if len(m.list()) != 2000 {
+		t.Fatal(len(m.list()))
+	}
+}
+
+// entryOf packs an entry of n symbols whose every update changes the prices.
+func entryOf(n int, id, prev codec.ID, seq int64) redis.XMessage {
+	var body []byte
+	for i := range n {
+		u := says(seq, 0, map[codec.Field]int64{
+			codec.Bid: 6183760 + seq + int64(i), codec.BidSize: 100 + seq, codec.Ask: 6183770 + seq, codec.AskSize: 200,
+			codec.EventTime: 1700000000000000 + seq, codec.RecvTime: 1700000000000100 + seq, codec.Status: codec.Live,
+		})
+		if seq == 1 {
+			u.Flags = codec.Image
+		}
+		body = codec.AppendTapeUpdate(body, fmt.Sprintf("sim:S%d-USD", i), u)
+	}
+	e := codec.Entry{ID: id, Prev: prev, History: 1000, SentAt: 1, Count: n}
+	blob := codec.AppendEntry(nil, &e, body)
+	return redis.XMessage{ID: id.String(), Values: map[string]any{codec.EntryField: string(blob)}}
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// quietly is a stream that is read by hand, its batches released at once.
+func quietly() *stream {
+	t := &tape{
+		master: newMaster(), post: func(b *batch) { b.release() },
+		counts: newTapeCounts(prometheus.NewRegistry()), log: discard,
+	}
+	return &stream{tape: t, name: "sim/0", anchored: true}
+}
+
+// entries is a reign's first 1,000.
+func entries(symbols, n int) (list []redis.XMessage) {
+	prev := codec.ID{}
+	for i := range n {
+		id := codec.ID{Epoch: 1700000000000, N: int64(i)}
+		list = append(list, entryOf(symbols, id, prev, int64(i+1)))
+		prev = id
+	}
+	return list
+}
+
+func TestTakeAllocatesNothing(t *testing.T) {
+	s, list := quietly(), entries(100, 200)
+	take := func() {
+		if err := s.take(&list[0]); err != nil {
+			t.Fatal(err)
+		}
+		list = list[1:]
+	}
+	for range 50 {
+		take()
+	}
+	if n := testing.AllocsPerRun(100, take); n >= 1 && !raceEnabled {
+		t.Fatalf("%v allocations an entry", n)
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	const symbols = 100
+	s, list := quietly(), entries(symbols, 1000)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(list) == 0 {
+			s.last = codec.ID{}
+		}
+		if err := s.take(&list[i%len(list)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*symbols), "ns/update")
+}
+
+// A hundred thousand symbols that appear at once.
+func BenchmarkAppear(b *testing.B) {
+	m := entryOf(100_000, codec.ID{Epoch: 1700000000000}, codec.ID{}, 1)
+	for b.Loop() {
+		s := quietly()
+		if err := s.take(&m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package fanout
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// testNode is a node on loopback whose board the test writes itself.
+type testNode struct {
+	*node
+	t      *testing.T
+	stream *stream
+	addr   string
+	seqs   map[string]int64
+	stop   context.CancelCauseFunc
+	done   chan error
+}
+
+func startNode(t *testing.T, change func(*Config)) *testNode {
+	t.Helper()
+	memory := miniredis.RunT(t)
+	cfg := Config{
+		Listen: "127.0.0.1:0", Metrics: "off", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
+		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	reg := prometheus.NewRegistry()
+	n, err := newNode(cfg, reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	tn := &testNode{
+		node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
+		stream: &stream{tape: n.tape, name: "test/0"},
+	}
+	go func() { tn.done <- n.run(ctx, reg) }()
+	t.Cleanup(func() {
+		stop(ErrNow)
+		select {
+		case err := <-tn.done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("the node does not end")
+		}
+	})
+	return tn
+}
+
+// publish brings updates of a symbol to the board, one batch for all of them.
+func (n *testNode) publish(symbol string, quotes ...codec.Quote) {
+	b := newBatch()
+	n.master.mu.Lock()
+	for _, q := range quotes {
+		u := codec.Update{Seq: n.seqs[symbol] + 1, History: 1, Mask: q.Present(), Quote: q}
+		if n.seqs[symbol] == 0 {
+			u.Flags = codec.Image
+		}
+		n.seqs[symbol] = u.Seq
+		n.master.take(b, n.stream, []byte(symbol), &u)
+	}
+	n.master.publish()
+	n.master.mu.Unlock()
+	b.refs.Add(1)
+	n.post(b)
+	b.release()
+}
+
+func bid(v int64) codec.Quote {
+	q := codec.Empty
+	q[codec.Bid], q[codec.PriceScale] = v, 2
+	return q
+}
+
+// peer is a client by hand.
+type peer struct {
+	t    *testing.T
+	conn net.Conn
+	from io.Reader
+	msg  codec.Message
+}
+
+func dial(t *testing.T, addr string, protocols ...string) *peer {
+	t.Helper()
+	d := ws.Dialer{Timeout: 5 * time.Second, Protocols: protocols}
+	conn, early, _, err := d.Dial(context.Background(), "ws://"+addr+streamPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	p := &peer{t: t, conn: conn, from: conn}
+	if early != nil {
+		p.from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
+	}
+	return p
+}
+
+// frame reads the next frame.
+func (p *peer) frame() (ws.Header, []byte) {
+	p.t.Helper()
+	p.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	h, err := ws.ReadHeader(p.from)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	payload := make([]byte, h.Length)
+	if _, err := io.ReadFull(p.from, payload); err != nil {
+		p.t.Fatal(err)
+	}
+	return h, payload
+}
+
+// next reads the next message of a type, passing over others.
+func (p *peer) next(want codec.Type) *codec.Message {
+	p.t.Helper()
+	for {
+		h, payload := p.frame()
+		if h.OpCode == ws.OpClose {
+			code, reason := ws.ParseCloseFrameData(payload)
+			p.t.Fatalf("closed with %d %s, waiting for %s", code, reason, want)
+		}
+		parse := codec.ParseMessage
+		if h.OpCode == ws.OpText {
+			parse = codec.ParseMessageJSON
+		}
+		if err := parse(payload, &p.msg); err != nil {
+			p.t.Fatal(err)
+		}
+		if p.msg.Type == want {
+			return &p.msg
+		}
+	}
+}
+
+func (p *peer) send(text string) {
+	p.t.Helper()
+	if err := wsutil.WriteClientText(p.conn, []byte(text)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// closedWith waits for a close frame.
+func (p *peer) closedWith() ws.StatusCode {
+	p.t.Helper()
+	for {
+		if h, payload := p.frame(); h.OpCode == ws.OpClose {
+			code, _ := ws.ParseCloseFrameData(payload)
+			return code
+		}
+	}
+}
+
+func TestBothEncodingsOverSockets(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(100))
+	for _, protocol := range []string{codec.ProtocolMsgpack, codec.ProtocolJSON} {
+		p := dial(t, n.addr, protocol)
+		if h := p.next(codec.TypeHello).Hello; h.Protocol != 1 || len(h.Fields) != codec.NumFields || h.Heartbeat != 5000 {
+			t.Errorf("hello %+v", h)
+		}
+		// Either op code is fine on either subprotocol.
+		r := codec.Request{Op: codec.OpSubscribe, ID: 3, Symbols: [][]byte{[]byte("sim:A")}}
+		wsutil.WriteClientBinary(p.conn, codec.AppendRequest(nil, &r))
+		if reply := p.next(codec.TypeReply).Reply; reply.ID != 3 || len(reply.Results) != 1 || reply.Results[0].ID == nil {
+			t.Errorf("reply %+v", reply)
+		}
+		u := p.next(codec.TypeData).Updates[0]
+		if u.Flags != codec.Image || u.Quote[codec.Bid] != 100 {
+			t.Errorf("%s: image %+v", protocol, u)
+		}
+	}
+	n.publish("sim:A", bid(101))
+}
+
+// A broken client is told why, and harms nobody.
+func TestBrokenClients(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(100))
+	good := dial(t, n.addr)
+	good.next(codec.TypeHello)
+	good.send(`{"op":"subscribe","id":1,"symbols":["sim:A"]}`)
+	good.next(codec.TypeData)
+	for name, c := range map[string]struct {
+		raw  []byte
+		want ws.StatusCode
+	}{
+		"unmasked":                {appendFrame(nil, ws.OpText, []byte("{}")), ws.StatusProtocolError},
+		"reserved bits":           {append([]byte{0xf1}, masked(ws.OpText, true, nil)[1:]...), ws.StatusProtocolError},
+		"reserved op code":        {masked(0xb, true, nil), ws.StatusProtocolError},
+		"continuation of nothing": {masked(ws.OpContinuation, true, []byte("x")), ws.StatusProtocolError},
+		"too big":                 {masked(ws.OpText, true, make([]byte, requestBytes+1)), ws.StatusMessageTooBig},
+		"too big in fragments": {append(masked(ws.OpText, false, bytes.Repeat([]byte("x"), requestBytes)),
+			masked(ws.OpContinuation, true, []byte("x"))...), ws.StatusMessageTooBig},
+		"not UTF-8":       {masked(ws.OpText, true, []byte{0xff, 0xfe}), ws.StatusInvalidFramePayloadData},
+		"close":           {masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "bye")), ws.StatusNormalClosure},
+		"close of 1 byte": {masked(ws.OpClose, true, []byte{3}), ws.StatusProtocolError},
+		"close with 1005": {masked(ws.OpClose, true, ws.NewCloseFrameBody(1005, "")), ws.StatusProtocolError},
+	} {
+		p := dial(t, n.addr)
+		p.next(codec.TypeHello)
+		p.conn.Write(c.raw)
+		if got := p.closedWith(); got != c.want {
+			t.Errorf("%s: closed with %d, want %d", name, got, c.want)
+		}
+	}
+	n.publish("sim:A", bid(101))
+	if u := good.next(codec.TypeData).Updates[0]; u.Quote[codec.Bid] != 101 {
+		t.Errorf("the good client has %+v", u)
+	}
+}
+
+// Requests in pieces: byte by byte, in fragments with a ping between, several in one
+// segment.
+func TestRequestsInPieces(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(100))
+	p := dial(t, n.addr)
+	p.next(codec.TypeHello)
+	for _, b := range masked(ws.OpText, true, []byte(`{"op":"ping","id":1}`)) {
+		p.conn.Write([]byte{b})
+		time.Sleep(time.Millisecond)
+	}
+	if r := p.next(codec.TypeReply).Reply; r.ID != 1 || r.Time == 0 {
+		t.Errorf("byte by byte: %+v", r)
+	}
+	raw := masked(ws.OpText, false, []byte(`{"op":"pi`))
+	raw = append(raw, masked(ws.OpPing, true, []byte("are you there"))...)
+	raw = append(raw, masked(ws.OpContinuation, false, []byte(`ng","id`))...)
+	raw = append(raw, masked(ws.OpContinuation, true, []byte(`":2}`))...)
+	p.conn.Write(raw)
+	if h, payload := p.frame(); h.OpCode != ws.OpPong || string(payload) != "are you there" {
+		t.Errorf("pong %v %q", h, payload)
+	}
+	if r := p.next(codec.TypeReply).Reply; r.ID != 2 {
+		t.Errorf("fragments: %+v", r)
+	}
+	raw = nil
+	for id := range 20 {
+		raw = append(raw, masked(ws.OpText, true, fmt.Appendf(nil, `{"op":"ping","id":%d}`, 10+id))...)
+	}
+	p.conn.Write(raw)
+	for id := range 20 {
+		if r := p.next(codec.TypeReply).Reply; r.ID != int64(10+id) {
+			t.Errorf("at once: %+v", r)
+		}
+	}
+}
+
+// The same port answers plain HTTP, and refuses upgrades that it cannot serve.
+func TestHandshakes(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(12345))
+	for path, want := range map[string]int{
+		"/healthz": 200, "/v1/symbols": 200, "/v1/snapshot": 200, "/v1/snapshot?symbols=sim:A": 200, "/v1/snapshot?symbols=x:y": 404,
+		"/readyz": 503, "/v1/stream": 426, "/nothing": 404,
+	} {
+		res, err := http.Get("http://" + n.addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d %s, want %d", path, res.StatusCode, body, want)
+		}
+	}
+	head := "GET %s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
+	for name, c := range map[string]struct{ raw, want string }{
+		"other path":         {fmt.Sprintf(head, "/other", ""), "HTTP/1.1 404"},
+		"other subprotocols": {fmt.Sprintf(head, streamPath, "Sec-WebSocket-Protocol: chat, soup\r\n"), "HTTP/1.1 400"},
+		"long head":          {"GET / HTTP/1.1\r\nX: " + string(bytes.Repeat([]byte("x"), 9000)), "HTTP/1.1 431"},
+		"not HTTP":           {"hello\r\n\r\n", "HTTP/1.1 400"},
+		"no version":         {"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 4"},
+		"ours among others":  {fmt.Sprintf(head, streamPath, "Sec-WebSocket-Protocol: chat, tickwire.v1.json\r\n"), "HTTP/1.1 101"},
+	} {
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(3 * time.Second))
+		for i := 0; i < len(c.raw); i += 700 { // in pieces
+			conn.Write([]byte(c.raw[i:min(i+700, len(c.raw))]))
+		}
+		got := make([]byte, len(c.want))
+		io.ReadFull(conn, got)
+		if string(got) != c.want {
+			t.Errorf("%s: %q, want %s", name, got, c.want)
+		}
+		conn.Close()
+	}
+}
+
+func TestTooManyConnectionsAndRequests(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.Loops, cfg.MaxConns = 1, 2 })
+	a, _ := dial(t, n.addr), dial(t, n.addr)
+	conn, err := net.Dial("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got := make([]byte, 12)
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	if io.ReadFull(conn, got); string(got) != "HTTP/1.1 503" {
+		t.Errorf("the third connection got %q", got)
+	}
+	a.next(codec.TypeHello)
+	for range requestBurst + 1 {
+		a.send(`{"op":"ping","id":1}`)
+	}
+	if e := a.next(codec.TypeError).Error; e.Code != codec.CodeTooManyRequests || !e.Retry {
+		t.Errorf("error %+v", e)
+	}
+	go func() {
+		raw := bytes.Repeat(masked(ws.OpText, true, []byte(`{"op":"ping"}`)), 2*floodMax)
+		a.conn.Write(raw)
+	}()
+	if code := a.closedWith(); code != ws.StatusPolicyViolation {
+		t.Errorf("a flood closes with %d", code)
+	}
+}
+
+// On SIGTERM clients are told, sent away within the window, and the node ends.
+func TestDrain(t *testing.T) {
+	n := startNode(t, nil)
+	p := dial(t, n.addr)
+	p.next(codec.TypeHello)
+	began := time.Now()
+	n.stop(context.Canceled)
+	if d := p.next(codec.TypeDrain).Drain; d.WithinMS != 1000 {
+		t.Errorf("drain %+v", d)
+	}
+	if code := p.closedWith(); code != closeRestart {
+		t.Errorf("closed with %d", code)
+	}
+	p.conn.Close()
+	if err := <-n.done; err != nil {
+		t.Error(err)
+	}
+	n.done <- nil
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the drain took %v", took)
+	}
+	if _, err := net.DialTimeout("tcp", n.addr, time.Second); err == nil {
+		t.Error("the port still answers")
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	n := startNode(t, nil)
+	cfg := *n.cfg
+	cfg.Listen = n.addr
+	if _, err := newNode(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
+		t.Error("a second node took the port")
+	} else {
+		t.Log(err)
+	}
+}

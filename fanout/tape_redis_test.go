@@ -1,0 +1,403 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// server is a real redis-server of the test's own, which can be killed, wiped, hung.
+type server struct {
+	t    *testing.T
+	dir  string
+	port string
+	cmd  *exec.Cmd
+	rdb  *redis.Client // the writer's
+}
+
+// startRedis starts a server that keeps every write on disk.
+func startRedis(t *testing.T) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("redis-server is not installed")
+		}
+		t.Skip("redis-server is not installed")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	ln.Close()
+	s := &server{t: t, dir: t.TempDir(), port: port}
+	s.rdb = redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DialerRetries: 1})
+	s.start()
+	t.Cleanup(func() {
+		s.rdb.Close()
+		s.kill()
+	})
+	return s
+}
+
+func (s *server) addr() string { return "127.0.0.1:" + s.port }
+
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no")
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for range 500 {
+		if s.rdb.Ping(context.Background()).Err() == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatal("redis-server does not answer")
+}
+
+// kill is kill -9.
+func (s *server) kill() {
+	if s.cmd != nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// wipe has a killed server forget everything.
+func (s *server) wipe() {
+	if err := os.RemoveAll(s.dir + "/appendonlydir"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// hang stops the process without a word to its peers; resume lets it go on.
+func (s *server) hang()   { s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *server) resume() { s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// line is a TCP line between a reader and a server that can be cut, so that a writer
+// goes on while the reader is away.
+type line struct {
+	ln    net.Listener
+	to    string
+	mu    sync.Mutex
+	down  bool
+	conns []net.Conn
+}
+
+func newLine(t *testing.T, to string) *line {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{ln: ln, to: to}
+	t.Cleanup(func() { ln.Close(); l.cut() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			l.join(c)
+		}
+	}()
+	return l
+}
+
+func (l *line) join(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		c.Close()
+		return
+	}
+	far, err := net.Dial("tcp", l.to)
+	if err != nil {
+		c.Close()
+		return
+	}
+	l.conns = append(l.conns, c, far)
+	go func() { io.Copy(far, c); far.Close(); c.Close() }()
+	go func() { io.Copy(c, far); far.Close(); c.Close() }()
+}
+
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = true
+	for _, c := range l.conns {
+		c.Close()
+	}
+	l.conns = nil
+}
+
+func (l *line) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = false
+}
+
+// writer writes a stream as the contract of the tape has it, and knows what it wrote.
+type writer struct {
+	t       *testing.T
+	rdb     *redis.Client
+	stream  string
+	id      codec.ID // of the last entry written
+	history int64
+	state   map[string]*codec.Update
+}
+
+const epoch0 = 1700000000000
+
+// newWriter begins a reign, and a history, with a fence.
+func newWriter(t *testing.T, rdb *redis.Client, stream string) *writer {
+	t.Helper()
+	w := &writer{t: t, rdb: rdb, stream: stream, history: epoch0, state: make(map[string]*codec.Update)}
+	w.reign(epoch0, codec.ID{})
+	return w
+}
+
+// reign writes a fence that names the entry before it.
+func (w *writer) reign(epoch int64, prev codec.ID) {
+	w.t.Helper()
+	w.id = codec.ID{Epoch: epoch}
+	w.write(codec.Entry{ID: w.id, Prev: prev}, nil)
+}
+
+// begin is a writer's that found nothing: a new reign and a new history.
+func (w *writer) begin(epoch int64) {
+	w.t.Helper()
+	w.history, w.state = epoch, make(map[string]*codec.Update)
+	w.reign(epoch, codec.ID{})
+}
+
+func (w *writer) write(e codec.Entry, body []byte) {
+	w.t.Helper()
+	e.History, e.SentAt = w.history, time.Now().UnixMicro()
+	w.raw(e.ID, codec.AppendEntry(nil, &e, body))
+}
+
+// raw writes any bytes as an entry.
+func (w *writer) raw(id codec.ID, blob []byte) {
+	w.t.Helper()
+	args := &redis.XAddArgs{Stream: codec.TapeKey(w.stream), ID: id.String(), Values: []any{codec.EntryField, blob}}
+	if err := w.rdb.XAdd(context.Background(), args).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// set changes a symbol's bid and appends the update to a body.
+func (w *writer) set(body []byte, symbol string, bid int64) []byte {
+	u := w.state[symbol]
+	if u == nil {
+		u = &codec.Update{Seq: w.history, History: w.history, Quote: codec.Empty, Flags: codec.Image}
+		u.Quote[codec.Status] = codec.Live
+		w.state[symbol] = u
+	}
+	u.Seq++
+	u.Quote[codec.Bid], u.Quote[codec.PriceScale] = bid, 2
+	if u.Mask = 1<<codec.Bid | 1<<codec.PriceScale; u.Flags&codec.Image != 0 {
+		u.Mask = u.Quote.Present()
+	}
+	body = codec.AppendTapeUpdate(body, symbol, u)
+	u.Flags = 0
+	return body
+}
+
+// tick writes an entry with a new bid for each symbol; none is a heartbeat.
+func (w *writer) tick(bid int64, symbols ...string) {
+	w.t.Helper()
+	e, body := w.next(bid, symbols...)
+	w.write(e, body)
+}
+
+// lose numbers an entry that never gets to the tape.
+func (w *writer) lose(bid int64, symbols ...string) { w.next(bid, symbols...) }
+
+func (w *writer) next(bid int64, symbols ...string) (codec.Entry, []byte) {
+	var body []byte
+	for _, symbol := range symbols {
+		body = w.set(body, symbol, bid)
+	}
+	prev := w.id
+	w.id.N++
+	return codec.Entry{ID: w.id, Prev: prev, Count: len(symbols)}, body
+}
+
+// checkpoint writes all images as of the last entry.
+func (w *writer) checkpoint() {
+	w.t.Helper()
+	var body []byte
+	for symbol, u := range w.state {
+		image := *u
+		image.Flags, image.Mask = codec.Image, image.Quote.Present()
+		body = codec.AppendTapeUpdate(body, symbol, &image)
+	}
+	e := codec.Entry{ID: w.id, History: w.history, Count: len(w.state)}
+	ctx := context.Background()
+	if err := w.rdb.Set(ctx, codec.CheckpointKey(w.stream), codec.AppendEntry(nil, &e, body), 0).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.rdb.SAdd(ctx, codec.TapesKey, w.stream).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// reader is a tape under test, with a loop's view of what it posts.
+type reader struct {
+	t      *testing.T
+	tape   *tape
+	master *master
+	stop   context.CancelFunc
+	done   chan struct{}
+
+	mu     sync.Mutex // protects what follows
+	rows   map[uint32]*codec.Update
+	gaps   map[string]int
+	stales map[string]int // times a symbol was told to be stale
+}
+
+func newReader(t *testing.T, addr string, fixed ...string) *reader {
+	t.Helper()
+	r := &reader{
+		t: t, master: newMaster(), done: make(chan struct{}),
+		rows: make(map[uint32]*codec.Update), gaps: make(map[string]int), stales: make(map[string]int),
+	}
+	var err error
+	r.tape, err = newTape("redis://"+addr, fixed, r.master, r.post, prometheus.NewRegistry(), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	go func() {
+		defer close(r.done)
+		if err := r.tape.run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { r.stop(); <-r.done })
+	return r
+}
+
+// post is what a loop does with a batch; no seq may go back.
+func (r *reader) post(b *batch) {
+	defer b.release()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := r.master.list()
+	for i := range b.updates {
+		u := &b.updates[i]
+		row := r.rows[u.ID]
+		if row == nil {
+			row = &codec.Update{Quote: codec.Empty}
+			r.rows[u.ID] = row
+		}
+		if u.Seq < row.Seq {
+			r.t.Errorf("%s: seq went back from %d to %d", names[u.ID], row.Seq, u.Seq)
+		}
+		if u.Flags&codec.Image != 0 {
+			row.Quote, row.History = codec.Empty, u.History
+		}
+		row.Seq = u.Seq
+		row.Quote.Merge(&u.Quote, u.Mask)
+		if u.Flags&codec.Gap != 0 {
+			r.gaps[names[u.ID]]++
+		}
+		if u.Mask.Has(codec.Status) && u.Quote[codec.Status] == codec.Stale {
+			r.stales[names[u.ID]]++
+		}
+	}
+}
+
+// differs says in what the board, or a loop that only saw the batches, differs from
+// what the writers wrote; "" in nothing.
+func (r *reader) differs(writers ...*writer) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.master.mu.RLock()
+	defer r.master.mu.RUnlock()
+	for _, w := range writers {
+		for symbol, u := range w.state {
+			id, ok := r.master.ids[symbol]
+			if !ok {
+				return symbol + " is not on the board"
+			}
+			row := &r.master.rows[id].update
+			if m := row.Quote.Diff(&u.Quote); m != 0 || row.Seq < u.Seq || row.History != u.History {
+				return fmt.Sprintf("%s: board has %d@%d of %d status %d, writer %d@%d of %d", symbol, row.Quote[codec.Bid], row.Seq,
+					row.History, row.Quote[codec.Status], u.Quote[codec.Bid], u.Seq, u.History)
+			}
+		}
+	}
+	for id := range r.master.rows {
+		row, loop := &r.master.rows[id].update, r.rows[uint32(id)]
+		if loop == nil || loop.Quote != row.Quote || loop.Seq != row.Seq || loop.History != row.History {
+			return fmt.Sprintf("%s: a loop has something else", r.master.rows[id].symbol)
+		}
+	}
+	return ""
+}
+
+// agrees waits until the board is what the writers wrote, which go on living.
+func (r *reader) agrees(writers ...*writer) {
+	r.t.Helper()
+	r.within(5*time.Second, func() string {
+		for _, w := range writers {
+			w.tick(0)
+		}
+		return r.differs(writers...)
+	})
+}
+
+// within waits for what to be "".
+func (r *reader) within(limit time.Duration, what func() string) {
+	r.t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(15 * time.Millisecond) {
+		now := what()
+		if now == "" {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("after %v: %s", limit, now)
+		}
+	}
+}
+
+// status waits for a symbol's status.
+func (r *reader) status(limit time.Duration, symbol string, want int64) {
+	r.t.Helper()
+	r.within(limit, func() string {
+		r.master.mu.RLock()
+		defer r.master.mu.RUnlock()
+		id, ok := r.master.ids[symbol]
+		if !ok {
+			return symbol + " is not on the board"
+		}
+		if got := r.master.rows[id].update.Quote[codec.Status]; got != want {
+			return fmt.Sprintf("%s is %s, not %s", symbol, codec.StatusNames[got], codec.StatusNames[want])
+		}
+		return ""
+	})
+}
+
+func (r *reader) ready(limit time.Duration) {
+	r.t.Helper()
+	r.within(limit, r.tape.unready)
+}

@@ -1,0 +1,325 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+const sim = "sim/0"
+
+// soon is time enough for what should happen at once on a busy machine.
+const soon = 5 * time.Second
+
+func value(c prometheus.Counter) float64 {
+	var m dto.Metric
+	c.Write(&m)
+	return m.GetCounter().GetValue()
+}
+
+func wantCount(t *testing.T, what string, c prometheus.Counter, want float64) {
+	t.Helper()
+	if got := value(c); got != want {
+		t.Errorf("%s: %v, not %v", what, got, want)
+	}
+}
+
+// gapsOf is how often a symbol was flagged GAP.
+func (r *reader) gapsOf(symbol string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gaps[symbol]
+}
+
+func TestTapeURL(t *testing.T) {
+	_, err := newTape("nonsense", nil, newMaster(), nil, prometheus.NewRegistry(), discard)
+	if err == nil || !strings.HasPrefix(err.Error(), "fanout: --redis nonsense: ") {
+		t.Fatal(err)
+	}
+}
+
+// In memory, as under "tickwire up": from the first entry on, and from a checkpoint.
+func TestTapeInMemory(t *testing.T) {
+	mr := miniredis.RunT(t)
+	rdb := redis.NewClient(&redis.Options{Addr: mr.Addr()})
+	defer rdb.Close()
+	early := newReader(t, mr.Addr(), sim)
+	time.Sleep(100 * time.Millisecond)
+	if why := early.tape.unready(); !strings.Contains(why, sim) {
+		t.Errorf("ready with nothing on the tape: %q", why)
+	}
+	w := newWriter(t, rdb, sim)
+	w.tick(100, "sim:A", "sim:B")
+	w.tick(101, "sim:A")
+	early.agrees(w)
+	early.ready(soon)
+	w.checkpoint()
+	w.tick(102, "sim:B", "sim:C")
+	late := newReader(t, mr.Addr())
+	late.agrees(w)
+	late.ready(soon)
+	early.agrees(w)
+	wantCount(t, "holes", early.tape.counts.holes, 0)
+	wantCount(t, "holes", late.tape.counts.holes, 0)
+	wantCount(t, "checkpoints", late.tape.counts.checkpoints, 1)
+	if late.gapsOf("sim:A")+early.gapsOf("sim:A") > 0 {
+		t.Error("GAP where nothing was missed")
+	}
+}
+
+// A node that starts before Redis, and long before a feed.
+func TestTapeBeforeAll(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.kill()
+	r := newReader(t, s.addr())
+	time.Sleep(1200 * time.Millisecond)
+	if why := r.tape.unready(); !strings.Contains(why, "no stream") {
+		t.Errorf("unready: %q", why)
+	}
+	s.start()
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r.agrees(w)
+	r.ready(soon)
+}
+
+// What a feed left behind that is gone: served, and said to be stale from the start.
+func TestTapeDeadFeed(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, s.addr())
+	r.ready(soon)
+	r.status(0, "sim:A", codec.Stale)
+	w.tick(2, "sim:A")
+	r.agrees(w)
+	r.status(3*time.Second, "sim:A", codec.Stale) // silence again
+	r.agrees(w)
+	if r.gapsOf("sim:A") != 0 {
+		t.Error("GAP where nothing was missed")
+	}
+}
+
+// An entry that never came: stale until the checkpoint covers it, GAP on what it
+// changed, and on nothing else.
+func TestTapeHole(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A", "sim:B")
+	w.checkpoint()
+	r := newReader(t, s.addr())
+	r.agrees(w)
+	w.lose(2, "sim:A")
+	w.tick(3, "sim:B")
+	r.status(soon, "sim:B", codec.Stale)
+	w.checkpoint()
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 1)
+	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 1 {
+		t.Errorf("gaps %v", r.gaps)
+	}
+	w.lose(4, "sim:B")
+	w.checkpoint() // is there before anybody misses anything
+	w.tick(0)
+	w.tick(5, "sim:A")
+	r.agrees(w)
+	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 2 || r.stales["sim:B"] != 2 {
+		t.Errorf("gaps %v stales %v", r.gaps, r.stales)
+	}
+}
+
+// Trimmed past a reader that was away. A blink is told nobody.
+func TestTapeTrimmed(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	l := newLine(t, s.addr())
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, l.ln.Addr().String())
+	r.agrees(w)
+	stales := r.stales["sim:A"]
+	l.cut()
+	l.mend()
+	w.tick(2, "sim:A")
+	r.agrees(w)
+	if r.stales["sim:A"] != stales {
+		t.Error("stale for a blink")
+	}
+	l.cut()
+	r.status(3*time.Second, "sim:A", codec.Stale)
+	for bid := range int64(50) {
+		w.tick(bid, "sim:A", fmt.Sprintf("sim:N%d", bid))
+	}
+	s.rdb.XTrimMaxLen(context.Background(), codec.TapeKey(sim), 1)
+	l.mend()
+	r.within(soon, func() string {
+		if value(r.tape.counts.holes) == 0 {
+			return "no hole"
+		}
+		return ""
+	})
+	w.checkpoint()
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 1)
+}
+
+// kill -9 of a Redis that keeps its data: nothing is missing afterwards.
+func TestTapeKilled(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, s.addr())
+	r.agrees(w)
+	s.kill()
+	r.status(3*time.Second, "sim:A", codec.Stale)
+	errors := value(r.tape.counts.errors)
+	time.Sleep(2 * time.Second)
+	if more := value(r.tape.counts.errors) - errors; more > 12 {
+		t.Errorf("%v tries in 2 s", more)
+	}
+	s.start()
+	w.tick(2, "sim:A")
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 0)
+	if r.gapsOf("sim:A") != 0 {
+		t.Error("GAP where nothing was missed")
+	}
+}
+
+// A Redis that lost everything, under a feed that lives: it goes on where it was.
+func TestTapeWipedUnderWriter(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, s.addr())
+	r.agrees(w)
+	s.kill()
+	s.wipe()
+	s.start()
+	r.status(3*time.Second, "sim:A", codec.Stale)
+	w.tick(2, "sim:A")
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 0)
+	s.kill()
+	s.wipe()
+	w.lose(3, "sim:A")
+	s.start()
+	w.tick(4, "sim:B")
+	w.checkpoint()
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 1)
+}
+
+// A Redis and a feed that lost everything: a new history. What it does not name
+// stays on the board, stale. Also with a clock that was set back, where XREAD alone
+// would wait for ever.
+func TestTapeNewHistory(t *testing.T) {
+	for name, epoch := range map[string]int64{"later": epoch0 + 5000, "earlier": epoch0 - 5000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			w := newWriter(t, s.rdb, sim)
+			w.tick(1, "sim:A", "sim:B")
+			w.checkpoint()
+			r := newReader(t, s.addr())
+			r.agrees(w)
+			s.kill()
+			s.wipe()
+			s.start()
+			w.begin(epoch)
+			w.tick(7, "sim:A")
+			w.checkpoint()
+			// Silence is what gives a stream away that began again below.
+			time.Sleep(2500 * time.Millisecond)
+			r.agrees(w)
+			r.status(soon, "sim:B", codec.Stale)
+			if r.gapsOf("sim:A") == 0 {
+				t.Error("no GAP between two histories")
+			}
+			w.tick(8, "sim:B")
+			r.agrees(w)
+		})
+	}
+}
+
+// The end of the tape is lost, and a new writer knows no better: what is ahead of it
+// is put right by its checkpoint.
+func TestTapeWentBack(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	kept, before := w.id, *w.state["sim:A"]
+	r := newReader(t, s.addr())
+	r.agrees(w)
+	w.tick(2, "sim:A", "sim:B")
+	r.agrees(w)
+	s.rdb.Del(context.Background(), codec.TapeKey(sim))
+	w.state = map[string]*codec.Update{"sim:A": &before}
+	w.reign(epoch0+9000, kept)
+	w.tick(3, "sim:A")
+	r.status(soon, "sim:A", codec.Stale)
+	w.checkpoint()
+	r.agrees(w)
+	r.status(0, "sim:B", codec.Stale)
+	wantCount(t, "holes", r.tape.counts.holes, 1)
+}
+
+// A reign that follows needs nothing; one that names another entry before it does.
+func TestTapeReigns(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, s.addr())
+	r.agrees(w)
+	w.reign(epoch0+1000, w.id)
+	w.tick(2, "sim:A")
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 0)
+	w.reign(epoch0+2000, codec.ID{Epoch: epoch0 + 1000, N: 99999})
+	w.tick(3, "sim:A")
+	w.checkpoint()
+	r.agrees(w)
+	wantCount(t, "holes", r.tape.counts.holes, 1)
+}
+
+// The stream is gone, its checkpoint knows more than we do, and nobody writes.
+func TestTapeStreamGone(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	l := newLine(t, s.addr())
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	r := newReader(t, l.ln.Addr().String())
+	r.agrees(w)
+	l.cut()
+	w.tick(2, "sim:A")
+	w.checkpoint()
+	s.rdb.Del(context.Background(), codec.TapeKey(sim))
+	l.mend()
+	w.state["sim:A"].Quote[codec.Status] = codec.Stale
+	r.within(soon, func() string { return r.differs(w) })
+}
