@@ -10,13 +10,14 @@ import * as list from './list.js';
 
 const RATES = [0, 50, 20, 10, 5, 2, 1]; // updates per second and symbol; 0 is every one
 const FIRST_SYMBOLS = 12;
-const RETRY_MS = 1000; // between two looks for symbols while there are none
+const FILLS_MAX = 10; // looks for them, while there are fewer
+const RETRY_MS = 1000; // between two looks for symbols
 const SYMBOLS_FRESH_MS = 10_000;
 const TOAST_MS = 6000;
 const SLOW_MS = 5000; // a lag message colours the connection for so long
 
 const $ = (id) => document.getElementById(id);
-const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0 };
+const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, fills: 0 };
 const totals = new Totals();
 const detail = new Detail();
 const deck = new Deck($('cards'), { remove, open: (card) => detail.open(card) });
@@ -73,6 +74,7 @@ function replace(symbols) {
 
 /** The user changed the board: the address and the next visit follow. */
 function changed() {
+  page.fills = 0;
   page.wanted = deck.order();
   list.show({ symbols: page.wanted, rate: page.rate });
   list.save({ symbols: page.wanted, rate: page.rate, view: page.view });
@@ -152,13 +154,16 @@ async function loadSymbols() {
     page.trouble = error instanceof TypeError ? 'the node does not answer' : error.message;
     search.setTrouble(`No list of symbols: ${page.trouble}.`);
   }
-  if (page.wanted === null && page.symbols?.length) {
+  // A feed that has just started names its symbols one after the other.
+  const filling = page.fills > 0 && deck.cards.size < FIRST_SYMBOLS;
+  if (filling && page.symbols?.length) {
+    page.fills--;
     page.wanted = page.symbols.slice(0, FIRST_SYMBOLS);
     replace(page.wanted);
   }
   drawBlank();
   clearTimeout(page.retry);
-  if (!page.symbols?.length) page.retry = setTimeout(loadSymbols, RETRY_MS);
+  if (filling || !page.symbols?.length) page.retry = setTimeout(loadSymbols, RETRY_MS);
 }
 
 function drawBlank() {
@@ -183,7 +188,8 @@ function drawBlank() {
 
 // ---- controls
 
-function setRate(asked, user) {
+/** Takes a rate, or the next lower one there is a stop for. */
+function setRate(asked) {
   const rate = asked > 0 ? RATES.find((r) => r && r <= asked) ?? RATES.at(-1) : 0;
   const step = RATES.indexOf(rate);
   const moved = rate !== page.rate;
@@ -196,10 +202,16 @@ function setRate(asked, user) {
   input.closest('.rate').toggleAttribute('data-on', rate > 0);
   $('rate-now').textContent = rate ? `at most ${rate}/s` : 'every one';
   [...$('stops').children].forEach((stop, i) => stop.classList.toggle('on', i === step));
-  if (!user || !moved) return;
+  if (!moved) return false;
   totals.forget();
   wire.setRate(deck.order(), page.rate);
-  changed();
+  return true;
+}
+
+function chooseRate(rate) {
+  if (!setRate(rate)) return;
+  if (page.wanted) changed();
+  else list.save({ symbols: null, rate: page.rate, view: page.view }); // the first symbols are still to come
 }
 
 function setView(view) {
@@ -249,8 +261,8 @@ function onKey(e) {
     p: () => setPaused(!page.paused),
     t: () => tickwireTheme.toggle(),
     v: () => $('view').click(),
-    '[': () => setRate(RATES[Math.max(0, step - 1)], true),
-    ']': () => setRate(RATES[Math.min(RATES.length - 1, step + 1)], true),
+    '[': () => chooseRate(RATES[Math.max(0, step - 1)]),
+    ']': () => chooseRate(RATES[Math.min(RATES.length - 1, step + 1)]),
   };
   const act = acts[e.key.toLowerCase()];
   if (!act) return;
@@ -265,10 +277,10 @@ function wireControls() {
     const stop = document.createElement('span');
     stop.textContent = rate ? `${rate}/s` : 'raw';
     stop.style.left = `${(i / (RATES.length - 1)) * 100}%`;
-    stop.addEventListener('click', () => setRate(rate, true));
+    stop.addEventListener('click', () => chooseRate(rate));
     return stop;
   }));
-  $('rate').addEventListener('input', (e) => setRate(RATES[Number(e.target.value)], true));
+  $('rate').addEventListener('input', (e) => chooseRate(RATES[Number(e.target.value)]));
   $('pause').addEventListener('click', () => setPaused(!page.paused));
   $('theme').addEventListener('click', () => tickwireTheme.toggle());
   $('view').addEventListener('click', () => {
@@ -284,8 +296,10 @@ function wireControls() {
   addEventListener('tickwire:theme', showTheme);
   addEventListener('hashchange', () => {
     const asked = list.fromHash();
-    if (asked.rate !== null || asked.symbols) setRate(asked.rate ?? 0, true);
-    if (asked.symbols) replace(page.wanted = asked.symbols);
+    if (asked.rate !== null || asked.symbols) setRate(asked.rate ?? 0);
+    if (!asked.symbols) return;
+    page.fills = 0;
+    replace(page.wanted = asked.symbols);
   });
   setInterval(() => {
     deck.offsetMs = wire.offsetUs / 1000;
@@ -299,8 +313,9 @@ function wireControls() {
 const kept = list.load();
 wireControls();
 showTheme();
-setRate(kept.rate, false);
+setRate(kept.rate);
 setView(kept.view);
 if (kept.symbols) replace(page.wanted = kept.symbols);
+else page.fills = FILLS_MAX;
 drawBlank();
 loadSymbols();

@@ -100,6 +100,25 @@ scene('an unknown symbol says so in its place', { hash: '#symbols=nowhere:NOPE-U
   await shot(page, 'unknown');
 });
 
+scene('a card opens to all its fields', {}, async (page) => {
+  await live(page);
+  const first = cards(page).first();
+  await first.focus();
+  await page.keyboard.press('Enter');
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  assert.equal(await dialog.locator('h2').textContent(), await first.getAttribute('data-symbol'));
+  const fields = await dialog.locator('dl').innerText();
+  for (const name of ['Bid', 'VWAP', 'Volume', 'Sequence', 'Received']) assert.ok(fields.includes(name), name);
+  const sequence = dialog.locator('dl div', { hasText: 'Sequence' }).locator('dd');
+  const from = await sequence.textContent();
+  await until('it moves on', () => sequence.textContent(), (now) => now !== from);
+  await pause(2000);
+  await shot(page, 'fields');
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'hidden' });
+});
+
 scene('a lower rate conflates', {}, async (page) => {
   await live(page);
   const raw = await until('many updates', () => number(page, 'delivered'), (n) => n > 2 * 12);
@@ -172,7 +191,11 @@ for (const width of [390, 360]) {
 test('a lost connection is told and comes back by itself', only, async () => {
   const ours = [];
   const page = await visit(browser, {
-    before: (p) => p.routeWebSocket(/\/v1\/stream/, (ws) => { ws.connectToServer(); ours.push(ws); }),
+    before: (p) => p.routeWebSocket(/\/v1\/stream/, async (ws) => {
+      if (ours.length) await pause(2000); // a restart takes its time
+      ws.connectToServer();
+      ours.push(ws);
+    }),
   });
   try {
     await live(page);
