@@ -23,12 +23,14 @@ type conn struct {
 	fd    int32
 	gen   uint32 // told to epoll, so that an event of a former conn is known
 	state uint8
-	flags uint8 // see below
 
 	json    bool // the subprotocol
 	due     bool // in loop.roused
 	blocked bool // the socket took less than it was given: tail waits
 	paused  bool // the client asked for silence
+	choked  bool // the client has not answered a ping for too many bytes
+	answers bool // it answers pings
+	asked   bool // a ping is not answered yet
 	slow    bool // was blocked since its last whole flush
 	unread  bool // bytes came while it was blocked
 	op      ws.OpCode
@@ -45,6 +47,8 @@ type conn struct {
 	msg     uint32 // slab handle: fragments so far
 	msgLen  uint32
 
+	pinged uint32        // number of the last ping
+	flow   uint32        // bytes written since that ping, or its answer
 	tokens uint16        // requests left in the bucket
 	floods uint16        // requests refused for want of a token
 	since  time.Duration // when state or blocked began, on the loop's clock
@@ -60,7 +64,7 @@ const (
 )
 
 // asleep reports whether the conn is not to be flushed.
-func (c *conn) asleep() bool { return c.blocked || c.paused }
+func (c *conn) asleep() bool { return c.blocked || c.paused || c.choked }
 
 // accept takes what waits at the listener.
 func (l *loop) accept() {
@@ -144,6 +148,7 @@ func (l *loop) write(ci uint32, p []byte) bool {
 	n, err := l.sock.Write(int(c.fd), p)
 	l.count[writes]++
 	l.count[bytesOut] += uint64(n)
+	c.flow += uint32(len(p))
 	if n == len(p) {
 		c.spoke = l.clock
 		return true

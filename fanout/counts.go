@@ -18,6 +18,7 @@ const (
 	encodings
 	writes
 	shortWrites
+	chokes
 	bytesOut
 	bytesIn
 	framesIn
@@ -63,6 +64,7 @@ var countNames = [numCounters]struct{ metric, value string }{
 	encodings:        {"encodings", ""},
 	writes:           {"writes", ""},
 	shortWrites:      {"short_writes", ""},
+	chokes:           {"chokes", ""},
 	bytesOut:         {"sent_bytes", ""},
 	bytesIn:          {"received_bytes", ""},
 	framesIn:         {"frames_received", ""},

@@ -107,11 +107,15 @@ func (l *loop) flush(ci uint32) {
 	c.slow = false
 }
 
-// sendFrame sends the message gathered, and reports whether the socket took it.
+// sendFrame sends the message gathered, and reports whether another may follow.
 func (l *loop) sendFrame(ci uint32) bool {
 	l.count[messages]++
 	l.count[updatesOut] += uint64(l.frame.n)
-	return l.write(ci, l.frame.seal(l.sentAt))
+	if !l.write(ci, l.frame.seal(l.sentAt)) {
+		return false
+	}
+	l.credit(ci)
+	return !l.conns[ci].asleep()
 }
 
 // collect puts the rows that hit a settled lane into the frame.

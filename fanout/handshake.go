@@ -107,6 +107,7 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	l.count[upgraded]++
 	if l.write(ci, l.upgrade.out) {
 		tell(l, ci, l.hello(), codec.AppendHello, codec.AppendHelloJSON)
+		l.ping(ci)
 	}
 	return rest, l.conns[ci].state == stateOpen
 }

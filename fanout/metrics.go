@@ -69,6 +69,7 @@ var countHelp = map[string]string{
 	"encodings":         "Updates encoded; the others shared their bytes.",
 	"writes":            "Writes to sockets.",
 	"short_writes":      "Writes that a socket did not take whole: the connection is blocked until it does.",
+	"chokes":            "Times a connection was held back because its client did not answer a ping.",
 	"sent_bytes":        "Bytes written to sockets.",
 	"received_bytes":    "Bytes read from sockets.",
 	"frames_received":   "WebSocket frames received.",

@@ -113,8 +113,19 @@ func dial(t *testing.T, addr string, protocols ...string) *peer {
 	return p
 }
 
-// frame reads the next frame.
+// frame reads the next frame; pings it answers, as a client must.
 func (p *peer) frame() (ws.Header, []byte) {
+	p.t.Helper()
+	for {
+		h, payload := p.rawFrame()
+		if h.OpCode != ws.OpPing {
+			return h, payload
+		}
+		wsutil.WriteClientMessage(p.conn, ws.OpPong, payload)
+	}
+}
+
+func (p *peer) rawFrame() (ws.Header, []byte) {
 	p.t.Helper()
 	p.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	h, err := ws.ReadHeader(p.from)

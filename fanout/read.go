@@ -125,6 +125,7 @@ func (l *loop) took(ci uint32, h ws.Header, payload []byte) {
 		l.control = appendFrame(l.control[:0], ws.OpPong, payload)
 		l.write(ci, l.control)
 	case ws.OpPong:
+		l.answered(ci, payload)
 	case ws.OpClose:
 		l.tookClose(ci, payload)
 	default:

