@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"testing"
 	"time"
 
@@ -13,14 +12,6 @@ import (
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
-
-func mustURL(text string) *url.URL {
-	u, err := url.Parse(text)
-	if err != nil {
-		panic(err)
-	}
-	return u
-}
 
 // sink is a socket that takes everything, and gives what it is loaded with.
 type sink struct {

@@ -34,6 +34,7 @@
 //
 // node.go is the process, config.go and limits.go its bounds, loop.go the loop;
 // conn.go, read.go, frame.go and handshake.go are a conn's life; lane.go is who
-// wants what, request.go how they say so; sweep.go is time; http.go is what the
+// wants what; request.go, subscribe.go and pattern.go how they say so; credit.go how
+// far they have read; sweep.go is time; http.go is what the
 // same port answers to plain HTTP.
 package fanout

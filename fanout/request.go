@@ -1,10 +1,8 @@
 package fanout
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,15 +10,6 @@ import (
 
 	"github.com/tickwire/tickwire/codec"
 )
-
-// pattern is a subscription to all symbols with a prefix, those that appear later
-// included; its request's id is how the client knows what they belong to.
-type pattern struct {
-	id     int64
-	prefix string
-	period uint8
-	view   codec.Mask
-}
 
 // request acts on one request message and answers it.
 func (l *loop) request(ci uint32, text bool, payload []byte) {
@@ -165,132 +154,6 @@ func narrowed(view codec.Mask) codec.Mask {
 	return view
 }
 
-func (l *loop) subscribe(ci uint32, r *codec.Request) {
-	period, view, ok := l.terms(ci, r)
-	if !ok {
-		return
-	}
-	if len(r.Symbols) == 0 {
-		l.fail(ci, &r.ID, codec.CodeMalformed, "subscribe needs symbols")
-		return
-	}
-	l.reply.Rate, l.reply.Fields = effective(period), narrowed(view)
-	l.markMine(ci)
-	li := l.laneFor(ci, period, view)
-	for _, symbol := range r.Symbols {
-		switch {
-		case !validSymbol(symbol):
-			l.failed(symbol, codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
-		case symbol[len(symbol)-1] == '*':
-			l.subscribePattern(ci, li, pattern{r.ID, string(symbol[:len(symbol)-1]), period, view})
-		default:
-			if id, known := l.row(symbol); !known {
-				l.failed(symbol, codec.CodeUnknownSymbol, "not on the board; it may appear later")
-			} else {
-				l.subscribeRow(ci, li, symbol, id, r)
-			}
-		}
-	}
-	if l.answer(ci) {
-		l.resumeAll(ci, r)
-	}
-}
-
-// subscribeRow joins the lane to a row; a sub that the conn had of it ends.
-func (l *loop) subscribeRow(ci, li uint32, symbol []byte, id uint32, r *codec.Request) {
-	if at, i, had := l.locateMine(ci, id); had {
-		l.leave(at, uint32(i))
-	} else if int(l.conns[ci].subs) >= l.limits.MaxSubs {
-		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.limits.MaxSubs))
-		return
-	}
-	row := &l.board.rows[id]
-	for i := range r.Resume {
-		p := &r.Resume[i]
-		if p.History == row.update.History && p.Seq > row.update.Seq && bytes.Equal(p.Symbol, symbol) {
-			l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold")
-			return
-		}
-	}
-	l.join(li, id)
-	l.mine[id] = l.mineTurn
-	l.result(symbol, id)
-}
-
-func (l *loop) subscribePattern(ci, li uint32, p pattern) {
-	held := l.patterns[ci]
-	held = slices.DeleteFunc(held, func(q pattern) bool { return q.prefix == p.prefix })
-	symbol := []byte(p.prefix + "*")
-	if len(held) >= patternsMax {
-		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns on one connection", patternsMax))
-		return
-	}
-	l.patterns[ci] = append(held, p)
-	matched := new(int)
-	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: string(symbol), Matched: matched})
-	for id, name := range l.board.names[:len(l.board.rows)] {
-		if len(name) >= len(p.prefix) && name[:len(p.prefix)] == p.prefix {
-			l.subscribeRow(ci, li, []byte(name), uint32(id), &codec.Request{})
-			*matched++
-		}
-	}
-}
-
-// matchPatterns subscribes the conns that hold a pattern to the new rows it names.
-func (l *loop) matchPatterns(first int) {
-	for ci, held := range l.patterns {
-		for _, p := range held {
-			l.reply = codec.Reply{ID: p.id, Op: codec.OpSubscribe, Rate: effective(p.period), Fields: narrowed(p.view), Results: l.reply.Results[:0]}
-			l.markMine(ci)
-			li := l.laneFor(ci, p.period, p.view)
-			for id := first; id < len(l.board.rows); id++ {
-				name := l.board.names[id]
-				if len(name) >= len(p.prefix) && name[:len(p.prefix)] == p.prefix {
-					l.subscribeRow(ci, li, []byte(name), uint32(id), &codec.Request{})
-				}
-			}
-			if len(l.reply.Results) > 0 {
-				l.answer(ci)
-			}
-			if l.conns[ci].state != stateOpen {
-				break
-			}
-			l.prune(ci)
-		}
-	}
-}
-
-// resumeAll sends what a client lacks that told what it holds. What does not fit
-// one message gets images, as do other histories.
-func (l *loop) resumeAll(ci uint32, r *codec.Request) {
-	l.frame.begin(l.conns[ci].json)
-	for _, p := range r.Resume {
-		id, known := l.row(p.Symbol)
-		if !known {
-			continue // its result says so
-		}
-		row := &l.board.rows[id]
-		li, i, ok := l.locateMine(ci, id)
-		if !ok || row.update.History != p.History || len(l.frame.buf) >= messageBytes {
-			continue
-		}
-		l.words.get(l.lanes[li].subs)[i] = id
-		var flags codec.Flags
-		if row.update.Seq-p.Seq > 1 {
-			flags = codec.Conflated | codec.ReasonCatchUp
-		}
-		if row.gapSeq > p.Seq {
-			flags |= codec.Gap
-		}
-		if mask := row.sinceSeq(p.Seq) & l.lanes[li].view; mask != 0 {
-			l.putUpdate(row, mask, flags)
-		}
-	}
-	if l.frame.n > 0 {
-		l.sendFrame(ci)
-	}
-}
-
 func (l *loop) unsubscribe(ci uint32, r *codec.Request) {
 	l.markMine(ci)
 	for _, symbol := range r.Symbols {
@@ -308,30 +171,6 @@ func (l *loop) unsubscribe(ci uint32, r *codec.Request) {
 		}
 	}
 	l.answer(ci)
-}
-
-func (l *loop) unsubscribePattern(ci uint32, symbol []byte) {
-	prefix := string(symbol[:len(symbol)-1])
-	held := l.patterns[ci]
-	rest := slices.DeleteFunc(held, func(p pattern) bool { return p.prefix == prefix })
-	if len(rest) == len(held) {
-		l.failed(symbol, codec.CodeNotSubscribed, "no such pattern")
-		return
-	}
-	if l.patterns[ci] = rest; len(rest) == 0 {
-		delete(l.patterns, ci)
-	}
-	matched := 0
-	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
-		for i := l.lanes[li].n; i > 0; i-- {
-			id := l.words.get(l.lanes[li].subs)[i-1] &^ isNew
-			if name := l.board.names[id]; len(name) >= len(prefix) && name[:len(prefix)] == prefix {
-				l.leave(li, i-1)
-				matched++
-			}
-		}
-	}
-	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: string(symbol), Matched: &matched})
 }
 
 // set moves subs to the lane of other terms; fresh images follow, so that nothing
@@ -380,24 +219,6 @@ func (l *loop) row(symbol []byte) (uint32, bool) {
 	return id, ok
 }
 
-// markMine notes which rows the conn subscribes to, so that a request with many
-// symbols need not search its subs for each.
-func (l *loop) markMine(ci uint32) {
-	l.mineTurn++
-	if n := len(l.board.rows) - len(l.mine); n > 0 {
-		l.mine = append(l.mine, make([]uint64, n)...)
-	}
-	l.eachSub(ci, func(_, id uint32) { l.mine[id] = l.mineTurn })
-}
-
-// locateMine is locate for a row that markMine may have noted.
-func (l *loop) locateMine(ci, id uint32) (li uint32, i int, ok bool) {
-	if int(id) >= len(l.mine) || l.mine[id] != l.mineTurn {
-		return 0, 0, false
-	}
-	return l.locate(ci, id)
-}
-
 // prune frees the lanes of a conn that have no subs left.
 func (l *loop) prune(ci uint32) {
 	for at := &l.conns[ci].lanes; *at != 0; {
@@ -410,28 +231,4 @@ func (l *loop) prune(ci uint32) {
 		*at = ln.next
 		l.dropLane(li)
 	}
-}
-
-// symbolMax bounds a symbol's length, in bytes.
-const symbolMax = 64
-
-// validSymbol reports whether s can name a symbol or a pattern: venue, colon,
-// name, of visible ASCII, a * at the end alone; or * for everything.
-func validSymbol(s []byte) bool {
-	if string(s) == "*" {
-		return true
-	}
-	if len(s) > symbolMax {
-		return false
-	}
-	colon := bytes.IndexByte(s, ':')
-	if colon <= 0 || colon == len(s)-1 {
-		return false
-	}
-	for i, b := range s {
-		if b <= ' ' || b > '~' || b == '*' && i != len(s)-1 {
-			return false
-		}
-	}
-	return true
 }

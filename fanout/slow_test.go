@@ -1,15 +1,10 @@
 package fanout
 
 import (
-	"io"
-	"net"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -100,32 +95,6 @@ func likely(v int64) codec.Quote {
 	q[codec.BidSize], q[codec.Ask], q[codec.AskSize] = v*7%100_000, v+1, v*13%100_000
 	q[codec.EventTime], q[codec.RecvTime] = 1_700_000_000_000_000+v, 1_700_000_000_000_100+v
 	return q
-}
-
-// dialSmall dials with a small receive buffer, so that the kernel hides little of the
-// client's standing still.
-func dialSmall(t *testing.T, addr string) *peer {
-	t.Helper()
-	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
-		})
-	}}
-	conn, err := d.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	up := ws.Dialer{}
-	early, _, err := up.Upgrade(conn, mustURL("ws://"+addr+streamPath))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &peer{t: t, conn: conn, from: conn}
-	if early != nil {
-		p.from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
-	}
-	return p
 }
 
 func heapInUse() int64 {
