@@ -30,6 +30,14 @@ const (
 	coverEvery        = 100 * time.Millisecond // how often a hole looks for its checkpoint
 )
 
+// The driver would print a line for every failed dial; the reader says once that
+// Redis is away, and once that it is back.
+func init() { redis.SetLogger(silent{}) }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // tape reads the streams of the tape, one goroutine and one client each, and keeps
 // the master board.
 type tape struct {
