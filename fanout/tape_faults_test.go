@@ -170,7 +170,7 @@ func TestTapeTwoStreams(t *testing.T) {
 	two.tick(1, "kraken:A")
 	two.checkpoint() // found while running
 	r.agrees(one, two)
-	stales := r.stales["kraken:A"]
+	stales := r.stalesOf("kraken:A")
 	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		two.tick(0) // the other is silent
 	}
@@ -181,7 +181,7 @@ func TestTapeTwoStreams(t *testing.T) {
 	two.tick(3, "kraken:A")
 	one.checkpoint()
 	r.agrees(one, two)
-	if r.stales["kraken:A"] != stales {
+	if r.stalesOf("kraken:A") != stales {
 		t.Error("stale for another stream's silence")
 	}
 	wantCount(t, "holes", r.tape.counts.holes, 1)

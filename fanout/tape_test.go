@@ -40,6 +40,13 @@ func (r *reader) gapsOf(symbol string) int {
 	return r.gaps[symbol]
 }
 
+// stalesOf is how often a symbol was told to be stale.
+func (r *reader) stalesOf(symbol string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stales[symbol]
+}
+
 func TestTapeURL(t *testing.T) {
 	_, err := newTape("nonsense", nil, newMaster(), nil, prometheus.NewRegistry(), discard)
 	if err == nil || !strings.HasPrefix(err.Error(), "fanout: --redis nonsense: ") {
@@ -53,7 +60,7 @@ func TestTapeInMemory(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: mr.Addr()})
 	defer rdb.Close()
 	early := newReader(t, mr.Addr(), sim)
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(700 * time.Millisecond) // longer than a read waits
 	if why := early.tape.unready(); !strings.Contains(why, sim) {
 		t.Errorf("ready with nothing on the tape: %q", why)
 	}
@@ -132,12 +139,13 @@ func TestTapeHole(t *testing.T) {
 	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 1 {
 		t.Errorf("gaps %v", r.gaps)
 	}
+	stales := r.stalesOf("sim:B")
 	w.lose(4, "sim:B")
 	w.checkpoint() // is there before anybody misses anything
 	w.tick(0)
 	w.tick(5, "sim:A")
 	r.agrees(w)
-	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 2 || r.stales["sim:B"] != 2 {
+	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 2 || r.stalesOf("sim:B") != stales {
 		t.Errorf("gaps %v stales %v", r.gaps, r.stales)
 	}
 }
@@ -152,12 +160,19 @@ func TestTapeTrimmed(t *testing.T) {
 	w.checkpoint()
 	r := newReader(t, l.ln.Addr().String())
 	r.agrees(w)
-	stales := r.stales["sim:A"]
+	stales := r.stalesOf("sim:A")
+	errors := value(r.tape.counts.errors)
 	l.cut()
 	l.mend()
+	r.within(soon, func() string {
+		if value(r.tape.counts.errors) == errors {
+			return "no error"
+		}
+		return ""
+	})
 	w.tick(2, "sim:A")
 	r.agrees(w)
-	if r.stales["sim:A"] != stales {
+	if r.stalesOf("sim:A") != stales {
 		t.Error("stale for a blink")
 	}
 	l.cut()
@@ -233,8 +248,16 @@ func TestTapeWipedUnderWriter(t *testing.T) {
 // stays on the board, stale. Also with a clock that was set back, where XREAD alone
 // would wait for ever.
 func TestTapeNewHistory(t *testing.T) {
-	for name, epoch := range map[string]int64{"later": epoch0 + 5000, "earlier": epoch0 - 5000} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		epoch      int64
+		checkpoint bool
+	}{
+		{"later", epoch0 + 5000, true},
+		{"earlier", epoch0 - 5000, true},
+		{"earlier, and no checkpoint yet", epoch0 - 5000, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := startRedis(t)
 			w := newWriter(t, s.rdb, sim)
@@ -245,13 +268,15 @@ func TestTapeNewHistory(t *testing.T) {
 			s.kill()
 			s.wipe()
 			s.start()
-			w.begin(epoch)
+			w.begin(c.epoch)
 			w.tick(7, "sim:A")
-			w.checkpoint()
+			if c.checkpoint {
+				w.checkpoint()
+			}
 			// Silence is what gives a stream away that began again below.
 			time.Sleep(2500 * time.Millisecond)
 			r.agrees(w)
-			r.status(soon, "sim:B", codec.Stale)
+			r.status(0, "sim:B", codec.Stale)
 			if r.gapsOf("sim:A") == 0 {
 				t.Error("no GAP between two histories")
 			}
