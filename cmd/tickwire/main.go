@@ -43,7 +43,7 @@ func main() {
 	ctx, stop := onSignal(context.Background())
 	defer stop()
 	var cli commands
-	k := kong.Parse(&cli, kong.Name("tickwire"), kong.Description(about), kong.UsageOnError(),
+	k := kong.Parse(&cli, kong.Name("tickwire"), kong.Description(about), kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	var level slog.Level

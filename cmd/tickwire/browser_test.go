@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// modules is a folder of ours whose npm packages are installed, or the test is skipped.
+func modules(t *testing.T, dir string) string {
+	t.Helper()
+	need(t, "node")
+	dir = filepath.Join(root, dir)
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s has no node_modules: npm ci there", dir)
+		}
+		t.Skipf("%s has no node_modules: npm ci there", dir)
+	}
+	return dir
+}
+
+// startUp runs a simulated market and returns its port.
+func startUp(t *testing.T, args ...string) (port string) {
+	t.Helper()
+	port = freePort(t)
+	tickwire(t, append([]string{"up", "--listen", "127.0.0.1:" + port, "--metrics", "off"}, args...)...)
+	within(t, 10*time.Second, "the board has symbols", func() bool {
+		var s struct{ Symbols []string }
+		return get("http://127.0.0.1:"+port+"/v1/symbols", &s) && len(s.Symbols) > 0
+	})
+	return port
+}
+
+// node runs a command in a folder with a node's address in its environment.
+func node(t *testing.T, dir, url string, command ...string) {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TICKWIRE_URL="+url)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
+	}
+	t.Logf("%s", out[max(0, len(out)-1000):])
+}
+
+// The TypeScript client: types, vectors, a peer on loopback, and a real node.
+func TestTypeScriptClient(t *testing.T) {
+	dir := modules(t, "codec/ts")
+	port := startUp(t)
+	node(t, dir, "", "npx", "tsc", "--noEmit")
+	node(t, dir, "ws://127.0.0.1:"+port+"/v1/stream", "npx", "vitest", "run")
+}
+
+// The page in a browser.
+func TestPage(t *testing.T) {
+	dir := modules(t, "cmd/tickwire/web/test")
+	need(t, "chromium")
+	node(t, dir, "http://127.0.0.1:"+startUp(t)+"/", "node", "--test", "--test-reporter=spec")
+}
