@@ -66,6 +66,9 @@ func (b *board) grow(names []string) {
 // apply merges an update into its row in cycle now.
 func (b *board) apply(u *codec.Update, now uint64) {
 	r := &b.rows[u.ID]
+	if u.Seq < r.update.Seq && u.History <= r.update.History {
+		return // was queued when this loop read the master board, which knew better
+	}
 	mask := u.Mask
 	if u.Flags&codec.Image != 0 {
 		quote := codec.Empty

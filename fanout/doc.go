@@ -6,8 +6,8 @@
 //
 // It begins in package feed, 1-5.
 //
-//  6. (*tape).read: XREAD; the id must follow; parsed once, applied to the
-//     node's master board, put into a batch. tape.go
+//  6. (*stream).read: XREAD; the id must follow; parsed once, applied to the
+//     node's master board, put into a batch. tape_stream.go
 //  7. (*mailbox).post, then (*loop).drain: the batch to every loop. mailbox.go,
 //     loop.go
 //  8. (*board).apply: the newest quote, and when each field changed. board.go
