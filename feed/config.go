@@ -8,10 +8,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Config is a feed's settings; a tag carries the flag's name, default, environment
@@ -28,43 +30,61 @@ type Config struct {
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
 
-	Redis string `kong:"-"` // URL of the tape's Redis
+	Redis     string        `kong:"-"` // URL of the tape's Redis
+	Retention time.Duration `kong:"-"` // how long entries stay; 0: half a minute
 }
 
 // press is a feed under way: a stream for every venue that speaks.
 type press struct {
 	cfg     *Config
-	rdb     *redis.Client
+	rdb     *connection
 	reg     prometheus.Registerer
 	log     *slog.Logger
 	writers *errgroup.Group
 	ctx     context.Context // ends with the first writer that fails
-	opened  []chan *block
-	patient bool
+	streams []*stream
+	hidden  []func() // take the streams' counts out of reg
 }
 
 // Run reads the sources and writes the tape until ctx ends, then writes what is
-// pending and returns nil.
+// pending, for at most a second, and returns nil. A stream that another feed has
+// taken over ends it with ErrFenced. reg may be nil.
 func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
 	rdb, err := openRedis(ctx, cfg.Redis)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	defer rdb.Close()
-	writers, both := errgroup.WithContext(ctx)
-	p := &press{cfg: &cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both, patient: cfg.Replay != ""}
+	p := newPress(ctx, &cfg, rdb, reg, log)
 	err = p.sources()
-	for _, in := range p.opened {
-		close(in) // the writers finish
-	}
-	if werr := writers.Wait(); werr != nil {
+	if werr := p.close(); werr != nil {
 		return werr
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
+	}
+	return err
+}
+
+func newPress(ctx context.Context, cfg *Config, rdb *connection, reg prometheus.Registerer, log *slog.Logger) *press {
+	writers, both := errgroup.WithContext(ctx)
+	return &press{cfg: cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both}
+}
+
+// close ends the streams, whose sources have ended, and waits for their writers.
+func (p *press) close() error {
+	for _, s := range p.streams {
+		close(s.in)
+	}
+	err := p.writers.Wait()
+	for _, hide := range p.hidden {
+		hide()
 	}
 	return err
 }
@@ -81,14 +101,16 @@ func (p *press) sources() error {
 		if len(p.cfg.Venue) > 0 {
 			r.venue = p.cfg.Venue[0]
 		}
-		g.Go(func() error { return r.run(ctx) })
-		return g.Wait()
+		return r.run(ctx)
 	}
+	in := make(map[string]*source)
 	for _, name := range p.cfg.Venue {
-		in, err := p.open(name)
-		if err != nil {
-			return errors.Join(err, g.Wait())
+		var err error
+		if in[name], err = p.open(name); err != nil {
+			return err
 		}
+	}
+	for name, in := range in {
 		if name == "sim" {
 			s := newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in)
 			g.Go(func() error { return s.run(ctx) })
@@ -103,28 +125,43 @@ func (p *press) sources() error {
 // open begins a reign over a venue's stream and returns the way into it.
 func (p *press) open(venue string) (*source, error) {
 	name := fmt.Sprintf("%s/%d", venue, p.cfg.Shard)
-	c := newCounts(p.reg, name)
+	c := newCounts()
+	hide, err := c.register(p.reg, name)
+	if err != nil {
+		return nil, err
+	}
+	p.hidden = append(p.hidden, hide)
 	s := &stream{
-		in: make(chan *block, 64), seq: newSequencer(c), patient: p.patient,
-		watched: !p.patient && venue != "sim", log: p.log,
-		tape: &tape{rdb: p.rdb, stream: name, log: p.log},
+		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, last: codec.Absent,
+		tape: &tape{rdb: p.rdb, stream: name, log: p.log, counts: c},
+	}
+	s.seq.patient = p.cfg.Replay != ""
+	s.watched = !s.seq.patient && venue != "sim"
+	if venue == "sim" {
+		s.last = codec.Closed // nobody trades there meanwhile
 	}
 	if err := s.tape.reign(p.ctx, s.seq); err != nil {
 		return nil, err
 	}
-	p.opened = append(p.opened, s.in)
+	p.streams = append(p.streams, s)
 	p.writers.Go(func() error { return s.run(p.ctx) })
 	return &source{in: s.in, counts: c}, nil
 }
+
+// rateMax bounds --sim-rate, in updates a second: a source makes some 2 million.
+const rateMax = 10_000_000
 
 // check completes a Config and refuses what cannot work.
 func (cfg *Config) check() error {
 	if len(cfg.Venue) == 0 && cfg.Replay == "" {
 		cfg.Venue = []string{"sim"}
 	}
-	for _, name := range cfg.Venue {
+	for i, name := range cfg.Venue {
 		if venues[name] == nil && name != "sim" {
 			return fmt.Errorf("feed: --venue %s: there are %s and sim", name, strings.Join(slices.Sorted(maps.Keys(venues)), ", "))
+		}
+		if slices.Contains(cfg.Venue[:i], name) {
+			return fmt.Errorf("feed: --venue %s: named twice", name)
 		}
 	}
 	for name := range cfg.VenueURL {
@@ -132,11 +169,19 @@ func (cfg *Config) check() error {
 			return fmt.Errorf("feed: --venue-url %s: no such venue", name)
 		}
 	}
-	if cfg.Replay != "" && len(cfg.Venue) > 1 {
-		return errors.New("feed: --replay takes one --venue, that of lines tagged I")
+	if cfg.Replay != "" {
+		if len(cfg.Venue) > 1 {
+			return errors.New("feed: --replay takes one --venue, that of lines tagged I")
+		}
+		if _, err := parseSpeed(cfg.Speed); err != nil {
+			return err
+		}
 	}
-	if cfg.SimSymbols < 1 || cfg.SimSymbols > 1_000_000 || !(cfg.SimRate >= 0) {
-		return errors.New("feed: --sim-symbols is from 1 to 1,000,000, --sim-rate at least 0")
+	if cfg.Shard < 0 {
+		return fmt.Errorf("feed: --shard %d: at least 0", cfg.Shard)
+	}
+	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) {
+		return fmt.Errorf("feed: --sim-symbols is from 1 to %d, --sim-rate from 0 to %d", symbolsMax, rateMax)
 	}
 	for _, symbol := range cfg.Symbols {
 		if venue, _, ok := strings.Cut(symbol, ":"); ok && !slices.Contains(cfg.Venue, venue) {

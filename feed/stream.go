@@ -32,50 +32,65 @@ func newBlock() *block {
 type stream struct {
 	in      chan *block
 	seq     *sequencer
-	tape    *tape
-	patient bool // the source waits rather than having its updates merged
-	watched bool // symbols that fall silent go stale
+	tape    *tape // the writer's, while it is busy
+	watched bool  // symbols that fall silent go stale
+	last    int64 // status that is said of all symbols when the source has ended, unless Absent
 	log     *slog.Logger
+
+	busy   bool // a write is in flight
+	beat   bool // nothing was written for a while
+	again  bool // Redis was away, and may have forgotten: a checkpoint is due
+	ending bool // the source has ended
+	ended  bool // the last job was given to the writer
 
 	checked time.Time // the last checkpoint
 	changed int64     // updates published until then
+	spent   *batch    // the writer's, while it is busy; then memory for the next
+	images  *batch    // likewise, of checkpoints
 }
 
 // job is what the writer does next.
 type job struct {
 	batch      *batch
 	checkpoint *batch // nil: none is due
+	last       bool   // nothing comes after it
+}
+
+// outcome is what became of a job.
+type outcome struct {
+	err   error
+	again bool
+}
+
+// write is the writer: one job at a time.
+func (s *stream) write(ctx context.Context, jobs <-chan job, done chan<- outcome) {
+	for j := range jobs {
+		err := s.tape.write(ctx, j)
+		done <- outcome{err, s.tape.again}
+	}
 }
 
 // run sequences and writes until the source closes in, or another writer takes over.
-// What is pending then is written, for at most a second.
+// What is pending then is written, as far as that is done in flushWithin.
 func (s *stream) run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	jobs, done := make(chan job), make(chan error, 1)
+	// A writer that is stuck in Redis is not waited for: done takes what it says.
+	jobs, done := make(chan job), make(chan outcome, 1)
 	defer close(jobs)
-	go func() {
-		for j := range jobs {
-			done <- s.tape.write(writing, j.batch, j.checkpoint)
-		}
-	}()
+	go s.write(writing, jobs, done)
 	beat, second := time.NewTicker(heartbeatEvery), time.NewTicker(time.Second)
 	defer beat.Stop()
 	defer second.Stop()
-	spent, images := new(batch), new(batch)
-	// A write is in flight; one was begun since the last beat; the source has ended,
-	// and what is written next is the last.
-	busy, wrote, ended := false, false, false
+	s.spent, s.images, s.beat = new(batch), new(batch), true
 	in := s.in
 	for {
-		due := s.seq.pending.count > 0 || !wrote || ended
-		if !busy && due {
-			spent = s.seq.take(spent)
-			jobs <- job{spent, s.checkpoint(images, ended)}
-			busy, wrote = true, true
+		if !s.busy && s.due() {
+			jobs <- s.next()
+			beat.Reset(heartbeatEvery)
 		}
 		take := in
-		if s.patient && !s.seq.hasRoom() {
+		if s.seq.patient && !s.seq.hasRoom() {
 			take = nil // the source is held back
 		}
 		select {
@@ -85,30 +100,54 @@ func (s *stream) run(ctx context.Context) error {
 				continue
 			}
 			in = nil
-			time.AfterFunc(time.Second, stop)
-			ended = !busy
-		case err := <-done:
-			busy = false
+			s.end()
+			defer time.AfterFunc(flushWithin, stop).Stop()
+		case o := <-done:
+			s.busy, s.again = false, o.again
 			switch {
-			case err != nil && in == nil && errors.Is(err, context.Canceled):
-				s.log.Warn("stopped before redis had everything", "stream", s.tape.stream)
+			case o.err != nil && !errors.Is(o.err, context.Canceled):
+				return o.err
+			case o.err == nil && s.ended:
 				return nil
-			case err != nil || ended:
-				return err
 			}
-			ended = in == nil
+		case <-writing.Done():
+			s.log.Warn("stopped before redis had everything", "stream", s.tape.stream)
+			return nil
 		case <-beat.C:
-			wrote = busy
+			s.beat = !s.busy
 		case <-second.C:
 			if s.watched {
+				s.seq.at = time.Now()
 				s.seq.watch()
 			}
 		}
 	}
 }
 
+// due reports whether there is something to write.
+func (s *stream) due() bool {
+	return len(s.seq.pending.dirty) > 0 || s.beat || s.again || s.ending
+}
+
+// next is the writer's next job.
+func (s *stream) next() job {
+	s.spent = s.seq.take(s.spent)
+	s.busy, s.beat = true, false
+	s.ended = s.ending && len(s.seq.pending.dirty) == 0
+	return job{s.spent, s.checkpoint(), s.ended}
+}
+
+// end says the last of the symbols.
+func (s *stream) end() {
+	s.ending = true
+	if s.last != codec.Absent {
+		s.seq.all(s.last, false)
+	}
+}
+
 // sequence applies a block.
 func (s *stream) sequence(b *block) {
+	s.seq.at = time.Now() // once a block: it costs a fifth of a tick
 	if b.status != codec.Absent {
 		s.seq.all(b.status, b.gap)
 	}
@@ -119,13 +158,13 @@ func (s *stream) sequence(b *block) {
 }
 
 // checkpoint makes the images that go with the batch just taken, when it is time.
-func (s *stream) checkpoint(images *batch, now bool) *batch {
-	age := time.Since(s.checked)
-	changed := s.seq.counts.updates.Load()
-	if !now && age < checkpointEvery || !now && age < checkpointIdle && changed == s.changed {
+func (s *stream) checkpoint() *batch {
+	age, changed := time.Since(s.checked), s.seq.counts.updates.Load()
+	due := s.again || s.ended || age >= checkpointIdle || age >= checkpointEvery && changed != s.changed
+	if !due {
 		return nil
 	}
-	s.checked, s.changed = time.Now(), changed
-	images.body, images.count = s.seq.images(images.body[:0])
-	return images
+	s.checked, s.changed, s.again = time.Now(), changed, false
+	s.images.body, s.images.count = s.seq.images(s.images.body[:0])
+	return s.images
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,111 +20,173 @@ const (
 	heartbeatEvery  = 250 * time.Millisecond // an idle stream says so, so that silence means something
 	checkpointEvery = time.Second
 	checkpointIdle  = 5 * time.Second // when nothing changed: retention moves on
-	retention       = 30 * time.Second
-	entriesMax      = 100_000 // some 30 s at 3,000 entries a second
-	redisTimeout    = 2 * time.Second
-	retryFirst      = 20 * time.Millisecond
-	retryMost       = time.Second
+	flushWithin     = time.Second     // what is pending when the feed ends
+
+	retention    = 30 * time.Second
+	entriesMax   = 100_000   // some 30 s at 3,000 entries a second
+	retainedMax  = 256 << 20 // bytes; some 30 s at 100,000 updates a second, twice over
+	redisTimeout = 2 * time.Second
+	largeTimeout = 5 * time.Second // for checkpoints: 100,000 images are 15 MB
+	startWithin  = 4 * time.Second // Redis answers, or the feed does not start
+	retryFirst   = 20 * time.Millisecond
+	retryMost    = time.Second
 )
 
 // ErrFenced: another writer has begun a reign over the stream.
 var ErrFenced = errors.New("another feed took over")
 
+// connection is the way to the tape's Redis: only the tape knows the driver.
+type connection = redis.Client
+
 // tape writes one stream: it alone, for an id that does not follow is refused. Its
-// ids are <epoch>-<n>, n without a hole.
+// ids are <epoch>-<n>, n without a hole. It belongs to the goroutine that writes.
 type tape struct {
-	rdb     *redis.Client
+	rdb     *connection
 	stream  string
 	log     *slog.Logger
+	counts  *counts
 	id      codec.ID // of the last entry written
 	history int64
 	marks   []mark // where the stream stood, a mark a second
+	bytes   int64  // written in this reign
 	entry   []byte // scratch
 	away    bool   // Redis does not answer
+	again   bool   // it was away, and may have forgotten: a checkpoint is due
 }
 
 type mark struct {
-	at time.Time
-	n  int64
+	at       time.Time
+	n, bytes int64
 }
 
+// silent keeps the driver from saying at every attempt what we say once.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silent{}) }
+
 // openRedis connects to the tape's Redis, or says what to do.
-func openRedis(ctx context.Context, url string) (*redis.Client, error) {
-	opt, err := redis.ParseURL(url)
+func openRedis(ctx context.Context, address string) (*connection, error) {
+	opt, err := redis.ParseURL(address)
 	if err != nil {
-		return nil, fmt.Errorf("feed: --redis %s: %w", url, err)
+		return nil, fmt.Errorf("feed: --redis %s: a URL is redis://host:port, rediss:// or unix:///path: %w", shown(address), cause(err))
 	}
-	opt.MaxRetries = -1 // a retry of ours carries the same id; the driver's would not say so
-	opt.DialerRetries = 1
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
-	opt.ContextTimeoutEnabled = true
+	opt.MaxRetries = -1   // a retry of ours carries the same id; the driver's would not say so
+	opt.DialerRetries = 1 // 0 is five
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, largeTimeout, largeTimeout
+	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
 	rdb := redis.NewClient(opt)
-	ctx, cancel := context.WithTimeout(ctx, 2*redisTimeout)
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	if err := rdb.Ping(ctx).Err(); err != nil {
+	err = rdb.Ping(ctx).Err()
+	for redis.IsLoadingError(err) && pause(ctx, 100*time.Millisecond) {
+		err = rdb.Ping(ctx).Err()
+	}
+	if err != nil {
 		rdb.Close()
-		return nil, fmt.Errorf("feed: %s: %w; start redis-server, or use \"tickwire up\", which needs none", url, err)
+		return nil, fmt.Errorf("feed: %s: %w; start redis-server, or use \"tickwire up\", which needs none", shown(address), err)
 	}
 	return rdb, nil
 }
 
-// write appends a batch as the next entry, and after it the checkpoint, unless it is
-// nil. It tries until Redis has them; only a newer reign, or ctx, ends that.
-func (t *tape) write(ctx context.Context, b *batch, checkpoint *batch) error {
+// shown is an address without its password.
+func shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}
+
+// cause is the error without the URL that url.Parse quotes.
+func cause(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+// write is step 5: it appends a batch as the next entry, and after it the
+// checkpoint, unless that is nil. It tries until Redis has the entry; only a newer
+// reign, or ctx, ends that. A checkpoint is tried once, unless it is the last.
+func (t *tape) write(ctx context.Context, j job) error {
 	e := codec.Entry{
 		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.id,
-		History: t.history, SentAt: time.Now().UnixMicro(), Count: b.count,
+		History: t.history, SentAt: time.Now().UnixMicro(), Count: j.batch.count,
 	}
-	t.entry = codec.AppendEntry(t.entry[:0], &e, b.body)
-	if err := t.until(ctx, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry) }); err != nil {
+	t.entry = codec.AppendEntry(t.entry[:0], &e, j.batch.body)
+	t.again = false
+	err := t.until(ctx, redisTimeout, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry) })
+	if err != nil {
 		return err
 	}
 	t.id = e.ID
+	t.bytes += int64(len(t.entry))
+	t.counts.entries.Add(1)
+	t.counts.bytes.Add(int64(len(t.entry)))
 	if n := len(t.marks); n == 0 || time.Since(t.marks[n-1].at) > time.Second {
-		t.marks = append(t.marks, mark{time.Now(), e.ID.N})
+		t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
 	}
-	if checkpoint == nil {
+	if j.checkpoint == nil {
 		return nil
 	}
-	e.Count = checkpoint.count
-	t.entry = codec.AppendEntry(t.entry[:0], &e, checkpoint.body)
-	return t.until(ctx, func(ctx context.Context) error {
-		_, err := t.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
-			return nil
-		})
-		if err == nil {
-			err = t.rdb.SAdd(ctx, codec.TapesKey, t.stream).Err()
-		}
-		return err
+	e.Count = j.checkpoint.count
+	t.entry = codec.AppendEntry(t.entry[:0], &e, j.checkpoint.body)
+	if j.last {
+		return t.until(ctx, largeTimeout, t.set)
+	}
+	try, cancel := context.WithTimeout(ctx, largeTimeout)
+	defer cancel()
+	if err := t.set(try); err != nil && ctx.Err() == nil {
+		t.counts.redisErrors.Add(1)
+		t.again = true
+		t.log.Warn("a checkpoint was not written; again with the next entry", "stream", t.stream, "err", err)
+	}
+	return nil
+}
+
+// set writes the checkpoint in t.entry, and the stream into the list of streams.
+func (t *tape) set(ctx context.Context) error {
+	_, err := t.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
+		p.SAdd(ctx, codec.TapesKey, t.stream)
+		return nil
 	})
+	if err == nil {
+		t.counts.checkpoints.Add(1)
+	}
+	return err
 }
 
 // until does what Redis may not answer, again and again.
-func (t *tape) until(ctx context.Context, do func(context.Context) error) error {
+func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
-		try, cancel := context.WithTimeout(ctx, redisTimeout)
+		try, cancel := context.WithTimeout(ctx, limit)
 		err := do(try)
 		cancel()
+		if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
+			t.counts.redisErrors.Add(1)
+		}
 		switch {
 		case err == nil:
 			if t.away {
-				t.away = false
+				t.counts.away.Store(0)
+				t.away, t.again = false, true
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
 			return nil
 		case errors.Is(err, ErrFenced):
-			return fmt.Errorf("feed: %s: %w (the stream is beyond %s); one feed may write a stream", t.stream, err, t.id)
+			return fmt.Errorf("feed: %s: %w (%w); one feed may write a stream", t.stream, ErrFenced, err)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !t.away:
+			t.counts.away.Store(1)
 			t.away = true
-			t.log.Warn("redis does not answer; the newest state is kept", "stream", t.stream, "err", err)
+			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, rand.N(wait)) {
 			return ctx.Err()
-		case <-time.After(rand.N(wait)):
 		}
 	}
 }
@@ -141,37 +204,42 @@ func (t *tape) add(ctx context.Context, id codec.ID, blob []byte) error {
 	if err == nil || !strings.Contains(err.Error(), "equal or smaller") {
 		return err
 	}
-	top, terr := t.top(ctx)
-	switch {
-	case terr != nil:
-		return terr
-	case top == id:
+	// The id alone would not do: two feeds may begin in the same millisecond.
+	last, err := t.rdb.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	if err != nil {
+		return err
+	}
+	if len(last) == 1 && last[0].ID == id.String() && last[0].Values[codec.EntryField] == string(blob) {
 		return nil
 	}
-	return ErrFenced
+	return &fencedError{mine: id, last: last}
+}
+
+// fencedError is ErrFenced with who did it.
+type fencedError struct {
+	mine codec.ID
+	last []redis.XMessage
+}
+
+func (e *fencedError) Is(target error) bool { return target == ErrFenced }
+
+func (e *fencedError) Error() string {
+	if len(e.last) == 0 {
+		return "redis refuses " + e.mine.String() + " on an empty stream"
+	}
+	return "the stream is at " + e.last[0].ID + ", we were to write " + e.mine.String()
 }
 
 // keepFrom is the n below which entries of this reign may go; what is older, other
 // reigns included, goes with them. 0 is nothing yet.
 func (t *tape) keepFrom(n int64) int64 {
-	for len(t.marks) > 1 && time.Since(t.marks[1].at) > retention {
+	old := func(m mark) bool { return time.Since(m.at) > retention || t.bytes-m.bytes > retainedMax }
+	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]
 	}
 	from := n - entriesMax
-	if len(t.marks) > 0 && time.Since(t.marks[0].at) > retention {
+	if len(t.marks) > 0 && old(t.marks[0]) {
 		from = max(from, t.marks[0].n)
 	}
 	return from
-}
-
-// top is the id of the last entry ever appended; 0-0 when there is no stream.
-func (t *tape) top(ctx context.Context) (codec.ID, error) {
-	info, err := t.rdb.XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
-	if err != nil {
-		if strings.Contains(err.Error(), "no such key") {
-			return codec.ID{}, nil
-		}
-		return codec.ID{}, err
-	}
-	return codec.ParseID(info.LastGeneratedID)
 }

@@ -1,0 +1,321 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// server is a redis-server of the test's own.
+type server struct {
+	t    *testing.T
+	dir  string
+	port string
+	args []string
+	proc *exec.Cmd
+}
+
+// startRedis starts a redis-server on a free port; args are of its own, such as
+// --appendonly yes. Without any it keeps nothing.
+func startRedis(t *testing.T, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("redis-server is not installed")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	s := &server{t: t, dir: t.TempDir(), port: port, args: args}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *server) url() string { return "redis://127.0.0.1:" + s.port }
+
+func (s *server) start() {
+	s.t.Helper()
+	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.args...)
+	s.proc = exec.Command("redis-server", args...)
+	if err := s.proc.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + s.port, MaxRetries: -1, DialerRetries: 1})
+	defer rdb.Close()
+	eventually(s.t, "redis-server answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+}
+
+// kill is kill -9.
+func (s *server) kill() {
+	if s.proc != nil {
+		s.proc.Process.Kill()
+		s.proc.Wait()
+		s.proc = nil
+	}
+}
+
+// hang has it take connections and answer nothing, or go on.
+func (s *server) hang(on bool) {
+	sig := syscall.SIGCONT
+	if on {
+		sig = syscall.SIGSTOP
+	}
+	if err := s.proc.Process.Signal(sig); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// wipe removes all that it had stored.
+func (s *server) wipe() {
+	files, _ := filepath.Glob(s.dir + "/*")
+	for _, f := range files {
+		os.RemoveAll(f)
+	}
+}
+
+func (s *server) client() *redis.Client { return client(s.t, s.url()) }
+
+func client(t *testing.T, url string) *redis.Client {
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt.MaxRetries, opt.DialerRetries, opt.ReadTimeout = -1, 1, time.Second
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// outlive waits until Redis has been up for longer than the entries to come are old:
+// else a new reign takes it for restarted.
+func (s *server) outlive() { time.Sleep(1100 * time.Millisecond) }
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+// journal keeps what was logged.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) count(text string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.b.String(), text)
+}
+
+// hand is a feed whose one source, of x/0, is the test.
+type hand struct {
+	*press
+	t      *testing.T
+	in     *source
+	stream *stream
+	log    *journal
+	cancel context.CancelFunc
+}
+
+// beginFeed begins a reign over x/0.
+func beginFeed(t *testing.T, url string) *hand {
+	t.Helper()
+	f := &hand{t: t, log: new(journal)}
+	rdb, err := openRedis(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(context.Background())
+	log := slog.New(slog.NewTextHandler(f.log, nil))
+	f.press = newPress(ctx, new(Config), rdb, prometheus.NewRegistry(), log)
+	if f.in, err = f.open("x"); err != nil {
+		t.Fatal(err)
+	}
+	f.stream = f.streams[0]
+	t.Cleanup(func() { f.cancel(); rdb.Close() })
+	return f
+}
+
+// say sends ticks, as many symbols x:S0, x:S1 ... with that bid.
+func (f *hand) say(symbols int, bid int64) {
+	b := newBlock()
+	for i := range symbols {
+		b.ticks = append(b.ticks, *bookTick(fmt.Sprintf("x:S%d", i), bid))
+	}
+	f.in.send(f.ctx, b)
+}
+
+// stop ends it as Run does: what is pending is written.
+func (f *hand) stop() error { return f.press.close() }
+
+// crash ends it without: as good as kill -9 for what is in Redis.
+func (f *hand) crash() {
+	f.rdb.Close()
+	if err := f.stop(); err != nil && !errors.Is(err, redis.ErrClosed) {
+		f.t.Error("crash:", err)
+	}
+}
+
+// written waits until the bid of a symbol is on the tape.
+func (f *hand) written(symbol string, bid int64) {
+	f.t.Helper()
+	n := follow(f.t, "redis://"+f.rdb.Options().Addr, "x/0")
+	defer n.stop()
+	eventually(f.t, "the tape has it all", func() bool { return n.bid(symbol) == bid })
+}
+
+// node follows a tape as a fan-out node does: by id, and from the checkpoint where
+// an entry does not follow.
+type node struct {
+	mu sync.Mutex // protects all below until the node is halted
+	*reader
+	rdb    *redis.Client
+	stream string
+	last   codec.ID
+	need   codec.ID // a hole: the checkpoint that covers it
+	holes  int
+	ids    []codec.ID
+	errs   []error
+	done   chan struct{}
+	stop   func()
+}
+
+// follow reads the stream every few milliseconds until halt.
+func follow(t *testing.T, url, stream string) *node {
+	n := &node{reader: newReader(), rdb: client(t, url), stream: stream, done: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() {
+		defer close(n.done)
+		for ctx.Err() == nil {
+			n.step()
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+	t.Cleanup(stop)
+	return n
+}
+
+// halt reads up to an entry and stops; then the node belongs to the test.
+func (n *node) halt(t *testing.T, last codec.ID) {
+	t.Helper()
+	eventually(t, "the node reads entry "+last.String(), func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.last == last
+	})
+	n.stop()
+	<-n.done
+}
+
+func (n *node) bid(symbol string) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.quotes[symbol][codec.Bid]
+}
+
+func (n *node) step() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ctx := context.Background()
+	if n.need != (codec.ID{}) {
+		blob, err := n.rdb.Get(ctx, codec.CheckpointKey(n.stream)).Bytes()
+		e, body, perr := codec.ParseEntry(blob)
+		if err != nil || perr != nil || e.ID.Less(n.need) {
+			return
+		}
+		if err := n.read(body, e.Count, false); err != nil {
+			n.errs = append(n.errs, fmt.Errorf("checkpoint %s: %w", e.ID, err))
+		}
+		n.last, n.need = e.ID, codec.ID{}
+	}
+	entries, err := n.rdb.XRangeN(ctx, codec.TapeKey(n.stream), "("+n.last.String(), "+", 1000).Result()
+	if err != nil {
+		return // Redis is away
+	}
+	for _, m := range entries {
+		text, _ := m.Values[codec.EntryField].(string)
+		e, body, err := codec.ParseEntry([]byte(text))
+		if err != nil || e.ID.String() != m.ID {
+			n.holes++
+			if n.need, err = codec.ParseID(m.ID); err != nil {
+				n.errs = append(n.errs, err)
+			}
+			return
+		}
+		if e.Prev != n.last {
+			n.holes++
+			n.need = e.ID
+			return
+		}
+		if e.ID.N > 0 && e.Prev != (codec.ID{Epoch: e.ID.Epoch, N: e.ID.N - 1}) || e.ID.N == 0 && e.Count > 0 {
+			n.errs = append(n.errs, fmt.Errorf("entry %s after %s, with %d updates", e.ID, e.Prev, e.Count))
+		}
+		if err := n.read(body, e.Count, true); err != nil {
+			n.errs = append(n.errs, fmt.Errorf("entry %s: %w", e.ID, err))
+		}
+		n.last = e.ID
+		n.ids = append(n.ids, e.ID)
+	}
+}
+
+// good has the test fail with what the node found, or if it holds not what the feed
+// does.
+func (n *node) good(t *testing.T, f *hand) {
+	t.Helper()
+	if len(n.errs) > 0 {
+		t.Errorf("node: %d errors: %v", len(n.errs), n.errs[0])
+	}
+	n.same(t, f.stream.seq)
+}
+
+// checkpointOf reads the checkpoint of x/0.
+func checkpointOf(t *testing.T, rdb *redis.Client) (codec.Entry, *reader) {
+	t.Helper()
+	blob, err := rdb.Get(context.Background(), codec.CheckpointKey("x/0")).Bytes()
+	if err != nil {
+		t.Fatal("checkpoint:", err)
+	}
+	e, body, err := codec.ParseEntry(blob)
+	if err != nil {
+		t.Fatal("checkpoint:", err)
+	}
+	r := newReader()
+	if err := r.read(body, e.Count, false); err != nil {
+		t.Fatal("checkpoint:", err)
+	}
+	return e, r
+}

@@ -1,0 +1,239 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// talk has a feed say something new of ten symbols every millisecond until the
+// returned function is called, which returns the last bid.
+func talk(f *hand) (hush func() int64) {
+	stop, done := make(chan struct{}), make(chan int64)
+	go func() {
+		for bid := int64(1); ; bid++ {
+			f.say(10, bid)
+			select {
+			case <-stop:
+				done <- bid
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 { close(stop); return <-done }
+}
+
+// unbroken reports whether the ids are those of one reign after another, each
+// counted without a hole.
+func unbroken(ids []codec.ID) bool {
+	for i := 1; i < len(ids); i++ {
+		next := codec.ID{Epoch: ids[i-1].Epoch, N: ids[i-1].N + 1}
+		if ids[i] != next && (ids[i].N != 0 || ids[i].Epoch <= ids[i-1].Epoch) {
+			return false
+		}
+	}
+	return len(ids) > 0
+}
+
+// finished checks what a feed leaves that was stopped: the node has its state, and so
+// has the checkpoint, as of the last entry.
+func finished(t *testing.T, f *hand, n *node, s *server) {
+	t.Helper()
+	if err := f.stop(); err != nil {
+		t.Fatal("stop:", err)
+	}
+	n.halt(t, f.stream.tape.id)
+	n.good(t, f)
+	e, r := checkpointOf(t, s.client())
+	r.same(t, f.stream.seq)
+	if e.ID != f.stream.tape.id || n.last != e.ID {
+		t.Errorf("the checkpoint is as of %s, the last entry read %s, written %s", e.ID, n.last, f.stream.tape.id)
+	}
+	if names, err := s.client().SMembers(context.Background(), codec.TapesKey).Result(); err != nil || !slices.Equal(names, []string{"x/0"}) {
+		t.Errorf("tapes: %v %v", names, err)
+	}
+}
+
+// kill -9 of a Redis that stores what it was told: readers miss nothing at all.
+func TestRedisIsKilledAndHasItsData(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, s.url())
+	hush := talk(f)
+	for range 2 {
+		time.Sleep(400 * time.Millisecond)
+		s.kill()
+		time.Sleep(300 * time.Millisecond)
+		s.start()
+	}
+	time.Sleep(500 * time.Millisecond)
+	hush()
+	finished(t, f, n, s)
+	if n.holes > 0 || !unbroken(n.ids) {
+		t.Errorf("%d holes in %v", n.holes, n.ids)
+	}
+	if gone, back := f.log.count("does not take"), f.log.count("answers again"); gone != 2 || back != 2 {
+		t.Errorf("two outages were logged %d and %d times", gone, back)
+	}
+	if len(n.gaps) > 0 {
+		t.Errorf("the venue was there all the time, and yet GAP: %v", n.gaps)
+	}
+}
+
+// kill -9 of a Redis that stores nothing: the feed goes on under its next id, and a
+// checkpoint comes at once, so that readers see what they miss and are whole again.
+func TestRedisIsKilledAndForgets(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, s.url())
+	hush := talk(f)
+	time.Sleep(1500 * time.Millisecond)
+	s.kill()
+	s.wipe()
+	time.Sleep(300 * time.Millisecond)
+	s.start()
+	back := time.Now()
+	rdb := s.client()
+	eventually(t, "a checkpoint", func() bool { return rdb.Exists(context.Background(), codec.CheckpointKey("x/0")).Val() == 1 })
+	if took := time.Since(back); took > retryMost+700*time.Millisecond {
+		t.Errorf("the checkpoint took %v", took)
+	}
+	hush()
+	finished(t, f, n, s)
+	if last := f.stream.tape.id; n.ids[0].Epoch != last.Epoch {
+		t.Errorf("the reign changed: %s, %s", n.ids[0], last)
+	}
+	if !slices.IsSortedFunc(n.ids, func(a, b codec.ID) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	}) {
+		t.Errorf("ids went back: %v", n.ids)
+	}
+}
+
+// A new feed takes up the state and every seq where the last one left them, whether
+// that was stopped or killed.
+func TestANewReignGoesOn(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.outlive()
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, s.url())
+	f.say(10, 1)
+	f.say(5, 2)
+	for _, end := range []string{"stop", "crash", "stop"} {
+		f.written("x:S0", 2)
+		before := slices.Clone(f.stream.seq.states)
+		history := f.stream.tape.history
+		if end == "stop" {
+			if err := f.stop(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			f.crash()
+		}
+		before = f.stream.seq.states[:len(before)]
+		f = beginFeed(t, s.url())
+		f.say(10, 2)
+		eventually(t, "what was said is sequenced", func() bool { return f.stream.seq.counts.updates.Load() >= 10 })
+		f.written("x:S0", 2)
+		if f.stream.tape.history != history {
+			t.Errorf("%s: a new history", end)
+		}
+		for i := range before {
+			// Its first words: stale, if it was live; then live again, with GAP.
+			old, now := &before[i].update, f.stream.seq.states[f.stream.seq.ids[before[i].symbol]].update
+			if d := now.Seq - old.Seq; d < 1 || d > 2 || now.Quote[codec.Bid] != 2 {
+				t.Errorf("%s: %s seq %d after %d, bid %d", end, before[i].symbol, now.Seq, old.Seq, now.Quote[codec.Bid])
+			}
+		}
+	}
+	finished(t, f, n, s)
+	if n.holes > 0 || !unbroken(n.ids) || n.gaps["x:S0"] != 3 || n.gaps["x:S9"] != 3 {
+		t.Errorf("%d holes, gaps %v, ids %v", n.holes, n.gaps, n.ids)
+	}
+}
+
+// Two feeds on a stream: the later one has it, and the older one ends.
+func TestTheOlderFeedIsFenced(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.outlive()
+	n := follow(t, s.url(), "x/0")
+	old := beginFeed(t, s.url())
+	hush := talk(old)
+	time.Sleep(200 * time.Millisecond)
+	f := beginFeed(t, s.url())
+	err := old.writers.Wait()
+	if !errors.Is(err, ErrFenced) {
+		t.Fatalf("the older feed ended with %v", err)
+	}
+	t.Log(err)
+	hush()
+	f.say(10, 1_000_000)
+	f.written("x:S9", 1_000_000)
+	finished(t, f, n, s)
+	if n.holes > 0 || !unbroken(n.ids) {
+		t.Errorf("%d holes in %v", n.holes, n.ids)
+	}
+}
+
+// While Redis hangs or is gone, what is kept is bounded by the symbols; on return the
+// newest state is published, and the seqs say how many updates are merged in it.
+func TestRedisIsAwayUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]func(*server, bool){
+		"hangs": (*server).hang,
+		"is gone": func(s *server, on bool) {
+			if on {
+				s.kill()
+			} else {
+				s.start()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+			n := follow(t, s.url(), "x/0")
+			f := beginFeed(t, s.url())
+			f.say(1000, 1)
+			f.written("x:S0", 1)
+			away(s, true)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			const rounds = 500
+			for bid := range int64(rounds) {
+				f.say(1000, bid+2)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
+				t.Errorf("half a million updates of 1,000 symbols hold %d bytes", grown)
+			}
+			away(s, false)
+			f.written("x:S0", rounds+1)
+			finished(t, f, n, s)
+			if n.holes > 0 || !unbroken(n.ids) {
+				t.Errorf("%d holes in %v", n.holes, n.ids)
+			}
+			history := f.stream.tape.history
+			if seq := n.seqs["x:S999"]; seq != history+rounds+1 {
+				t.Errorf("seq %d above the history: every one of %d updates has a number", seq-history, rounds+1)
+			}
+			if merged := f.stream.seq.counts.merged.Load(); merged == 0 || int64(n.count)+merged != 1000*(rounds+1) {
+				t.Errorf("%d read and %d merged of %d", n.count, merged, 1000*(rounds+1))
+			}
+		})
+	}
+}

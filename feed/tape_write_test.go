@@ -1,0 +1,257 @@
+package feed
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// deaf is a proxy before a Redis that, when told, passes on what it is sent and then
+// breaks the connection instead of passing on the answer.
+type deaf struct {
+	net.Listener
+	to  string
+	now atomic.Bool
+	did atomic.Int64
+}
+
+func startDeaf(t *testing.T, s *server) *deaf {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deaf{Listener: l, to: "127.0.0.1:" + s.port}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.serve(conn)
+		}
+	}()
+	return d
+}
+
+func (d *deaf) serve(conn net.Conn) {
+	defer conn.Close()
+	redis, err := net.Dial("tcp", d.to)
+	if err != nil {
+		return
+	}
+	defer redis.Close()
+	go func() { io.Copy(redis, conn); redis.Close() }()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := redis.Read(buf)
+		if err != nil || d.now.CompareAndSwap(true, false) {
+			d.did.Add(1)
+			return
+		}
+		if _, err := conn.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// An entry whose answer was lost is tried again under its id: it is on the tape once,
+// and nobody takes it for another writer's.
+func TestALostAnswerMakesNoSecondEntry(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	d := startDeaf(t, s)
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, "redis://"+d.Addr().String())
+	hush := talk(f)
+	for range 10 {
+		time.Sleep(50 * time.Millisecond)
+		d.now.Store(true)
+	}
+	time.Sleep(300 * time.Millisecond)
+	hush()
+	finished(t, f, n, s)
+	if d.did.Load() < 5 || n.holes > 0 || !unbroken(n.ids) {
+		t.Errorf("%d answers lost, %d holes in %v", d.did.Load(), n.holes, n.ids)
+	}
+}
+
+// An idle stream says so four times a second, a busy one only what it has to.
+func TestHeartbeats(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	f := beginFeed(t, s.url())
+	time.Sleep(2100 * time.Millisecond)
+	idle := rdb.XLen(t.Context(), codec.TapeKey("x/0")).Val() - 1 // the fence
+	if idle < 6 || idle > 10 {
+		t.Errorf("%d heartbeats in 2.1 s", idle)
+	}
+	empty := 0
+	f.say(1, 1)
+	f.written("x:S0", 1)
+	hush := talk(f)
+	time.Sleep(time.Second)
+	hush()
+	for _, m := range rdb.XRangeN(t.Context(), codec.TapeKey("x/0"), "-", "+", 10_000).Val()[idle+1:] {
+		if e, _, err := codec.ParseEntry([]byte(m.Values[codec.EntryField].(string))); err != nil || e.Count == 0 {
+			empty++
+		}
+	}
+	if empty > 3 {
+		t.Errorf("%d heartbeats while there was something to say", empty)
+	}
+	if err := f.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A checkpoint comes every second when something changed, and else every five.
+func TestCheckpointsAreRareWhenIdle(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := beginFeed(t, s.url())
+	f.say(1, 1)
+	f.written("x:S0", 1)
+	time.Sleep(1500 * time.Millisecond)
+	n := f.stream.seq.counts
+	if c := n.checkpoints.Load(); c != 2 { // the first entry's, and that with S0
+		t.Errorf("%d checkpoints in the first 1.5 s", c)
+	}
+	time.Sleep(2 * time.Second)
+	if c := n.checkpoints.Load(); c != 2 {
+		t.Errorf("%d checkpoints, and nothing changed", c)
+	}
+	hush := talk(f)
+	time.Sleep(2300 * time.Millisecond)
+	if c := n.checkpoints.Load(); c < 4 || c > 5 {
+		t.Errorf("%d checkpoints after 2.3 s of changes", c)
+	}
+	hush()
+	if err := f.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Entries go when they are old, when they are many, and when they are much; those of
+// older reigns go with them. The last one, and what a reader needs after the
+// checkpoint, stays.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	for _, c := range []struct {
+		name string
+		age  func(tp *tape) // has what was written so far be beyond a limit
+		keep int64
+	}{
+		{"young", func(*tape) {}, 1001},
+		{"old", func(tp *tape) { tp.marks[len(tp.marks)-1].at = time.Now().Add(-retention - time.Second) }, 200},
+		{"much", func(tp *tape) { tp.bytes += retainedMax }, 200},
+		{"many", func(tp *tape) { tp.id.N += entriesMax }, 200},
+	} {
+		rdb.FlushAll(t.Context())
+		tp := &tape{rdb: rdb, stream: "x/0", log: nil, counts: newCounts(), id: codec.ID{Epoch: 1000}}
+		write := func(n int) {
+			for range n {
+				if err := tp.write(t.Context(), job{batch: new(batch)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		write(1000)
+		tp.marks[len(tp.marks)-1].n = 1000
+		c.age(tp)
+		write(1)
+		left := rdb.XLen(t.Context(), codec.TapeKey("x/0")).Val()
+		if left > c.keep || left == 0 || c.name == "young" && left != c.keep {
+			t.Errorf("%s: %d entries are left", c.name, left)
+		}
+		top := rdb.XRevRangeN(t.Context(), codec.TapeKey("x/0"), "+", "-", 1).Val()
+		if len(top) != 1 || top[0].ID != tp.id.String() {
+			t.Errorf("%s: the last is %v, written was %s", c.name, top, tp.id)
+		}
+	}
+	for tp, n := (&tape{}), int64(0); n < 1000; n++ { // marks do not pile up
+		tp.marks = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n})
+		if tp.keepFrom(n); len(tp.marks) > 2 {
+			t.Fatalf("%d marks", len(tp.marks))
+		}
+	}
+}
+
+// A checkpoint that Redis refuses costs no entry, and is tried again with the next.
+func TestARefusedCheckpoint(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "-set").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, s.url())
+	f.say(10, 1)
+	f.written("x:S9", 1)
+	eventually(t, "it is logged", func() bool { return f.log.count("a checkpoint was not written") > 0 })
+	f.say(10, 2)
+	f.written("x:S9", 2)
+	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "+set").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the checkpoint", func() bool { return rdb.Exists(context.Background(), codec.CheckpointKey("x/0")).Val() == 1 })
+	finished(t, f, n, s)
+	if n.holes > 0 {
+		t.Errorf("%d holes", n.holes)
+	}
+	if logged := f.log.count("a checkpoint was not written"); logged > 1 {
+		t.Errorf("logged %d times", logged)
+	}
+}
+
+// What is pending when a feed ends is written, for at most a second: also if Redis
+// takes nothing, when it hangs, and while it is gone.
+func TestTheEndIsWritten(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	n := follow(t, s.url(), "x/0")
+	f := beginFeed(t, s.url())
+	for bid := range int64(100) {
+		f.say(1000, bid+1)
+	}
+	began := time.Now()
+	finished(t, f, n, s)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	for what, away := range map[string]func(){"gone": s.kill, "hanging": func() { s.hang(true) }} {
+		if s.proc == nil {
+			s.start()
+		}
+		f := beginFeed(t, s.url())
+		f.say(10, 1)
+		f.written("x:S0", 1)
+		away()
+		f.say(10, 2)
+		time.Sleep(50 * time.Millisecond)
+		began := time.Now()
+		if err := f.stop(); err != nil {
+			t.Errorf("redis is %s: %v", what, err)
+		}
+		if took := time.Since(began); took > flushWithin+300*time.Millisecond {
+			t.Errorf("redis is %s: it took %v", what, took)
+		}
+		if f.log.count("before redis had everything") != 1 {
+			t.Errorf("redis is %s: it is not said", what)
+		}
+		s.kill()
+	}
+}
+
+var _ redis.Hook = (*before)(nil)
