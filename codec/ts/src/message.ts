@@ -64,7 +64,7 @@ export function parseMessage(bytes: Uint8Array): Message {
     m = decode(bytes, { useBigInt64: false, maxArrayLength: bytes.length, maxMapLength: bytes.length });
   } catch (e) {
     const text = String(e);
-    throw new ProtocolError(/Extra/.test(text) ? 'trailing' : /Insufficient|RangeError|Offset/.test(text) ? 'truncated' : 'type', text);
+    throw new ProtocolError(/Extra/.test(text) ? 'trailing' : /Insufficient|RangeError|Offset|Max length/.test(text) ? 'truncated' : 'type', text);
   }
   if (!Array.isArray(m)) throw new ProtocolError('type', 'a message is an array');
   if (m.length < 2) throw new ProtocolError('count', 'a message has two elements at least');
