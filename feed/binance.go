@@ -1,93 +1,98 @@
 package feed
 
 import (
-	"errors"
-	"fmt"
-	"slices"
+	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// binance is three markets with one format.
+// binance is three markets with one format; binance itself is spot.
 //
+//	urls          wss://stream.binance.com:9443/stream (spot), wss://dstream.binance.com/stream (COIN-M),
+//	              wss://fstream.binance.com/public/stream and /market/stream (USD-M, since 2026-04)
 //	bookTicker    real time: best bid and ask; spot has no event time
-//	24hrTicker    once a second: the day so far; COIN-M has no bid and ask
-//	trade         single trades (spot, and recorded futures)
-//	aggTrade      trades of one taker order
-//	limits        1,024 streams a connection, 5 messages a second, 24 h
+//	24hrTicker    once a second, rolling 24 h: asked for as ticker; COIN-M has no bid and ask
+//	trade         single trades: spot, and recorded futures; aggTrade: those of one taker order
+//	limits        1,024 streams a connection (COIN-M 200), 5 messages a second, 300 dials in 5 minutes, 24 h
 //
-// Keys differ only in case: e/E, b/B, a/A, c/C. An unknown symbol is acknowledged
-// and silent. https://github.com/binance/binance-spot-api-docs
-var binance = venue{
-	name:      "binance",
-	url:       "wss://stream.binance.com:9443/stream",
-	symbols:   []string{"BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "DOGE-USDT", "ADA-USDT", "TRX-USDT", "LINK-USDT", "AVAX-USDT"},
-	native:    binanceNative,
-	subscribe: binanceSubscribe("bookTicker", "ticker", "trade"),
-	rotate:    23,
-	parse:     binanceParse("binance:"),
-}
+// Keys differ only in case: e/E, b/B, a/A, c/C. Acknowledgements name no symbol, and
+// an unknown one is acknowledged and silent. Volumes of COIN-M are contracts, its
+// turnover is of the base asset. https://github.com/binance/binance-spot-api-docs
+var binance = binanceMarket(venue{
+	name:       "binance",
+	url:        "wss://stream.binance.com:9443",
+	tag:        "binance_spot",
+	symbols:    []string{"BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "DOGE-USDT", "ADA-USDT", "TRX-USDT", "LINK-USDT", "AVAX-USDT"},
+	parts:      []part{{path: "/stream", channels: []string{"bookTicker", "ticker", "trade"}}},
+	symbolsMax: 340,
+})
 
-var binanceUSDM = venue{
-	name:      "binance-usdm",
-	url:       "wss://fstream.binance.com/stream",
-	symbols:   []string{"BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "DOGE-USDT"},
-	native:    binanceNative,
-	subscribe: binanceSubscribe("bookTicker", "ticker", "aggTrade"),
-	rotate:    23,
-	parse:     binanceParse("binance-usdm:"),
-}
+var binanceUSDM = binanceMarket(venue{
+	name:    "binance-usdm",
+	url:     "wss://fstream.binance.com",
+	tag:     "binance_usdm",
+	symbols: []string{"BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "DOGE-USDT"},
+	// A stream asked for on the other path is acknowledged and silent.
+	parts: []part{
+		{path: "/public/stream", channels: []string{"bookTicker"}},
+		{path: "/market/stream", channels: []string{"ticker", "aggTrade"}},
+	},
+	symbolsMax: 500,
+})
 
-var binanceCoinM = venue{
-	name:      "binance-coinm",
-	url:       "wss://dstream.binance.com/stream",
-	symbols:   []string{"BTC-USD-PERP", "ETH-USD-PERP", "BNB-USD-PERP", "SOL-USD-PERP"},
-	native:    binanceNative,
-	subscribe: binanceSubscribe("bookTicker", "ticker", "aggTrade"),
-	rotate:    23,
-	parse:     binanceParse("binance-coinm:"),
-}
+var binanceCoinM = binanceMarket(venue{
+	name:       "binance-coinm",
+	url:        "wss://dstream.binance.com",
+	tag:        "binance_coinm",
+	symbols:    []string{"BTC-USD-PERP", "ETH-USD-PERP", "BNB-USD-PERP", "SOL-USD-PERP"},
+	canonical:  func(native string) string { return binanceSplit(native, "USD") }, // BNBUSD is not BN-BUSD
+	parts:      []part{{path: "/stream", channels: []string{"bookTicker", "ticker", "aggTrade"}}},
+	symbolsMax: 66,
+})
 
-// binanceStreams is how many streams one message asks for.
-const binanceStreams = 200
-
-func binanceSubscribe(streams ...string) func([]string) [][]byte {
-	return func(native []string) (messages [][]byte) {
-		var params []string
-		for _, symbol := range native {
-			for _, stream := range streams {
-				params = append(params, `"`+strings.ToLower(symbol)+"@"+stream+`"`)
-			}
-		}
-		for part := range slices.Chunk(params, binanceStreams) {
-			messages = append(messages, fmt.Appendf(nil, `{"method":"SUBSCRIBE","params":[%s],"id":%d}`,
-				strings.Join(part, ","), len(messages)+1))
-		}
-		return messages
+// binanceMarket completes a row with what the markets share.
+func binanceMarket(v venue) venue {
+	if v.canonical == nil {
+		v.canonical = func(native string) string { return binanceSplit(native, binanceQuotes...) }
 	}
+	v.native, v.subscribe, v.parse = binanceNative, binanceSubscribe, binanceParse
+	v.byData, v.batchMax, v.rotate = true, 200, 23*time.Hour
+	v.requestGap, v.dialGap = 300*time.Millisecond, time.Second
+	return v
 }
 
-// binanceQuotes are the assets that symbols end in, longer before shorter.
+func binanceSubscribe(id int, channel string, native []string) []byte {
+	params := make([]string, len(native))
+	for i, symbol := range native {
+		params[i] = strings.ToLower(symbol) + "@" + channel
+	}
+	text, _ := json.Marshal(map[string]any{"method": "SUBSCRIBE", "params": params, "id": id})
+	return text
+}
+
+// binanceQuotes are the assets that symbols end in; the longest that fits counts.
 var binanceQuotes = []string{
-	"FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USDS", "USD1", "BIDR", "BVND", "IDRT", "BKRW", "DAI", "PAX",
-	"BTC", "ETH", "BNB", "TRX", "XRP", "DOT", "DOGE", "SOL", "VAI", "UST", "EUR", "GBP", "AUD", "TRY", "BRL", "RUB",
-	"UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "KZT", "USD", "U",
+	"FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USDS", "USD1", "BIDR", "BVND", "IDRT", "BKRW", "DOGE", "DAI", "PAX", "BTC", "ETH", "BNB",
+	"TRX", "XRP", "DOT", "SOL", "VAI", "UST", "EUR", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN",
+	"CZK", "COP", "IDR", "KZT", "USD", "U",
 }
 
-// binanceName splits BTCUSDT into BTC-USDT, and BTCUSD_PERP into BTC-USD-PERP.
-func binanceName(native []byte) string {
-	pair, contract, dated := strings.Cut(string(native), "_")
-	for _, quote := range binanceQuotes {
+// binanceSplit splits BTCUSDT into BTC-USDT, and BTCUSD_PERP into BTC-USD-PERP. A
+// quote asset that is not known leaves the pair whole.
+func binanceSplit(native string, quotes ...string) string {
+	pair, contract, dated := strings.Cut(native, "_")
+	for _, quote := range quotes {
 		if base, ok := strings.CutSuffix(pair, quote); ok && base != "" {
 			pair = base + "-" + quote
 			break
 		}
 	}
 	if dated {
-		return pair + "-" + contract
+		pair += "-" + contract
 	}
 	return pair
 }
@@ -95,131 +100,101 @@ func binanceName(native []byte) string {
 // binanceNative is the way back.
 func binanceNative(symbol string) string {
 	base, rest, _ := strings.Cut(symbol, "-")
-	return base + strings.ReplaceAll(rest, "-", "_")
+	return base + strings.Replace(rest, "-", "_", 1)
 }
 
-func binanceParse(prefix string) func(*frame, []byte) error {
-	return func(f *frame, raw []byte) error {
-		v, err := f.json.ParseBytes(raw)
-		if err != nil {
-			return ErrFrame
-		}
-		if data := v.Get("data"); data != nil {
-			v = data
-		}
-		if v.Type() != fastjson.TypeArray {
-			return binanceOne(f, prefix, v)
-		}
-		all, _ := v.Array()
-		if len(all) == 0 {
-			return ErrFrame
-		}
-		for _, one := range all {
-			if err := binanceOne(f, prefix, one); err != nil {
-				return err
-			}
-		}
-		return nil
+func binanceParse(f *frame, raw []byte) error {
+	v, err := f.begin(raw)
+	if err != nil {
+		return err
 	}
+	if data := v.Get("data"); data != nil && v.Exists("stream") {
+		v = data
+	}
+	if v.Type() != fastjson.TypeArray {
+		binanceEvent(f, v)
+		return f.err
+	}
+	f.each(v.GetArray(), binanceEvent)
+	if f.name == "" {
+		f.refuse(refusedShape) // nothing in it
+	}
+	return f.err
 }
 
-func binanceOne(f *frame, prefix string, v *fastjson.Value) error {
+func binanceEvent(f *frame, v *fastjson.Value) {
 	name := v.GetStringBytes("e")
 	switch string(name) {
 	case "bookTicker":
-		return binanceBook(f, prefix, v)
+		binanceBook(f, v)
 	case "24hrTicker":
-		f.kind, f.name = kindData, "24hrTicker"
-		return binanceStats(f, prefix, v)
+		binanceStats(f, v, "24hrTicker")
 	case "24hrMiniTicker":
-		f.kind, f.name = kindData, "24hrMiniTicker"
-		return binanceStats(f, prefix, v)
+		binanceStats(f, v, "24hrMiniTicker")
 	case "trade":
-		f.kind, f.name = kindData, "trade"
-		return binanceTrade(f, prefix, v, chTrade, "t")
+		binanceTrade(f, v, "trade", chTrade, v.Get("t"))
 	case "aggTrade":
-		f.kind, f.name = kindData, "aggTrade"
-		return binanceTrade(f, prefix, v, chAggTrade, "a")
-	case "depthUpdate", "kline", "markPriceUpdate", "forceOrder", "avgPrice":
-		f.kind, f.name = kindIgnored, f.symbol("", name, func(b []byte) string { return string(b) })
-		return nil
+		binanceTrade(f, v, "aggTrade", chAggTrade, v.Get("a"))
 	case "serverShutdown":
-		f.kind, f.name, f.event = kindControl, "serverShutdown", eventRotate
-		return nil
+		f.is(kindControl, "serverShutdown")
+		f.event = eventRotate
 	case "":
-		return binanceUnnamed(f, prefix, v)
+		binanceUnnamed(f, v)
+	default: // depthUpdate, kline, markPriceUpdate, and what is to come
+		f.ignore(name)
 	}
-	f.kind, f.name = kindIgnored, "unknown_event"
-	return nil
 }
 
 // binanceUnnamed reads frames without an event name: spot's bookTicker, known by
 // its keys, and answers.
-func binanceUnnamed(f *frame, prefix string, v *fastjson.Value) error {
+func binanceUnnamed(f *frame, v *fastjson.Value) {
 	switch {
 	case v.Exists("u") && v.Exists("s") && v.Exists("b") && v.Exists("a"):
-		return binanceBook(f, prefix, v)
+		binanceBook(f, v)
 	case v.Exists("code") || v.Exists("error"):
-		f.kind, f.name = kindControl, "error"
+		f.is(kindControl, "error")
 		f.acks = append(f.acks, ack{err: v.String()})
-	case v.Exists("result") || v.Exists("id"):
-		f.kind, f.name = kindControl, "result"
+	case v.Exists("result"):
+		f.is(kindControl, "result")
 	case v.Exists("lastUpdateId"):
-		f.kind, f.name = kindIgnored, "depth"
+		f.is(kindIgnored, "depth")
 	default:
-		return ErrFrame
+		f.refuse(refusedShape)
 	}
-	return nil
 }
 
-func binanceBook(f *frame, prefix string, v *fastjson.Value) error {
-	f.kind, f.name = kindData, "bookTicker"
-	t, err := binanceTick(f, prefix, v, chBook, "u")
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B")),
-		f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A")),
-	)
+func binanceBook(f *frame, v *fastjson.Value) {
+	f.is(kindData, "bookTicker")
+	t := binanceTick(f, v, chBook, v.Get("u"))
+	f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B"))
+	f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A"))
 }
 
-func binanceTrade(f *frame, prefix string, v *fastjson.Value, ch channel, order string) error {
-	t, err := binanceTick(f, prefix, v, ch, order)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.put(t, codec.Last, v.Get("p")), f.put(t, codec.LastSize, v.Get("q")))
+func binanceTrade(f *frame, v *fastjson.Value, name string, ch channel, id *fastjson.Value) {
+	f.is(kindData, name)
+	f.trade(binanceTick(f, v, ch, id), v.Get("p"), v.Get("q"))
 }
 
 // binanceStats reads the day so far, of the full and of the mini ticker.
-func binanceStats(f *frame, prefix string, v *fastjson.Value) error {
-	t, err := binanceTick(f, prefix, v, chStats, "E")
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B")),
-		f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A")),
-		f.put(t, codec.Last, v.Get("c")),
-		f.put(t, codec.LastSize, v.Get("Q")),
-		f.put(t, codec.Open, v.Get("o")),
-		f.put(t, codec.High, v.Get("h")),
-		f.put(t, codec.Low, v.Get("l")),
-		f.put(t, codec.VWAP, v.Get("w")),
-		f.put(t, codec.Volume, v.Get("v")),
-		f.put(t, codec.Turnover, v.Get("q")),
-		f.count(t, codec.Trades, v.Get("n")),
-	)
+func binanceStats(f *frame, v *fastjson.Value, name string) {
+	f.is(kindData, name)
+	t := binanceTick(f, v, chStats, v.Get("E"))
+	f.trade(t, v.Get("c"), v.Get("Q"))
+	f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B"))
+	f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A"))
+	f.day(t, codec.Open, v.Get("o"))
+	f.day(t, codec.High, v.Get("h"))
+	f.day(t, codec.Low, v.Get("l"))
+	f.day(t, codec.VWAP, v.Get("w"))
+	f.put(t, codec.Volume, v.Get("v"))
+	f.put(t, codec.Turnover, v.Get("q"))
+	f.count(t, codec.Trades, v.Get("n"))
 }
 
 // binanceTick begins the tick of an event with its symbol, order and time.
-func binanceTick(f *frame, prefix string, v *fastjson.Value, ch channel, order string) (*tick, error) {
-	native := v.GetStringBytes("s")
-	if len(native) == 0 {
-		return nil, ErrFrame
-	}
-	t := f.add(f.symbol(prefix, native, binanceName), ch)
-	t.order = v.GetInt64(order)
-	return t, t.millis(v.Get("E"))
+func binanceTick(f *frame, v *fastjson.Value, ch channel, order *fastjson.Value) *tick {
+	t := f.tick(v.GetStringBytes("s"), ch)
+	f.order(t, order)
+	f.epoch(t, v.Get("E"))
+	return t
 }

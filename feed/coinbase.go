@@ -1,8 +1,9 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
+	"time"
 
 	"github.com/valyala/fastjson"
 
@@ -11,114 +12,113 @@ import (
 
 // coinbase is Coinbase Exchange, the public feed.
 //
+//	url           wss://ws-feed.exchange.coinbase.com
 //	ticker        with every match: price, best bid and ask, the day so far
-//	matches       single trades; "last_match" after subscribing is history
+//	match         single trades; last_match, after subscribing, is the one before
 //	heartbeat     once a second and product
 //	limits        8 requests a second; the first subscribe within 5 s
 //
 // Decimals have a varying number of places ("77289"). sequence is one per product
-// for all channels. Frames before 2022 have no sizes of best bid and ask.
-// https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+// for all channels: a match and its ticker share it, so whichever comes first, the
+// other is a repeat, and history is older. The ticker says all that a match does, so
+// matches are read in recordings and not asked for. Frames before 2022 have no sizes
+// of best bid and ask. https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
 var coinbase = venue{
-	name:      "coinbase",
-	url:       "wss://ws-feed.exchange.coinbase.com",
-	symbols:   []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "BCH-USD"},
-	native:    func(symbol string) string { return symbol },
-	subscribe: coinbaseSubscribe,
-	asked:     []string{"ticker", "matches", "heartbeat"},
-	parse:     coinbaseParse,
+	name:       "coinbase",
+	url:        "wss://ws-feed.exchange.coinbase.com",
+	symbols:    []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "BCH-USD"},
+	native:     func(symbol string) string { return symbol },
+	canonical:  func(native string) string { return native },
+	parts:      []part{{channels: []string{"ticker", "heartbeat"}}},
+	subscribe:  coinbaseSubscribe,
+	parse:      coinbaseParse,
+	symbolsMax: 1000,
+	batchMax:   100,
+	requestGap: 150 * time.Millisecond,
+	dialGap:    time.Second,
 }
 
-func coinbaseSubscribe(products []string) [][]byte {
+func coinbaseSubscribe(_ int, channel string, native []string) []byte {
 	text, _ := json.Marshal(map[string]any{
-		"type": "subscribe", "product_ids": products, "channels": []string{"ticker", "matches", "heartbeat"},
+		"type": "subscribe", "product_ids": native, "channels": []string{channel},
 	})
-	return [][]byte{text}
+	return text
 }
 
 func coinbaseParse(f *frame, raw []byte) error {
-	v, err := f.json.ParseBytes(raw)
+	v, err := f.begin(raw)
 	if err != nil {
-		return ErrFrame
+		return err
 	}
-	switch string(v.GetStringBytes("type")) {
+	name := v.GetStringBytes("type")
+	switch string(name) {
 	case "ticker":
-		f.kind, f.name = kindData, "ticker"
-		return coinbaseTicker(f, v)
+		f.is(kindData, "ticker")
+		coinbaseTicker(f, v)
 	case "match":
-		f.kind, f.name = kindData, "match"
-		return coinbaseMatch(f, v)
+		f.is(kindData, "match")
+		coinbaseMatch(f, v)
 	case "last_match":
-		// The trade before the subscription: the ticker that comes with it says the same.
-		f.kind, f.name = kindIgnored, "last_match"
+		f.is(kindData, "last_match")
+		coinbaseMatch(f, v)
 	case "heartbeat":
-		f.kind, f.name = kindControl, "heartbeat"
+		f.is(kindControl, "heartbeat")
 	case "subscriptions":
-		f.kind, f.name = kindControl, "subscriptions"
+		f.is(kindControl, "subscriptions")
 		coinbaseAcks(f, v)
 	case "error":
-		f.kind, f.name = kindControl, "error"
-		f.acks = append(f.acks, ack{err: string(v.GetStringBytes("message")) + ": " + string(v.GetStringBytes("reason"))})
-	case "l2update", "snapshot", "open", "done", "received", "change", "activate", "status", "ticker_batch":
-		f.kind, f.name = kindIgnored, f.symbol("", v.GetStringBytes("type"), coinbaseName)
+		f.is(kindControl, "error")
+		coinbaseError(f, v)
 	case "":
-		// Advanced Trade's envelope has a channel instead: another venue.
-		if v.GetStringBytes("channel") == nil {
-			return ErrFrame
+		// Advanced Trade's frames have a channel instead: another venue.
+		if len(v.GetStringBytes("channel")) == 0 {
+			return refusedShape
 		}
-		f.kind, f.name = kindIgnored, "advanced_trade"
-	default:
-		f.kind, f.name = kindIgnored, "unknown_type"
+		f.is(kindIgnored, "advanced_trade")
+	default: // l2update, snapshot, status, and what is to come
+		f.ignore(name)
 	}
-	return nil
+	return f.err
 }
 
-func coinbaseTicker(f *frame, v *fastjson.Value) error {
-	product := v.GetStringBytes("product_id")
-	if len(product) == 0 {
-		return ErrFrame
-	}
-	t := f.add(f.symbol("coinbase:", product, coinbaseName), chTrade)
-	t.order = v.GetInt64("sequence")
-	if err := errors.Join(
-		f.put(t, codec.Last, v.Get("price")),
-		f.put(t, codec.LastSize, v.Get("last_size")),
-		f.put(t, codec.Open, v.Get("open_24h")),
-		f.put(t, codec.High, v.Get("high_24h")),
-		f.put(t, codec.Low, v.Get("low_24h")),
-		f.put(t, codec.Volume, v.Get("volume_24h")),
-		f.side(t, codec.Bid, codec.BidSize, v.Get("best_bid"), v.Get("best_bid_size")),
-		f.side(t, codec.Ask, codec.AskSize, v.Get("best_ask"), v.Get("best_ask_size")),
-	); err != nil {
-		return err
-	}
-	return t.time(v.GetStringBytes("time"))
+func coinbaseTicker(f *frame, v *fastjson.Value) {
+	t := f.tick(v.GetStringBytes("product_id"), chTrade)
+	f.order(t, v.Get("sequence"))
+	f.trade(t, v.Get("price"), v.Get("last_size"))
+	f.side(t, codec.Bid, codec.BidSize, v.Get("best_bid"), v.Get("best_bid_size"))
+	f.side(t, codec.Ask, codec.AskSize, v.Get("best_ask"), v.Get("best_ask_size"))
+	f.day(t, codec.Open, v.Get("open_24h"))
+	f.day(t, codec.High, v.Get("high_24h"))
+	f.day(t, codec.Low, v.Get("low_24h"))
+	f.put(t, codec.Volume, v.Get("volume_24h"))
+	f.time(t, v.Get("time"))
 }
 
-func coinbaseMatch(f *frame, v *fastjson.Value) error {
-	product := v.GetStringBytes("product_id")
-	if len(product) == 0 {
-		return ErrFrame
-	}
-	t := f.add(f.symbol("coinbase:", product, coinbaseName), chTrade)
-	t.order = v.GetInt64("sequence")
-	if err := errors.Join(
-		f.put(t, codec.Last, v.Get("price")),
-		f.put(t, codec.LastSize, v.Get("size")),
-	); err != nil {
-		return err
-	}
-	return t.time(v.GetStringBytes("time"))
+func coinbaseMatch(f *frame, v *fastjson.Value) {
+	t := f.tick(v.GetStringBytes("product_id"), chTrade)
+	f.order(t, v.Get("sequence"))
+	f.trade(t, v.Get("price"), v.Get("size"))
+	f.time(t, v.Get("time"))
 }
 
-// coinbaseAcks lists what is confirmed: every product of every channel.
+// coinbaseAcks lists what is confirmed: every product of every channel, each time.
 func coinbaseAcks(f *frame, v *fastjson.Value) {
 	for _, c := range v.GetArray("channels") {
+		channel := string(c.GetStringBytes("name"))
 		for _, p := range c.GetArray("product_ids") {
 			product, _ := p.StringBytes()
-			f.acks = append(f.acks, ack{channel: string(c.GetStringBytes("name")), symbol: string(product)})
+			f.acks = append(f.acks, ack{channel: channel, symbol: string(product)})
 		}
 	}
 }
 
-func coinbaseName(native []byte) string { return string(native) }
+// coinbaseError finds the product in "ETH-USD is not a valid product", or "is
+// delisted": the rest of the request may have been ignored with it.
+func coinbaseError(f *frame, v *fastjson.Value) {
+	message, reason := v.GetStringBytes("message"), v.GetStringBytes("reason")
+	product, _, found := bytes.Cut(reason, []byte(" is "))
+	if !found || !bytes.Contains(product, []byte("-")) || !isName(product, symbolBytes) {
+		product = nil
+	}
+	f.acks = append(f.acks, ack{symbol: string(product), err: string(message) + ": " + string(reason)})
+}

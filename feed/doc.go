@@ -2,10 +2,12 @@
 //
 // # The path of a price
 //
-//  1. A frame arrives, and its receive time is taken: (*session).read, session.go.
-//     A recording (replay.go) and the simulated market (sim.go) enter here too.
+//  1. A frame arrives, and its receive time is taken: (*receiver).read, link.go. The
+//     session has dialled and subscribed: session.go, subscribe.go. A recording
+//     (replay.go) and the simulated market (sim.go) enter here too.
 //  2. The venue's parse makes ticks of it: text to [codec.Quote] and [codec.Mask],
-//     canonical symbol. coinbase.go, binance.go, kraken.go; what they share is venue.go.
+//     canonical symbol. coinbase.go, binance.go, kraken.go; what they share is
+//     venue.go, frame.go and number.go; what is refused, and why, is in frame.go.
 //  3. (*sequencer).apply drops what did not change and numbers what did. sequence.go
 //  4. [codec.AppendTapeUpdate] encodes it once, into the pending batch. batch.go
 //  5. (*tape).write appends the batch with one XADD, and once a second sets the
@@ -39,8 +41,9 @@
 //
 // # Ownership
 //
-//   - A source (session, replay or sim) is a goroutine; a session has one more, which
-//     reads. The source owns its frame, and a block until it is sent.
+//   - A source (session, replay or sim) is a goroutine. It owns its frame, and a block
+//     until it is sent; a session also owns its links, of which each has a goroutine
+//     that dials, then only reads, and tells what came through the session's inbox.
 //   - A stream has one goroutine for its sequencer (states, seqs, pending batch), and
 //     one for its tape (ids, Redis), which has a batch and a checkpoint while it is
 //     busy with them. Blocks go back to a pool, batches back to the sequencer.

@@ -1,9 +1,10 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
+	"time"
 
 	"github.com/valyala/fastjson"
 
@@ -12,144 +13,144 @@ import (
 
 // kraken is Kraken's WebSocket v2.
 //
+//	url           wss://ws.kraken.com/v2
 //	ticker        with event_trigger bbo: on every change of the best prices
-//	trade         single trades; several in a frame
+//	trade         single trades; several in a frame, the last 50 in the snapshot
 //	heartbeat     once a second when nothing else is sent
 //	symbols       BTC/USD, DOGE/USD: v1's XBT and XDG are refused
+//	limits        150 dials in 10 minutes; requests by an unpublished rate
 //
 // Prices are JSON numbers, sometimes with an exponent; keys come in any order. One
-// acknowledgement a symbol and channel; a rejected symbol is silent for ever.
-// https://docs.kraken.com/api/docs/websocket-v2/ticker
+// acknowledgement a symbol and channel; a rejected symbol is silent for ever. Ticker
+// and trade overtake each other, so a ticker's last is only taken where there are no
+// trades: it is of chStats. https://docs.kraken.com/api/docs/websocket-v2/ticker
 var kraken = venue{
-	name:      "kraken",
-	url:       "wss://ws.kraken.com/v2",
-	symbols:   []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "DOT-USD"},
-	native:    func(symbol string) string { return strings.Replace(symbol, "-", "/", 1) },
-	subscribe: krakenSubscribe,
-	asked:     []string{"ticker", "trade"},
-	ping:      `{"method":"ping"}`,
-	parse:     krakenParse,
+	name:       "kraken",
+	url:        "wss://ws.kraken.com/v2",
+	symbols:    []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "DOT-USD"},
+	native:     func(symbol string) string { return strings.Replace(symbol, "-", "/", 1) },
+	canonical:  func(native string) string { return strings.Replace(native, "/", "-", 1) },
+	parts:      []part{{channels: []string{"ticker", "trade"}}},
+	subscribe:  krakenSubscribe,
+	parse:      krakenParse,
+	symbolsMax: 1000,
+	batchMax:   1000, // one request a channel: several are refused for their rate, without a word of the symbols
+	requestGap: 500 * time.Millisecond,
+	dialGap:    4 * time.Second,
 }
 
-// krakenSubscribe puts all symbols into one message a channel: several are refused
-// for their rate, without a word of the symbols.
-func krakenSubscribe(native []string) (messages [][]byte) {
-	for _, params := range []map[string]any{
-		{"channel": "ticker", "symbol": native, "event_trigger": "bbo", "snapshot": true},
-		{"channel": "trade", "symbol": native, "snapshot": false},
-	} {
-		text, _ := json.Marshal(map[string]any{"method": "subscribe", "params": params, "req_id": len(messages) + 1})
-		messages = append(messages, text)
+func krakenSubscribe(id int, channel string, native []string) []byte {
+	params := map[string]any{"channel": channel, "symbol": native, "snapshot": true}
+	if channel == "ticker" {
+		params["event_trigger"] = "bbo"
 	}
-	return messages
+	text, _ := json.Marshal(map[string]any{"method": "subscribe", "params": params, "req_id": id})
+	return text
 }
-
-func krakenName(native []byte) string { return strings.Replace(string(native), "/", "-", 1) }
 
 func krakenParse(f *frame, raw []byte) error {
-	v, err := f.json.ParseBytes(raw)
+	v, err := f.begin(raw)
 	if err != nil {
-		return ErrFrame
+		return err
 	}
-	if v.Type() == fastjson.TypeArray || v.Exists("event") {
-		f.kind, f.name = kindIgnored, "v1"
+	channel := v.GetStringBytes("channel")
+	switch string(channel) {
+	case "ticker":
+		f.is(kindData, "ticker")
+		f.each(krakenData(f, v), krakenTicker)
+	case "trade":
+		f.is(kindData, "trade")
+		f.each(krakenData(f, v), krakenTrade)
+	case "heartbeat":
+		f.is(kindControl, "heartbeat")
+	case "status":
+		f.is(kindControl, "status")
+		for _, one := range krakenData(f, v) {
+			if s := string(one.GetStringBytes("system")); s == "maintenance" || s == "cancel_only" {
+				f.event = eventOffline
+			}
+		}
+	case "":
+		krakenAnswer(f, v)
+	default: // book, ohlc, instrument, level3, and what is to come
+		f.ignore(channel)
+	}
+	return f.err
+}
+
+func krakenData(f *frame, v *fastjson.Value) []*fastjson.Value {
+	data := v.Get("data")
+	if data == nil || data.Type() != fastjson.TypeArray {
+		f.refuse(refusedShape)
 		return nil
 	}
-	if v.Type() != fastjson.TypeObject {
-		return ErrFrame
-	}
-	switch string(v.GetStringBytes("channel")) {
-	case "ticker":
-		f.kind, f.name = kindData, "ticker"
-		return f.eachOf(v.GetArray("data"), krakenTicker)
-	case "trade":
-		f.kind, f.name = kindData, "trade"
-		return f.eachOf(v.GetArray("data"), krakenTrade)
-	case "heartbeat":
-		f.kind, f.name = kindControl, "heartbeat"
-	case "status":
-		f.kind, f.name = kindControl, "status"
-		krakenStatus(f, v.GetArray("data"))
-	case "book", "ohlc", "instrument", "level3":
-		f.kind, f.name = kindIgnored, f.symbol("", v.GetStringBytes("channel"), krakenName)
-	case "":
-		return krakenAnswer(f, v)
-	default:
-		f.kind, f.name = kindIgnored, "unknown_channel"
-	}
-	return nil
+	all, _ := data.Array()
+	return all
 }
 
-func krakenTicker(f *frame, v *fastjson.Value) error {
-	t, err := krakenTick(f, v, chBook)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		f.side(t, codec.Bid, codec.BidSize, v.Get("bid"), v.Get("bid_qty")),
-		f.side(t, codec.Ask, codec.AskSize, v.Get("ask"), v.Get("ask_qty")),
-		f.put(t, codec.Last, v.Get("last")),
-		f.put(t, codec.High, v.Get("high")),
-		f.put(t, codec.Low, v.Get("low")),
-		f.put(t, codec.VWAP, v.Get("vwap")),
-		f.put(t, codec.Volume, v.Get("volume")),
-		f.count(t, codec.Trades, v.Get("trades")),
-	)
-}
-
-func krakenTrade(f *frame, v *fastjson.Value) error {
-	t, err := krakenTick(f, v, chTrade)
-	if err != nil {
-		return err
-	}
-	t.order = v.GetInt64("trade_id")
-	return errors.Join(f.put(t, codec.Last, v.Get("price")), f.put(t, codec.LastSize, v.Get("qty")))
-}
-
-func krakenTick(f *frame, v *fastjson.Value, ch channel) (*tick, error) {
+func krakenTicker(f *frame, v *fastjson.Value) {
 	native := v.GetStringBytes("symbol")
-	if len(native) == 0 {
-		return nil, ErrFrame
-	}
-	t := f.add(f.symbol("kraken:", native, krakenName), ch)
-	return t, t.time(v.GetStringBytes("timestamp"))
+	t := f.tick(native, chBook)
+	f.side(t, codec.Bid, codec.BidSize, v.Get("bid"), v.Get("bid_qty"))
+	f.side(t, codec.Ask, codec.AskSize, v.Get("ask"), v.Get("ask_qty"))
+	f.time(t, v.Get("timestamp"))
+	t = f.tick(native, chStats)
+	f.trade(t, v.Get("last"), nil)
+	f.day(t, codec.High, v.Get("high"))
+	f.day(t, codec.Low, v.Get("low"))
+	f.day(t, codec.VWAP, v.Get("vwap"))
+	f.put(t, codec.Volume, v.Get("volume"))
+	f.count(t, codec.Trades, v.Get("trades"))
+	f.time(t, v.Get("timestamp"))
 }
 
-func krakenStatus(f *frame, data []*fastjson.Value) {
-	for _, v := range data {
-		switch string(v.GetStringBytes("system")) {
-		case "online", "post_only":
-			f.event = eventOnline
-		case "maintenance", "cancel_only":
-			f.event = eventOffline
+// krakenTrade keeps the newest trade of a symbol: those of one frame are as one.
+func krakenTrade(f *frame, v *fastjson.Value) {
+	t := f.tick(v.GetStringBytes("symbol"), chTrade)
+	f.order(t, v.Get("trade_id"))
+	f.trade(t, v.Get("price"), v.Get("qty"))
+	f.time(t, v.Get("timestamp"))
+	n := len(f.ticks)
+	if n > 1 && f.err == nil && f.ticks[n-2].symbol == t.symbol {
+		if t.order >= f.ticks[n-2].order {
+			f.ticks[n-2] = *t
 		}
+		f.ticks = f.ticks[:n-1]
 	}
 }
 
-// krakenAnswer reads what answers a request.
-func krakenAnswer(f *frame, v *fastjson.Value) error {
-	f.kind = kindControl
-	switch method := string(v.GetStringBytes("method")); {
-	case method == "pong":
-		f.name = "pong"
-	case v.Exists("error") || v.Exists("Error"):
-		f.name = "error"
-		text := v.GetStringBytes("error")
-		if text == nil {
-			text = v.GetStringBytes("Error")
-		}
+// krakenAnswer reads what answers a request, and knows the frames of Kraken's other
+// feeds: v1 has arrays and events, futures have a feed.
+func krakenAnswer(f *frame, v *fastjson.Value) {
+	method, text := v.GetStringBytes("method"), v.GetStringBytes("error")
+	if text == nil {
+		text = v.GetStringBytes("Error") // the answer to a flood
+	}
+	switch {
+	case v.Type() == fastjson.TypeArray:
+		f.is(kindIgnored, "v1_array")
+	case v.Type() != fastjson.TypeObject:
+		f.refuse(refusedShape)
+	case v.Exists("feed"):
+		f.is(kindIgnored, "futures")
+	case v.Exists("event"):
+		f.is(kindIgnored, "v1_event")
+	case bytes.HasPrefix(text, []byte("Already subscribed")):
+		f.is(kindControl, "subscribe")
+		f.acks = append(f.acks, ack{symbol: string(v.GetStringBytes("symbol"))})
+	case text != nil:
+		f.is(kindControl, "error")
 		f.acks = append(f.acks, ack{symbol: string(v.GetStringBytes("symbol")), err: string(text)})
-	case method == "subscribe":
-		f.name = "subscribe"
+	case string(method) == "subscribe":
+		f.is(kindControl, "subscribe")
 		f.acks = append(f.acks, ack{
 			channel: string(v.GetStringBytes("result", "channel")), symbol: string(v.GetStringBytes("result", "symbol")),
 		})
-	case method == "unsubscribe":
-		f.name = "unsubscribe"
-	case v.Exists("feed"):
-		f.kind, f.name = kindIgnored, "futures"
+	case string(method) == "pong":
+		f.is(kindControl, "pong")
+	case len(method) > 0:
+		f.is(kindControl, "answer")
 	default:
-		return ErrFrame
+		f.refuse(refusedShape)
 	}
-	return nil
 }

@@ -11,10 +11,11 @@ import (
 // Sources, the sequencer and the writer add to it from their own goroutines, without
 // the Prometheus client: it reads them when it is asked.
 type counts struct {
-	updates atomic.Int64 // published
-	merged  atomic.Int64 // of which merged because Redis was slow or away
-	dropped [numDrops]atomic.Int64
-	symbols atomic.Int64
+	updates  atomic.Int64 // published
+	merged   atomic.Int64 // of which merged because Redis was slow or away
+	dropped  [numDrops]atomic.Int64
+	symbols  atomic.Int64
+	happened [numHappenings]atomic.Int64 // to the connections to the venue
 
 	entries     atomic.Int64 // written
 	bytes       atomic.Int64 // of them
@@ -92,6 +93,9 @@ func (c *counts) collectors() []prometheus.Collector {
 	counter("merged", "Updates merged because Redis was slow or away.", nil, &c.merged)
 	for i := range c.dropped {
 		counter("ticks_dropped", "Ticks not published, by reason.", prometheus.Labels{"reason": dropNames[i]}, &c.dropped[i])
+	}
+	for i := range c.happened {
+		counter("session_events", "What happened to the connections to the venue.", prometheus.Labels{"event": happeningNames[i]}, &c.happened[i])
 	}
 	counter("entries", "Entries written to the tape.", nil, &c.entries)
 	counter("entry_bytes", "Bytes of the entries written.", nil, &c.bytes)

@@ -25,7 +25,8 @@ import (
 //	recv_unix_ns TAB tag TAB frame
 //
 // where the tag is the venue (coinbase, kraken, binance_spot ...), or I for received
-// and O for sent by the recorder when one venue is named for the whole file.
+// and O for sent by the recorder, when one venue is named for the whole file. What was
+// sent is counted and skipped. A recv_unix_ns of 0 is not known.
 type replay struct {
 	file  string
 	venue string  // of lines tagged I
@@ -34,54 +35,45 @@ type replay struct {
 	log   *slog.Logger
 	open  func(stream string) (*source, error) // a stream's way in, made at first use
 
-	sources map[string]*source
+	players map[string]player  // by the tags of lines
+	streams map[string]*source // by the names of venues
+	bad     int                // lines that are none
 }
 
-// source is one stream's way in, and its counts.
-type source struct {
-	in     chan<- *block
-	counts *counts
-	frame  frame  // under way; it remembers the venue's symbols
-	block  *block // gathering
+// player is where lines of a tag go.
+type player struct {
+	venue *venue
+	to    *source
 }
 
-// blockTicks is how many ticks a source gathers when more are at hand.
-const blockTicks = 64
-
-// lineMax bounds a line: Coinbase's book snapshots have some 300 KB.
+// lineMax bounds a line: Coinbase's book snapshots have some 3 MB.
 const lineMax = 16 << 20
 
-// tags are the names that recordings have for venues, besides ours.
-var tags = map[string]string{
-	"binance_spot": "binance", "binance_usdm": "binance-usdm", "binance_coinm": "binance-coinm",
-}
+var errVenue = errors.New("a line tagged I or O needs --venue")
 
 // run plays the file, once or for ever. Once played, its symbols say closed.
 func (r *replay) run(ctx context.Context) error {
-	r.sources = make(map[string]*source)
+	r.players, r.streams = make(map[string]player), make(map[string]*source)
 	for {
-		if err := r.play(ctx); err != nil {
+		if err := r.play(ctx); err != nil || ctx.Err() != nil {
 			return err
+		}
+		if len(r.streams) == 0 {
+			return fmt.Errorf("feed: replay: %s: not one line can be played", r.file)
 		}
 		if !r.loop {
 			break
 		}
-		for _, s := range r.sources {
-			r.say(ctx, s, codec.Live, true) // numbers begin anew
+		for _, s := range r.streams {
+			s.sayAll(ctx, codec.Live, true) // numbers begin anew
 		}
 	}
-	for name, s := range r.sources {
-		r.say(ctx, s, codec.Closed, false)
-		r.log.Info("replayed", "stream", name, "file", r.file)
+	for name, s := range r.streams {
+		s.sayAll(ctx, codec.Closed, false)
+		r.log.Info("replayed", "stream", name, "file", r.file, "frames_refused", s.refused)
 	}
 	<-ctx.Done() // the quotes stay served
 	return nil
-}
-
-func (r *replay) say(ctx context.Context, s *source, status int64, gap bool) {
-	b := newBlock()
-	b.status, b.gap = status, gap
-	s.send(ctx, b)
 }
 
 // play plays the file once.
@@ -95,50 +87,48 @@ func (r *replay) play(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("feed: replay: %s: %w", r.file, err)
 	}
-	lines := bufio.NewScanner(text)
-	lines.Buffer(make([]byte, 1<<20), lineMax)
+	defer text.Close()
+	lines := lineReader{from: bufio.NewReaderSize(text, 1<<16)}
 	pace := pacer{speed: r.speed}
-	for n := 1; lines.Scan() && ctx.Err() == nil; n++ {
-		if err := r.line(ctx, lines.Bytes(), &pace); err != nil {
-			if errors.Is(err, errVenue) {
-				return fmt.Errorf("feed: replay: %s:%d: %w", r.file, n, err)
-			}
-			r.log.Warn("replay: a frame is refused", "file", r.file, "line", n, "err", err)
+	for ctx.Err() == nil {
+		line, err := lines.next()
+		if err == io.EOF {
+			break
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("feed: replay: %s: %w", r.file, err)
+		if err == nil {
+			err = r.line(ctx, line, &pace)
+		}
+		var refused refusal
+		switch {
+		case errors.As(err, &refused):
+			r.log.Warn("replay: "+err.Error(), "file", r.file, "line", lines.n)
+		case err != nil:
+			return fmt.Errorf("feed: replay: %s:%d: %w", r.file, lines.n, err)
+		}
 	}
 	r.flush(ctx)
 	return nil
 }
 
-var (
-	errVenue = errors.New("a line tagged I needs --venue, any other tag is a venue")
-	errLine  = errors.New("a line is recv_unix_ns TAB tag TAB frame")
-)
-
-// line plays one line.
+// line plays one line. A refusal is returned when it is worth a line in the log.
 func (r *replay) line(ctx context.Context, line []byte, pace *pacer) error {
 	stamp, rest, ok1 := bytes.Cut(line, []byte("\t"))
 	tag, raw, ok2 := bytes.Cut(rest, []byte("\t"))
 	recv, err := strconv.ParseInt(string(stamp), 10, 64)
 	if !ok1 || !ok2 || err != nil || recv < 0 {
-		return errLine
+		return r.none(errLine)
 	}
-	v, err := r.venueOf(string(tag))
-	if err != nil {
-		return err
-	}
-	s := r.sources[v.name]
-	if s == nil {
-		if s, err = r.open(v.name); err != nil {
-			return fmt.Errorf("%w: %w", errVenue, err)
+	p, ok := r.players[string(tag)]
+	if !ok {
+		if p, err = r.player(string(tag)); err != nil {
+			return err
 		}
-		r.sources[v.name] = s
 	}
-	if string(tag) == "O" {
-		s.counts.frames.WithLabelValues("control", "sent").Inc()
+	switch {
+	case p.to == nil:
+		return r.none(errTag)
+	case string(tag) == "O":
+		p.to.counts.frames.WithLabelValues(kindControl.String(), "sent").Inc()
 		return nil
 	}
 	if wait := pace.until(recv); wait > 0 {
@@ -147,68 +137,97 @@ func (r *replay) line(ctx context.Context, line []byte, pace *pacer) error {
 			return nil
 		}
 	}
-	if err := s.parse(v, raw, recv/1000); err != nil {
+	if _, err := p.to.parse(p.venue, raw, recv/1000); err != nil && p.to.loud() {
 		return err
 	}
-	if len(s.block.ticks) >= blockTicks || r.speed != 0 {
-		r.flush(ctx)
+	if p.to.full() {
+		p.to.flush(ctx)
 	}
 	return nil
 }
 
-func (r *replay) venueOf(tag string) (*venue, error) {
+var (
+	errLine = fmt.Errorf("%w: a line is recv_unix_ns TAB tag TAB frame", refusedLine)
+	errTag  = fmt.Errorf("%w: its tag is no venue", refusedLine)
+	errLong = fmt.Errorf("%w: it is longer than %d bytes", refusedLine, lineMax)
+)
+
+// none counts a line that is none: on any stream there is, or else in the log alone.
+func (r *replay) none(err error) error {
+	for _, s := range r.streams {
+		s.refuse(refusedLine)
+		break
+	}
+	if r.bad++; r.bad > 10 {
+		return nil
+	}
+	return err
+}
+
+// player finds where lines of a tag go: nowhere when the tag is no venue.
+func (r *replay) player(tag string) (player, error) {
 	name := tag
 	if tag == "I" || tag == "O" {
 		name = r.venue
-	} else if ours, ok := tags[tag]; ok {
-		name = ours
 	}
-	if v := venues[name]; v != nil {
-		return v, nil
+	p := player{venue: venueTagged(name)}
+	switch {
+	case p.venue == nil && name != tag:
+		return p, errVenue
+	case p.venue == nil:
+		return p, nil // tags are not remembered that a file makes up
 	}
-	return nil, fmt.Errorf("%w: tag %q", errVenue, tag)
+	p.to = r.streams[p.venue.name]
+	if p.to == nil {
+		to, err := r.open(p.venue.name)
+		if err != nil {
+			return p, err
+		}
+		if len(r.streams) == 0 {
+			for range r.bad { // lines before there was a stream to count them
+				to.refuse(refusedLine)
+			}
+		}
+		p.to, r.streams[p.venue.name] = to, to
+	}
+	r.players[tag] = p
+	return p, nil
 }
 
 func (r *replay) flush(ctx context.Context) {
-	for _, s := range r.sources {
+	for _, s := range r.streams {
 		s.flush(ctx)
 	}
 }
 
-// parse reads a frame into the source's block and counts what it was. A refused
-// frame says nothing at all.
-func (s *source) parse(v *venue, raw []byte, recvUS int64) error {
-	f := &s.frame
-	f.reset()
-	if err := v.parse(f, raw); err != nil {
-		reason := "malformed"
-		if errors.Is(err, codec.ErrRange) {
-			reason = "range"
+// lineReader reads lines of any length, and refuses those that are too long.
+type lineReader struct {
+	from *bufio.Reader
+	line []byte
+	n    int // number of the line read last
+}
+
+// next returns a line that is not empty, without its end. It is valid until the next.
+func (l *lineReader) next() ([]byte, error) {
+	for {
+		l.n++
+		l.line = l.line[:0]
+		for more := true; more; {
+			part, err := l.from.ReadSlice('\n')
+			if more = err == bufio.ErrBufferFull; !more && err != nil && (err != io.EOF || len(l.line)+len(part) == 0) {
+				return nil, err
+			}
+			if len(l.line) <= lineMax {
+				l.line = append(l.line, part...)
+			}
 		}
-		s.counts.refused.WithLabelValues(reason).Inc()
-		return fmt.Errorf("%s: %w: %.200s", v.name, err, raw)
-	}
-	s.counts.frame(f)
-	f.recvAt(recvUS)
-	if s.block == nil {
-		s.block = newBlock()
-	}
-	s.block.ticks = append(s.block.ticks, f.ticks...)
-	return nil
-}
-
-// flush sends what was gathered.
-func (s *source) flush(ctx context.Context) {
-	if s.block != nil && len(s.block.ticks) > 0 {
-		s.send(ctx, s.block)
-		s.block = nil
-	}
-}
-
-func (s *source) send(ctx context.Context, b *block) {
-	select {
-	case s.in <- b:
-	case <-ctx.Done():
+		line := bytes.TrimRight(l.line, "\r\n")
+		if len(line) > lineMax {
+			return nil, errLong
+		}
+		if len(line) > 0 {
+			return line, nil
+		}
 	}
 }
 
@@ -232,25 +251,31 @@ func (p *pacer) until(recv int64) time.Duration {
 
 // pause waits; false when ctx ended.
 func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(d):
+	case <-timer.C:
 		return true
 	}
 }
 
 // decompress knows gzip and zstd by their first bytes.
-func decompress(r io.Reader) (io.Reader, error) {
+func decompress(r io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(r, 1<<16)
 	magic, _ := buffered.Peek(4)
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(buffered)
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return zstd.NewReader(buffered)
+		z, err := zstd.NewReader(buffered)
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
 	}
-	return buffered, nil
+	return io.NopCloser(buffered), nil
 }
 
 // parseSpeed reads --speed: a factor, with or without an x, or max.

@@ -3,14 +3,14 @@ package feed
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -19,280 +19,334 @@ import (
 // here, once: dialling, subscribing, checking what was confirmed, pings, silence,
 // coming back, and leaving before the venue closes.
 //
-//	dial -> subscribe -> read ... -> silence, close or error -> stale -> back off -> dial
-//	                      |
-//	                      +-> rotation: the next connection is live before this one is left
+// One goroutine owns it all; links only dial and read. A leg, the symbols and
+// channels of one connection, holds a link, and two while it rotates:
+//
+//	      dial             data
+//	away -------> joining -----> live ------> live and next (joining)
+//	 ^  failed: back off, down     |  rotation       | all confirmed: the old one is left
+//	 +-----------------------------+                 v
+//	   silence, close or error: stale, GAP          live
 type session struct {
 	venue   *venue
-	url     string
+	url     string   // of the venue, or another that stands in for it
 	symbols []string // canonical, without the venue
 	in      *source
 	log     *slog.Logger
+	pace    pace // zero: livePace
 
-	failed int // dials in a row without data
+	inbox   chan arrival
+	legs    []*leg
+	workers sync.WaitGroup // links' goroutines
 }
+
+// leg is what one connection is asked for.
+type leg struct {
+	part    part
+	symbols []listed
+	bySaid  map[string]string // canonical, venue and all -> native
+
+	now, next *link
+	failed    int       // links in a row that brought no data
+	dialAt    time.Time // not before
+	rotateAt  time.Time
+	had       bool                 // data came, ever: what comes after an end has a gap
+	refused   map[string]time.Time // symbols the venue will not have, and until when we believe it
+}
+
+// listed is a symbol in both spellings.
+type listed struct{ symbol, native string }
+
+// pace is how long things take. Tests are in more of a hurry than venues.
+type pace struct {
+	clock      time.Duration // how often what is due is looked for
+	dial       time.Duration
+	ping       time.Duration // of silence, before a ping
+	silence    time.Duration // of the whole connection; a heartbeat and a pong count
+	ack        time.Duration // before asking again, doubled each time
+	backoff    time.Duration
+	backoffMax time.Duration
+	linger     time.Duration // on the old link when the next is ready: what is under way arrives
+	overlap    time.Duration // of a rotation, at the most
+	again      time.Duration // before symbols given up are asked for again
+}
+
+var livePace = pace{
+	clock: 50 * time.Millisecond, dial: 10 * time.Second,
+	ping: 8 * time.Second, silence: 20 * time.Second, ack: 5 * time.Second,
+	backoff: 500 * time.Millisecond, backoffMax: 30 * time.Second,
+	linger: time.Second, overlap: time.Minute, again: 10 * time.Minute,
+}
+
+// happening is what happened to a link, as it is counted.
+type happening uint8
 
 const (
-	dialTimeout  = 10 * time.Second
-	silenceLimit = 20 * time.Second // of the whole connection; a heartbeat counts
-	pingAfter    = 8 * time.Second
-	ackTimeout   = 10 * time.Second
-	ackTries     = 3
-	backoffFirst = 500 * time.Millisecond
-	backoffMost  = 30 * time.Second
-	downAfter    = 3 // failed dials
-	frameMax     = 16 << 20
+	hapDialled happening = iota
+	hapDialFailed
+	hapDisconnected
+	hapSilent      // of the disconnected: those we gave up
+	hapRotated     // left in time
+	hapUnconfirmed // subscriptions
+	hapRefused     // symbols
+	numHappenings
 )
 
-// run keeps a connection to the venue until ctx ends.
+var happeningNames = [numHappenings]string{"dialled", "dial_failed", "disconnected", "silent", "rotated", "unconfirmed", "refused"}
+
+func (c *counts) happens(h happening) { c.happened[h].Add(1) }
+
+// downAfter is how many links in a row may fail before its symbols are down.
+const downAfter = 3
+
+// run keeps the venue's connections until ctx ends.
 func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel() // closes what links have open
+		s.workers.Wait()
+	}()
+	s.begin()
+	clock := time.NewTicker(s.pace.clock)
+	defer clock.Stop()
 	for {
-		err := s.connect(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
+			for _, g := range s.legs {
+				g.now.close()
+				g.next.close()
+			}
 			return nil
+		case a := <-s.inbox:
+			s.arrive(a)
+			for more := len(s.inbox); more > 0 && !s.in.full(); more-- {
+				s.arrive(<-s.inbox)
+			}
+		case now := <-clock.C:
+			for _, g := range s.legs {
+				s.tend(ctx, g, now)
+			}
 		}
-		s.failed++
-		wait := rand.N(min(backoffMost, backoffFirst<<min(s.failed, 6)))
-		s.log.Warn("disconnected", "venue", s.venue.name, "err", err, "again_in", wait.Round(time.Millisecond))
-		b := newBlock()
-		b.status, b.gap = codec.Stale, true
-		if s.failed >= downAfter {
-			b.status = codec.Down
-		}
-		s.in.send(ctx, b)
-		if !pause(ctx, wait) {
-			return nil
+		s.in.flush(ctx)
+	}
+}
+
+// begin spreads the symbols over legs: the venue bounds a connection.
+func (s *session) begin() {
+	if s.pace == (pace{}) {
+		s.pace = livePace
+	}
+	s.inbox = make(chan arrival, 256)
+	symbols := slices.Compact(slices.Sorted(slices.Values(s.symbols)))
+	for part := range slices.Values(s.venue.parts) {
+		for some := range slices.Chunk(symbols, s.venue.symbolsMax) {
+			g := &leg{part: part, bySaid: make(map[string]string), refused: make(map[string]time.Time)}
+			for _, symbol := range some {
+				l := listed{s.venue.name + ":" + symbol, s.venue.native(symbol)}
+				g.symbols = append(g.symbols, l)
+				g.bySaid[l.symbol] = l.native
+			}
+			s.legs = append(s.legs, g)
 		}
 	}
 }
 
-// line is one connection to the venue and what it confirmed.
-type line struct {
-	conn   net.Conn
-	frames chan received
-	failed chan error
-	missed map[ack]bool // subscriptions not confirmed yet
-	began  time.Time
-	tries  int
-}
-
-// received is a frame and when it came.
-type received struct {
-	raw []byte
-	us  int64
-}
-
-// dial connects and subscribes; a goroutine reads until the connection is closed.
-func (s *session) dial(ctx context.Context) (*line, error) {
-	dialer := ws.Dialer{Timeout: dialTimeout}
-	conn, early, _, err := dialer.Dial(ctx, s.url)
-	if err != nil {
-		return nil, fmt.Errorf("%s: dial: %w", s.venue.name, err)
+// tend does what is due on a leg.
+func (s *session) tend(ctx context.Context, g *leg, now time.Time) {
+	switch {
+	case g.now == nil && !now.Before(g.dialAt):
+		g.now = s.dial(ctx, g)
+	case g.now.live() && g.next == nil && !g.rotateAt.IsZero() && !now.Before(g.rotateAt) && !now.Before(g.dialAt):
+		g.next = s.dial(ctx, g)
+	case g.next.live() && (g.next.ready && now.Sub(g.next.readyAt) > s.pace.linger || now.Sub(g.next.began) > s.pace.overlap):
+		s.turn(g)
 	}
-	l := &line{conn: conn, frames: make(chan received, 256), failed: make(chan error, 1), missed: make(map[ack]bool), began: time.Now()}
-	var native []string
-	for _, symbol := range s.symbols {
-		n := s.venue.native(symbol)
-		native = append(native, n)
-		for _, channel := range s.venue.asked {
-			l.missed[ack{channel: channel, symbol: n}] = true
+	for _, l := range []*link{g.now, g.next} {
+		if !l.live() {
+			continue
+		}
+		if err := s.keep(l, now); err != nil {
+			s.end(l, err)
 		}
 	}
-	if err := s.subscribe(l, native); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	var from io.Reader = conn
-	if early != nil {
-		from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
-	}
-	go s.read(l, from)
-	return l, nil
 }
 
-func (s *session) subscribe(l *line, native []string) error {
-	for i, message := range s.venue.subscribe(native) {
-		if i > 0 {
-			time.Sleep(300 * time.Millisecond) // Binance takes five a second, pongs included
-		}
-		l.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
-		if err := wsutil.WriteClientText(l.conn, message); err != nil {
-			return fmt.Errorf("%s: subscribe: %w", s.venue.name, err)
+// keep sends what a link has to send, and finds out whether the venue is there.
+func (s *session) keep(l *link, now time.Time) error {
+	if err := s.ask(l, now); err != nil {
+		return err
+	}
+	quiet := now.Sub(l.heard)
+	if quiet > s.pace.silence {
+		s.in.counts.happens(hapSilent)
+		return fmt.Errorf("silent for %v", quiet.Round(time.Millisecond))
+	}
+	if quiet > s.pace.ping && now.Sub(l.pinged) > s.pace.ping {
+		l.pinged = now
+		if err := l.write(ws.OpPing, nil); err != nil {
+			return fmt.Errorf("ping: %w", err)
 		}
 	}
 	return nil
 }
 
-// read is step 1: a frame arrives, and its receive time is taken here.
-func (s *session) read(l *line, from io.Reader) {
-	defer close(l.frames)
-	control := wsutil.ControlFrameHandler(l.conn, ws.StateClientSide)
-	rd := wsutil.Reader{Source: from, State: ws.StateClientSide, CheckUTF8: true, MaxFrameSize: frameMax, OnIntermediate: control}
-	for {
-		l.conn.SetReadDeadline(time.Now().Add(silenceLimit))
-		h, err := rd.NextFrame()
-		if err == nil && h.OpCode.IsControl() {
-			err = control(h, &rd)
-			if err == nil {
-				continue
-			}
+// dial begins a link; its outcome arrives.
+func (s *session) dial(ctx context.Context, g *leg) *link {
+	linked, cancel := context.WithCancel(ctx)
+	l := &link{leg: g, cancel: cancel, spoke: make(map[string]bool), gap: g.had && g.now == nil}
+	g.dialAt = time.Now().Add(s.venue.dialGap)
+	url := s.url + g.part.path
+	s.workers.Add(1)
+	go func() {
+		defer s.workers.Done()
+		l.open(linked, url, s.pace.dial, s.inbox)
+	}()
+	return l
+}
+
+// arrive takes in what a link's goroutine tells.
+func (s *session) arrive(a arrival) {
+	l := a.link
+	switch {
+	case l.gone:
+	case a.err != nil:
+		s.end(l, a.err)
+	case a.conn != nil:
+		s.in.counts.happens(hapDialled)
+		l.join(a.conn, time.Now())
+		if l == l.leg.now {
+			s.plan(l.leg)
 		}
-		var raw []byte
-		us := time.Now().UnixMicro()
-		if err == nil {
-			raw, err = io.ReadAll(io.LimitReader(&rd, frameMax))
+		if err := s.ask(l, l.began); err != nil {
+			s.end(l, err)
 		}
-		if err != nil {
-			l.failed <- fmt.Errorf("%s: read: %w", s.venue.name, err)
-			return
-		}
-		l.frames <- received{raw, us}
+	default:
+		l.heard = time.Now()
+		s.message(l, a)
+	}
+	if a.raw != nil {
+		buffers.Put(a.raw)
 	}
 }
 
-func (l *line) close() {
-	l.conn.Close()
-	for range l.frames { // its reader ends
+// message takes in a WebSocket message.
+func (s *session) message(l *link, a arrival) {
+	switch a.op {
+	case ws.OpText, ws.OpBinary:
+		s.data(l, *a.raw, a.us)
+	case ws.OpPing:
+		// Binance wants the same payload back.
+		if err := l.write(ws.OpPong, *a.raw); err != nil {
+			s.end(l, fmt.Errorf("pong: %w", err))
+		}
+	case ws.OpClose:
+		code, reason := ws.ParseCloseFrameData(*a.raw)
+		s.end(l, fmt.Errorf("closed by the venue: %d %s", code, reason))
 	}
 }
 
-// connect lives through one connection and its rotations.
-func (s *session) connect(ctx context.Context) error {
-	l, err := s.dial(ctx)
+// data parses a frame into the block and heeds what it says to us.
+func (s *session) data(l *link, raw []byte, us int64) {
+	ticks, err := s.in.parse(s.venue, raw, us)
 	if err != nil {
-		return err
+		if s.in.loud() {
+			s.log.Warn(err.Error(), "so_far", s.in.refused)
+		}
+		return
 	}
-	defer func() { l.close() }()
-	check := time.NewTicker(time.Second)
-	defer check.Stop()
-	heard := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-l.failed:
-			return err
-		case f, open := <-l.frames:
-			if !open {
-				continue // failed says why
-			}
-			heard = time.Now()
-			if s.take(ctx, l, f) == eventRotate {
-				l = s.rotate(ctx, l)
-			}
-		case <-check.C:
-			if time.Since(heard) > pingAfter {
-				if err := s.ping(l); err != nil {
-					return err
-				}
-			}
-			if s.venue.rotate > 0 && time.Since(l.began) > time.Duration(s.venue.rotate)*time.Hour {
-				l = s.rotate(ctx, l)
-			}
-			if err := s.confirm(l); err != nil {
-				return err
+	g := l.leg
+	for i := range ticks {
+		if t := &ticks[i]; !l.spoke[t.symbol] {
+			l.spoke[t.symbol] = true
+			t.gap = l.gap
+			if s.venue.byData {
+				l.confirm(ack{symbol: g.bySaid[t.symbol]})
 			}
 		}
 	}
-}
-
-// rotate connects anew and leaves the old connection when the new one has begun to
-// speak; both speak meanwhile, and older numbers are dropped by the sequencer.
-func (s *session) rotate(ctx context.Context, old *line) *line {
-	next, err := s.dial(ctx)
-	if err != nil {
-		s.log.Warn("rotation", "err", err)
-		old.began = time.Now().Add(-time.Duration(s.venue.rotate)*time.Hour + time.Minute) // again in a minute
-		return old
+	if len(ticks) > 0 {
+		g.had, g.failed = true, 0 // only data proves that we are back
 	}
-	overlap := time.NewTimer(dialTimeout)
-	defer overlap.Stop()
-	for {
-		select {
-		case f, open := <-old.frames:
-			if open {
-				s.take(ctx, old, f)
-			} else {
-				old.close()
-				return next
-			}
-		case f, open := <-next.frames:
-			if open && s.take(ctx, next, f) == eventNone && len(s.in.frame.ticks) == 0 {
-				continue
-			}
-			old.close()
-			return next
-		case <-overlap.C:
-			old.close()
-			return next
-		case <-ctx.Done():
-			old.close()
-			return next
-		}
-	}
-}
-
-// take parses a frame and passes its ticks on.
-func (s *session) take(ctx context.Context, l *line, f received) event {
-	if err := s.in.parse(s.venue, f.raw, f.us); err != nil {
-		s.log.Warn("a frame is refused", "err", err)
-		return eventNone
-	}
-	if len(s.in.frame.ticks) > 0 {
-		s.failed = 0 // only data proves that we are back
-	}
-	s.in.flush(ctx)
 	for _, a := range s.in.frame.acks {
 		if a.err != "" {
-			s.log.Warn("the venue refuses", "venue", s.venue.name, "symbol", a.symbol, "reason", a.err)
-			continue
+			s.refused(l, a)
+		} else {
+			l.confirm(a)
 		}
-		delete(l.missed, ack{channel: a.channel, symbol: a.symbol})
 	}
 	switch s.in.frame.event {
 	case eventOffline:
-		b := newBlock()
-		b.status = codec.Halted
-		s.in.send(ctx, b)
+		s.log.Warn("the venue trades no more for now", "venue", s.venue.name)
+		s.say(g, codec.Halted)
 	case eventRotate:
-		return eventRotate
+		g.rotateAt = time.Now()
 	}
-	return eventNone
 }
 
-// confirm asks again for what the venue has not confirmed, and at last says so.
-func (s *session) confirm(l *line) error {
-	if len(l.missed) == 0 || time.Since(l.began) < ackTimeout*time.Duration(l.tries+1) {
-		return nil
-	}
-	var native []string
-	seen := map[string]bool{}
-	for a := range l.missed {
-		if !seen[a.symbol] {
-			seen[a.symbol] = true
-			native = append(native, a.symbol)
-		}
-	}
-	if l.tries++; l.tries > ackTries {
-		s.log.Error("never confirmed; is it listed?", "venue", s.venue.name, "symbols", native)
-		clear(l.missed)
-		return nil
-	}
-	s.log.Warn("not confirmed; asking again", "venue", s.venue.name, "symbols", native)
-	return s.subscribe(l, native)
+// turn leaves a leg's old link for the one that was made ready beside it.
+func (s *session) turn(g *leg) {
+	s.in.counts.happens(hapRotated)
+	s.log.Info("rotated", "venue", s.venue.name, "path", g.part.path)
+	g.now.close()
+	g.now, g.next = g.next, nil
+	s.plan(g)
 }
 
-// ping finds out whether a silent venue is there.
-func (s *session) ping(l *line) error {
-	l.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
-	var err error
-	if s.venue.ping != "" {
-		err = wsutil.WriteClientText(l.conn, []byte(s.venue.ping))
-	} else {
-		err = wsutil.WriteClientMessage(l.conn, ws.OpPing, nil)
+// plan sets when a leg's link is to be left: no two at the same time.
+func (s *session) plan(g *leg) {
+	g.rotateAt = time.Time{}
+	if life := s.venue.rotate; life > 0 {
+		g.rotateAt = g.now.began.Add(life - rand.N(life/20+1))
 	}
-	if err != nil {
-		return fmt.Errorf("%s: ping: %w", s.venue.name, err)
+}
+
+// end gives up a link that failed. Its leg backs off, with full jitter, and what the
+// venue said last is stale: unless the link was only to be the next one.
+func (s *session) end(l *link, err error) {
+	g, dialled := l.leg, l.up
+	l.close()
+	event := hapDisconnected
+	if !dialled {
+		event = hapDialFailed
 	}
-	return nil
+	s.in.counts.happens(event)
+	wait := rand.N(min(s.pace.backoffMax, s.pace.backoff<<min(g.failed, 10)))
+	g.failed++
+	g.dialAt = later(g.dialAt, time.Now().Add(wait))
+	level := slog.LevelWarn
+	if g.failed > downAfter {
+		level = slog.LevelDebug // it was said
+	}
+	s.log.Log(context.Background(), level, strings.ReplaceAll(happeningNames[event], "_", " "), "venue", s.venue.name, "path", g.part.path, "err", err,
+		"in_a_row", g.failed, "again_in", time.Until(g.dialAt).Round(time.Millisecond))
+	if l == g.next {
+		g.next, g.rotateAt = nil, time.Now().Add(s.pace.overlap)
+		return
+	}
+	g.now, g.next = g.next, nil
+	if g.now != nil {
+		// It takes over before it was ready: symbols it has not spoken of had a gap.
+		g.now.gap = true
+		s.plan(g)
+	}
+	switch {
+	case g.failed >= downAfter:
+		s.say(g, codec.Down)
+	case g.had:
+		s.say(g, codec.Stale)
+	}
+}
+
+// say tells the status of all symbols of a leg.
+func (s *session) say(g *leg, status int64) {
+	for _, l := range g.symbols {
+		s.in.say(l.symbol, status)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
