@@ -138,6 +138,9 @@ func TestDetachGivesANetConn(t *testing.T) {
 }
 
 func TestNothingAllocates(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	p := poll(t)
 	fd, _ := pair(t)
 	defer Close(fd)

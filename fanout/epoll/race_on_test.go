@@ -1,0 +1,6 @@
+//go:build race
+
+package epoll
+
+// raceEnabled: the race detector allocates in system calls.
+const raceEnabled = true
