@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -11,11 +12,13 @@ import (
 )
 
 // sim is a source: a lively market that nobody trades in. The sequence of ticks, but
-// for their times, depends on the seed and the number of symbols alone.
+// for their times, depends on the seed and the number of symbols alone: it is made of
+// integers, for some machines round floats differently.
 //
 // Every symbol is a random walk around its opening price, with its own tick size,
 // spread and liveliness; calm and storm follow each other; trades happen at the
-// touch and move the day's figures.
+// touch and move the day's figures. A storm is about one symbol: whatever the rate,
+// it has two updates in three while it lasts.
 type sim struct {
 	rate float64 // updates a second, of all symbols
 	in   *source
@@ -28,24 +31,27 @@ type sim struct {
 
 // simSymbol is one made-up symbol; prices in its scale, sizes in 10^-4.
 type simSymbol struct {
-	name           string
-	scale          int64
-	mid            float64 // the walk, in ticks
-	anchor         float64 // what it is drawn back to
-	bid, ask       int64
-	bidSize        int64
-	askSize        int64
-	open, hi, lo   int64
-	last, lastSize int64
-	volume         int64 // 10^-4
-	value          float64
-	trades         int64
+	name             string
+	scale            int64
+	anchor           int64 // the opening price, which the walk is drawn back to
+	mid              int64 // the walk, in simFine of the scale
+	lot              int64 // a usual size: small where the price is high
+	bid, ask         int64
+	bidSize, askSize int64
+	last, lastSize   int64
+
+	// The day so far. Invariant: volume and value hold all trades since it began.
+	open, high, low int64
+	volume, trades  int64
+	value           [2]uint64 // sum of last x lastSize, 128 bits, high first
 }
 
 const (
+	simFine      = 1024 // of a price's last decimal: steps smaller than it add up
 	simSizeScale = 4
 	simTick      = 2 * time.Millisecond // how often due updates are made
-	simBurstMax  = 5000                 // updates made at once, however late
+	simBurstMax  = 5000                 // updates made at once: what is later than that is left out
+	simDayMost   = 5e15                 // volume and turnover begin anew below 53 bits
 )
 
 func newSim(symbols int, rate float64, seed uint64, in *source) *sim {
@@ -64,33 +70,51 @@ func (s *sim) born(i int) simSymbol {
 	if i < len(simNames) {
 		name = simNames[i]
 	}
-	scale := int64(2 + s.rng.IntN(3))
 	// Prices from cents to tens of thousands, as on a real board.
-	price := math.Pow(10, 4.5+2.5*s.rng.Float64())
-	y := simSymbol{name: "sim:" + name + "-USD", scale: scale, mid: price, anchor: price}
+	price := (1000 + s.rng.Int64N(9000)) * [...]int64{10, 100, 1000}[s.rng.IntN(3)]
+	y := simSymbol{
+		name: "sim:" + name + "-USD", scale: 2 + s.rng.Int64N(3), anchor: price, mid: price * simFine,
+		lot: int64(3e8 / math.Sqrt(float64(price))),
+	}
 	y.quote(s.rng)
-	y.open, y.hi, y.lo, y.last, y.lastSize = int64(price), int64(price), int64(price), int64(price), 10_000
+	y.newDay(price)
 	return y
 }
 
 // quote places bid and ask around the walk.
 func (y *simSymbol) quote(rng *rand.Rand) {
-	half := max(1, y.mid*0.00005*(1+rng.ExpFloat64()))
-	y.bid = max(1, int64(y.mid-half))
-	y.ask = max(y.bid+1, int64(y.mid+half))
+	mid := y.mid / simFine
+	half := max(1, mid/20_000*(2+rng.Int64N(5))/2)
+	y.bid = max(1, mid-half)
+	y.ask = max(y.bid+1, mid+half)
 	y.bidSize, y.askSize = y.size(rng), y.size(rng)
 }
 
+// size is most often below a lot, seldom many.
 func (y *simSymbol) size(rng *rand.Rand) int64 {
-	return 1 + int64(rng.ExpFloat64()*3e8/math.Sqrt(y.anchor))
+	return 1 + rng.Int64N(2*y.lot)>>rng.IntN(5)<<rng.IntN(3)
+}
+
+// normal is about normally distributed, with a deviation of simDeviation.
+func normal(rng *rand.Rand) int64 {
+	return int64(rng.Uint32N(1<<16)) + int64(rng.Uint32N(1<<16)) - int64(rng.Uint32N(1<<16)) - int64(rng.Uint32N(1<<16))
+}
+
+const simDeviation = 37_837 // the root of 4 x 2^32 / 12
+
+// walk moves the price by some 12 in 100,000, and back towards its anchor.
+func (y *simSymbol) walk(rng *rand.Rand, wild int64) {
+	y.mid += y.anchor * simFine * 12 / 100_000 * wild * normal(rng) / simDeviation
+	y.mid += (y.anchor*simFine - y.mid) / 2048
+	y.mid = max(y.mid, 2*simFine)
 }
 
 // step makes the next tick of the market.
-func (s *sim) step(b *block, nowUS int64) {
+func (s *sim) step(t *tick) {
 	if s.storm == 0 && s.rng.IntN(4000) == 0 {
 		s.storm, s.at = 200+s.rng.IntN(800), s.rng.IntN(len(s.symbols))
 	}
-	i, wild := s.rng.IntN(len(s.symbols)), 1.0
+	i, wild := s.rng.IntN(len(s.symbols)), int64(1)
 	if s.storm > 0 {
 		s.storm--
 		wild = 6
@@ -99,12 +123,10 @@ func (s *sim) step(b *block, nowUS int64) {
 		}
 	}
 	y := &s.symbols[i]
-	b.ticks = append(b.ticks, tick{symbol: y.name, channel: chBook, quote: codec.Empty})
-	t := &b.ticks[len(b.ticks)-1]
+	t.symbol = y.name
 	switch r := s.rng.IntN(10); {
 	case r < 5:
-		y.mid += s.rng.NormFloat64()*y.anchor*0.00012*wild + (y.anchor-y.mid)*0.0005
-		y.mid = max(y.mid, 2)
+		y.walk(s.rng, wild)
 		y.quote(s.rng)
 		y.tellBook(t)
 	case r < 7:
@@ -114,8 +136,6 @@ func (s *sim) step(b *block, nowUS int64) {
 		y.trade(s.rng)
 		y.tellTrade(t)
 	}
-	t.set(codec.EventTime, nowUS)
-	t.set(codec.RecvTime, nowUS)
 }
 
 func (y *simSymbol) trade(rng *rand.Rand) {
@@ -124,13 +144,42 @@ func (y *simSymbol) trade(rng *rand.Rand) {
 		y.last = y.ask
 	}
 	y.lastSize = 1 + y.size(rng)/8
-	y.hi, y.lo = max(y.hi, y.last), min(y.lo, y.last)
+	if y.volume > simDayMost || y.turnover() > simDayMost {
+		y.newDay(y.last)
+	}
+	y.high, y.low = max(y.high, y.last), min(y.low, y.last)
 	y.volume += y.lastSize
-	y.value += float64(y.last) * float64(y.lastSize) / 1e4
 	y.trades++
+	high, low := bits.Mul64(uint64(y.last), uint64(y.lastSize))
+	var carry uint64
+	y.value[1], carry = bits.Add64(y.value[1], low, 0)
+	y.value[0] += high + carry
+}
+
+// newDay begins the day's figures.
+func (y *simSymbol) newDay(open int64) {
+	y.open, y.high, y.low, y.last = open, open, open, open
+	y.volume, y.trades, y.value = 0, 0, [2]uint64{}
+}
+
+// turnover is the value traded, in the decimals of volume.
+func (y *simSymbol) turnover() int64 {
+	by := [...]uint64{1, 10, 100, 1000, 10_000}[y.scale]
+	if y.value[0] >= by {
+		return codec.MaxInt
+	}
+	q, _ := bits.Div64(y.value[0], y.value[1], by)
+	return int64(min(q, codec.MaxInt))
+}
+
+// vwap is exact but for its last decimal, dropped. There were trades.
+func (y *simSymbol) vwap() int64 {
+	q, _ := bits.Div64(y.value[0], y.value[1], uint64(y.volume))
+	return int64(q)
 }
 
 func (y *simSymbol) tellBook(t *tick) {
+	t.channel = chBook
 	t.set(codec.Bid, y.bid)
 	t.set(codec.Ask, y.ask)
 	t.set(codec.BidSize, y.bidSize)
@@ -143,50 +192,59 @@ func (y *simSymbol) tellTrade(t *tick) {
 	t.set(codec.Last, y.last)
 	t.set(codec.LastSize, y.lastSize)
 	t.set(codec.Open, y.open)
-	t.set(codec.High, y.hi)
-	t.set(codec.Low, y.lo)
-	t.set(codec.VWAP, int64(y.value/float64(y.volume)*1e4))
-	t.set(codec.Volume, y.volume%codec.MaxInt)
+	t.set(codec.High, y.high)
+	t.set(codec.Low, y.low)
+	t.set(codec.VWAP, y.vwap())
+	t.set(codec.Volume, y.volume)
+	t.set(codec.Turnover, y.turnover())
 	t.set(codec.Trades, y.trades)
 	t.quote[codec.PriceScale], t.quote[codec.SizeScale], t.quote[codec.VolumeScale] = y.scale, simSizeScale, simSizeScale
 }
 
-// first has every symbol said once, whole.
-func (s *sim) first(b *block, nowUS int64) {
-	for i := range s.symbols {
-		y := &s.symbols[i]
-		y.trade(s.rng)
-		b.ticks = append(b.ticks, tick{symbol: y.name, quote: codec.Empty})
-		t := &b.ticks[len(b.ticks)-1]
-		y.tellTrade(t)
-		y.tellBook(t)
-		t.channel = chBook
-		t.set(codec.EventTime, nowUS)
-		t.set(codec.RecvTime, nowUS)
-	}
+// first says a symbol whole, before the first step.
+func (s *sim) first(i int, t *tick) {
+	y := &s.symbols[i]
+	t.symbol = y.name
+	y.trade(s.rng)
+	y.tellTrade(t)
+	y.tellBook(t)
 }
 
-// run makes ticks at the rate until ctx ends.
+// run makes ticks at the rate until ctx ends: then its symbols say closed.
 func (s *sim) run(ctx context.Context) error {
-	b := newBlock()
-	s.first(b, time.Now().UnixMicro())
-	s.in.send(ctx, b)
+	for i := range s.symbols {
+		s.first(i, s.next(ctx, time.Now().UnixMicro()))
+	}
+	s.in.flush(ctx)
 	clock := time.NewTicker(simTick)
 	defer clock.Stop()
 	start, made := time.Now(), 0
 	for {
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			s.in.sayAll(last, codec.Closed, false)
 			return nil
 		case <-clock.C:
 		}
 		due := int(time.Since(start).Seconds()*s.rate) - made
 		made += due
 		now := time.Now().UnixMicro()
-		b := newBlock()
 		for range min(due, simBurstMax) {
-			s.step(b, now)
+			s.step(s.next(ctx, now))
 		}
-		s.in.send(ctx, b)
+		s.in.flush(ctx)
 	}
+}
+
+// next is room for a tick of that time, in us since the epoch.
+func (s *sim) next(ctx context.Context, us int64) *tick {
+	if s.in.full() {
+		s.in.flush(ctx)
+	}
+	t := s.in.add()
+	t.set(codec.EventTime, us)
+	t.set(codec.RecvTime, us)
+	return t
 }

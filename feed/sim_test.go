@@ -1,0 +1,154 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// course is the first ticks of a sim, without their times, as text.
+func course(symbols, steps int, seed uint64, rate float64) (ticks []tick, sum string) {
+	s := newSim(symbols, rate, seed, nil)
+	for i := range symbols + steps {
+		t := tick{quote: codec.Empty}
+		if i < symbols {
+			s.first(i, &t)
+		} else {
+			s.step(&t)
+		}
+		ticks = append(ticks, t)
+	}
+	h := fnv.New64a()
+	for i := range ticks {
+		fmt.Fprintf(h, "%v\n", ticks[i])
+	}
+	return ticks, fmt.Sprintf("%016x", h.Sum64())
+}
+
+// Ensure that the same seed is the same market, on any machine and at any rate, and
+// another seed another.
+func TestSimDeterministic(t *testing.T) {
+	const want = "d160445231c8cbca"
+	_, one := course(24, 100_000, 1, 200)
+	_, again := course(24, 100_000, 1, 1e6)
+	_, other := course(24, 100_000, 2, 200)
+	if one != again || one == other {
+		t.Errorf("seed 1 is %s and %s, seed 2 is %s", one, again, other)
+	}
+	if one != want {
+		t.Errorf("seed 1 is %s, was %s: whoever counts on a seed sees another market", one, want)
+	}
+}
+
+// Ensure that the market is one: a spread, trades at the touch, figures that hold.
+func TestSimMarket(t *testing.T) {
+	ticks, _ := course(24, 200_000, 7, 0)
+	quotes, moved := make(map[string]*codec.Quote), make(map[string]bool)
+	for i := range ticks {
+		k := &ticks[i]
+		q := quotes[k.symbol]
+		if q == nil {
+			q = new(codec.Quote)
+			*q = codec.Empty
+			quotes[k.symbol] = q
+		}
+		old := *q
+		if _, err := q.Apply(&k.quote, k.mask); err != nil {
+			t.Fatalf("%s: %v", k.symbol, err)
+		}
+		switch {
+		case q[codec.Bid] <= 0 || q[codec.Ask] <= q[codec.Bid]:
+			t.Fatalf("tick %d: %s: bid %d, ask %d", i, k.symbol, q[codec.Bid], q[codec.Ask])
+		case q[codec.BidSize] <= 0 || q[codec.AskSize] <= 0 || q[codec.LastSize] <= 0:
+			t.Fatalf("tick %d: %s: a size of nothing", i, k.symbol)
+		case k.channel == chTrade && q[codec.Last] != q[codec.Bid] && q[codec.Last] != q[codec.Ask]:
+			t.Fatalf("tick %d: %s: traded at %d between %d and %d", i, k.symbol, q[codec.Last], q[codec.Bid], q[codec.Ask])
+		case q[codec.Low] > q[codec.Last] || q[codec.High] < q[codec.Last]:
+			t.Fatalf("tick %d: %s: last %d outside of %d to %d", i, k.symbol, q[codec.Last], q[codec.Low], q[codec.High])
+		case q[codec.VWAP] < q[codec.Low]-1 || q[codec.VWAP] > q[codec.High]:
+			t.Fatalf("tick %d: %s: vwap %d outside of %d to %d", i, k.symbol, q[codec.VWAP], q[codec.Low], q[codec.High])
+		case old[codec.Trades] > q[codec.Trades]:
+			t.Fatalf("tick %d: %s: trades from %d to %d", i, k.symbol, old[codec.Trades], q[codec.Trades])
+		}
+		moved[k.symbol] = moved[k.symbol] || q[codec.Bid] != old[codec.Bid] && old[codec.Bid] != codec.Absent
+	}
+	if len(quotes) != 24 || len(moved) != 24 {
+		t.Errorf("%d symbols", len(quotes))
+	}
+}
+
+// Ensure that the day's figures begin anew before they need more than 53 bits.
+func TestSimDays(t *testing.T) {
+	s := newSim(1, 0, 1, nil)
+	y := &s.symbols[0]
+	y.lot = 1e12
+	days := 0
+	for range 200_000 {
+		trades := y.trades
+		y.trade(s.rng)
+		if y.trades < trades {
+			days++
+		}
+		if v := y.turnover(); v > codec.MaxInt-1 || y.volume > codec.MaxInt || y.vwap() > y.high || y.vwap() < y.low-1 {
+			t.Fatalf("volume %d, turnover %d, vwap %d of %d to %d", y.volume, v, y.vwap(), y.low, y.high)
+		}
+	}
+	if days == 0 {
+		t.Error("no day ended")
+	}
+}
+
+// Ensure that all symbols are said at once, then updates at the rate, and at the end
+// that the market is closed.
+func TestSimRuns(t *testing.T) {
+	const symbols, rate = 1000, 20_000.0
+	ctx, stop := context.WithCancel(context.Background())
+	in, ended := make(chan *block), make(chan error, 1)
+	s := newSim(symbols, rate, 1, &source{in: in, counts: newCounts()})
+	go func() { ended <- s.run(ctx) }()
+	said, began := 0, time.Time{}
+	for said < symbols+5000 {
+		b := <-in
+		if len(b.ticks) > blockTicks {
+			t.Fatalf("a block of %d", len(b.ticks))
+		}
+		for i := range b.ticks {
+			if said < symbols && b.ticks[i].symbol != s.symbols[said].name {
+				t.Fatalf("%s is not the first tick of %s", b.ticks[i].symbol, s.symbols[said].name)
+			}
+			if said++; said == symbols {
+				began = time.Now()
+			}
+		}
+	}
+	if d := time.Since(began); d < 200*time.Millisecond || d > 2*time.Second {
+		t.Errorf("5,000 updates at %v a second took %v", rate, d)
+	}
+	stop()
+	for {
+		select {
+		case b := <-in:
+			if b.status == codec.Closed {
+				if err := await(t, ended, "end of the sim"); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+		case <-time.After(patience):
+			t.Fatal("not closed")
+		}
+	}
+}
+
+func BenchmarkSimStep(b *testing.B) {
+	s := newSim(100_000, 0, 1, nil)
+	t := tick{quote: codec.Empty}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.step(&t)
+	}
+}
