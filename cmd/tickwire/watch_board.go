@@ -19,6 +19,9 @@ import (
 // frameEvery is how often the terminal board is drawn, however fast prices come.
 const frameEvery = 100 * time.Millisecond
 
+// boardFrame is the lines around the rows.
+const boardFrame = 6
+
 // flashFor is how long a price keeps the colour of its direction.
 const flashFor = 700 * time.Millisecond
 
@@ -28,7 +31,7 @@ func watchBoard(ctx context.Context, cl *client.Client, url string) error {
 	cl.OnUpdate, cl.OnEvent = b.update, b.event
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	program := tea.NewProgram(termModel{b}, tea.WithAltScreen(), tea.WithContext(ctx))
+	program := tea.NewProgram(termModel{board: b}, tea.WithAltScreen(), tea.WithContext(ctx))
 	var final error
 	go func() {
 		if final = cl.Run(ctx); ctx.Err() == nil {
@@ -111,7 +114,10 @@ func (b *termBoard) count(now time.Time) {
 }
 
 // termModel is bubbletea's view of the board.
-type termModel struct{ board *termBoard }
+type termModel struct {
+	board  *termBoard
+	height int // lines of the terminal; 0 not known
+}
 
 type frameTick time.Time
 
@@ -125,6 +131,8 @@ func (m termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case frameTick:
 		return m, nextFrame()
+	case tea.WindowSizeMsg:
+		m.height = msg.Height
 	case tea.KeyMsg:
 		if k := msg.String(); k == "q" || k == "ctrl+c" || k == "esc" {
 			return m, tea.Quit
@@ -159,10 +167,14 @@ func (m termModel) View() string {
 		rows = append(rows, r)
 	}
 	slices.SortFunc(rows, func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
+	if room := m.height - boardFrame; m.height > 0 && len(rows) > room {
+		b.note = fmt.Sprintf("%d of %d symbols; a taller terminal shows more", max(0, room), len(rows))
+		rows = rows[:max(0, room)]
+	}
 	for _, r := range rows {
 		w.WriteString(r.line(now) + "\n")
 	}
-	if len(rows) == 0 {
+	if len(b.rows) == 0 {
 		w.WriteString(dim.Render("waiting for the first quote") + "\n")
 	}
 	w.WriteString("\n" + dim.Render("q to quit"))

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// blocks are the fenced blocks of a language in the README.
+func blocks(t *testing.T, language string) (all []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(read(t, "README.md")), -1) {
+		all = append(all, m[1])
+	}
+	if len(all) == 0 {
+		t.Fatalf("README.md has no %s block", language)
+	}
+	return all
+}
+
+// Every command line of the README is one that the program takes.
+func TestReadmeCommands(t *testing.T) {
+	seen := 0
+	for _, block := range blocks(t, "console") {
+		for line := range strings.Lines(block) {
+			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+			command, _, _ = strings.Cut(command, " #")
+			args, ours := strings.CutPrefix(strings.Replace(command, "go run ./cmd/tickwire", "tickwire", 1), "tickwire ")
+			if !ok || !ours {
+				continue
+			}
+			seen++
+			parser, err := kong.New(&commands{}, kong.BindTo(context.Background(), (*context.Context)(nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse(strings.Fields(strings.ReplaceAll(args, "'", ""))); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	}
+	if seen < 8 {
+		t.Errorf("only %d commands found", seen)
+	}
+}
+
+// The files that the README names are there.
+func TestReadmeFiles(t *testing.T) {
+	for _, m := range regexp.MustCompile(`\]\(([^)#]+)\)|\| ((?:cmd|feed|fanout|codec)/[\w/.]+) \|`).FindAllStringSubmatch(string(read(t, "README.md")), -1) {
+		if file := m[1] + m[2]; !strings.Contains(file, "://") {
+			if _, err := os.Stat(filepath.Join(root, file)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// The browser's snippet prints prices, and so does curl's address.
+func TestReadmeSnippet(t *testing.T) {
+	dir := modules(t, "codec/ts") // for a WebSocket, which Node 20 lacks
+	port := startUp(t)
+	script := "globalThis.WebSocket = require('ws');\n" + strings.ReplaceAll(blocks(t, "js")[0], "8080", port) + "\nsetTimeout(() => process.exit(0), 3000);\n"
+	cmd := exec.Command("node", "-e", script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || !regexp.MustCompile(`(?m)^sim:ACORN-USD \d+\.\d+ \d+\.\d+$`).Match(out) {
+		t.Errorf("%v: %s", err, out)
+	}
+	var s struct{ Symbols map[string]map[string]any }
+	within(t, 5*time.Second, "the snapshot answers", func() bool {
+		return get("http://127.0.0.1:"+port+"/v1/snapshot?symbols=sim:ACORN-USD", &s) && s.Symbols["sim:ACORN-USD"]["bid"] != nil
+	})
+}
