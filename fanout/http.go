@@ -65,7 +65,7 @@ func servePage(page fs.FS) http.HandlerFunc {
 			return
 		}
 		h := w.Header() // the page loads nothing but what it came with
-		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-cache") // the next release is the next reload
 		files.ServeHTTP(w, r)
