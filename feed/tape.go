@@ -19,12 +19,13 @@ import (
 const (
 	heartbeatEvery  = 250 * time.Millisecond // an idle stream says so, so that silence means something
 	checkpointEvery = time.Second
-	checkpointIdle  = 5 * time.Second // when nothing changed: retention moves on
+	checkpointIdle  = 5 * time.Second // when nothing changed, unless entries go sooner
 	flushWithin     = time.Second     // what is pending when the feed ends
 
 	retention    = 30 * time.Second
-	entriesMax   = 100_000   // some 30 s at 3,000 entries a second
-	retainedMax  = 256 << 20 // bytes; some 30 s at 100,000 updates a second, twice over
+	retentionMin = 2 * checkpointEvery // a reader goes on from the checkpoint
+	entriesMax   = 100_000             // some 30 s at 3,000 entries a second
+	retainedMax  = 256 << 20           // bytes; some 30 s at 100,000 updates a second, twice over
 	redisTimeout = 2 * time.Second
 	largeTimeout = 5 * time.Second // for checkpoints: 100,000 images are 15 MB
 	startWithin  = 4 * time.Second // Redis answers, or the feed does not start
@@ -47,11 +48,21 @@ type tape struct {
 	counts  *counts
 	id      codec.ID // of the last entry written
 	history int64
-	marks   []mark // where the stream stood, a mark a second
-	bytes   int64  // written in this reign
-	entry   []byte // scratch
-	away    bool   // Redis does not answer
-	again   bool   // it was away, and may have forgotten: a checkpoint is due
+	keep    time.Duration // how long entries stay
+	marks   []mark        // where the stream stood, thirty of them in that time
+	bytes   int64         // written in this reign
+	entry   []byte        // scratch
+	away    bool          // Redis does not answer
+	refused bool          // it does not take the checkpoint
+	again   bool          // it was away, and may have forgotten: a checkpoint is due at once
+}
+
+// newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
+func newTape(rdb *connection, stream string, keep time.Duration, c *counts, log *slog.Logger) *tape {
+	if keep == 0 {
+		keep = retention
+	}
+	return &tape{rdb: rdb, stream: stream, keep: max(keep, retentionMin), counts: c, log: log}
 }
 
 type mark struct {
@@ -77,6 +88,8 @@ func openRedis(ctx context.Context, address string) (*connection, error) {
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, largeTimeout, largeTimeout
 	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
 	rdb := redis.NewClient(opt)
+	// The driver does not see the end of ctx in a blocked read, but that of its socket.
+	defer context.AfterFunc(ctx, func() { rdb.Close() })()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	err = rdb.Ping(ctx).Err()
@@ -125,7 +138,7 @@ func (t *tape) write(ctx context.Context, j job) error {
 	t.bytes += int64(len(t.entry))
 	t.counts.entries.Add(1)
 	t.counts.bytes.Add(int64(len(t.entry)))
-	if n := len(t.marks); n == 0 || time.Since(t.marks[n-1].at) > time.Second {
+	if n := len(t.marks); n == 0 || time.Since(t.marks[n-1].at) > t.keep/30 {
 		t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
 	}
 	if j.checkpoint == nil {
@@ -138,10 +151,17 @@ func (t *tape) write(ctx context.Context, j job) error {
 	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
-	if err := t.set(try); err != nil && ctx.Err() == nil {
+	err = t.set(try)
+	if err != nil {
 		t.counts.redisErrors.Add(1)
-		t.again = true
-		t.log.Warn("a checkpoint was not written; again with the next entry", "stream", t.stream, "err", err)
+	}
+	if refused := err != nil && ctx.Err() == nil; refused != t.refused {
+		t.refused = refused
+		if refused {
+			t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
+		} else {
+			t.log.Info("redis takes the checkpoint again", "stream", t.stream)
+		}
 	}
 	return nil
 }
@@ -233,7 +253,7 @@ func (e *fencedError) Error() string {
 // keepFrom is the n below which entries of this reign may go; what is older, other
 // reigns included, goes with them. 0 is nothing yet.
 func (t *tape) keepFrom(n int64) int64 {
-	old := func(m mark) bool { return time.Since(m.at) > retention || t.bytes-m.bytes > retainedMax }
+	old := func(m mark) bool { return time.Since(m.at) > t.keep || t.bytes-m.bytes > retainedMax }
 	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]
 	}

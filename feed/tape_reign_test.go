@@ -327,7 +327,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 func TestOneReignAMillisecond(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	one, two := beginFeed(t, s.url()).stream.tape, &tape{rdb: s.client(), stream: "x/0", counts: newCounts()}
+	one, two := beginFeed(t, s.url()).stream.tape, newTape(s.client(), "x/0", 0, newCounts(), quiet)
 	id := codec.ID{Epoch: one.id.Epoch + 60_000}
 	if err := one.add(t.Context(), id, []byte("one")); err != nil {
 		t.Fatal(err)
@@ -384,7 +384,7 @@ func TestWhatIsNoTape(t *testing.T) {
 		if err := do(rdb); err != nil {
 			t.Fatal(err)
 		}
-		p := newPress(t.Context(), new(Config), rdb, nil, nil)
+		p := newPress(t.Context(), new(Config), rdb, nil, quiet)
 		_, err := p.open("x")
 		if err == nil {
 			t.Errorf("%s: no error", what)

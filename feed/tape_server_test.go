@@ -64,7 +64,10 @@ func (s *server) start() {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + s.port, MaxRetries: -1, DialerRetries: 1})
 	defer rdb.Close()
-	eventually(s.t, "redis-server answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+	eventually(s.t, "redis-server answers", func() bool {
+		err := rdb.Ping(context.Background()).Err()
+		return err == nil || redis.IsAuthError(err)
+	})
 }
 
 // kill is kill -9.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/alicebob/miniredis/v2"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -158,7 +158,8 @@ func TestRetention(t *testing.T) {
 		{"many", func(tp *tape) { tp.id.N += entriesMax }, 200},
 	} {
 		rdb.FlushAll(t.Context())
-		tp := &tape{rdb: rdb, stream: "x/0", log: nil, counts: newCounts(), id: codec.ID{Epoch: 1000}}
+		tp := newTape(rdb, "x/0", 0, newCounts(), quiet)
+		tp.id.Epoch = 1000
 		write := func(n int) {
 			for range n {
 				if err := tp.write(t.Context(), job{batch: new(batch)}); err != nil {
@@ -179,11 +180,45 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%s: the last is %v, written was %s", c.name, top, tp.id)
 		}
 	}
-	for tp, n := (&tape{}), int64(0); n < 1000; n++ { // marks do not pile up
+	for tp, n := newTape(nil, "", 0, nil, nil), int64(0); n < 1000; n++ { // marks do not pile up
 		tp.marks = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n})
 		if tp.keepFrom(n); len(tp.marks) > 2 {
 			t.Fatalf("%d marks", len(tp.marks))
 		}
+	}
+}
+
+// Config.Retention, which a Redis in memory wants short, is how long entries stay. A
+// reader can go on from the checkpoint all the same, also when nothing changes.
+func TestAShortRetention(t *testing.T) {
+	t.Parallel()
+	m := miniredis.RunT(t)
+	rdb, f := client(t, "redis://"+m.Addr()), &hand{t: t}
+	ours, err := openRedis(t.Context(), "redis://"+m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	f.press = newPress(t.Context(), &Config{Retention: 2 * time.Second}, ours, nil, quiet)
+	if f.in, err = f.open("x"); err != nil {
+		t.Fatal(err)
+	}
+	f.say(10, 1)
+	for range 9 {
+		time.Sleep(500 * time.Millisecond)
+		entries := rdb.XRange(t.Context(), codec.TapeKey("x/0"), "-", "+").Val()
+		e, _ := checkpointOf(t, rdb)
+		oldest, err := codec.ParseID(entries[0].ID)
+		if err != nil || (e.ID.Less(oldest) && e.ID.N+1 != oldest.N) {
+			t.Fatalf("the checkpoint is as of %s, the oldest entry is %s", e.ID, oldest)
+		}
+		first, _, err := codec.ParseEntry([]byte(entries[0].Values[codec.EntryField].(string)))
+		if age := time.Since(time.UnixMicro(first.SentAt)); err != nil || age > 3*time.Second {
+			t.Fatalf("an entry stays for %v", age)
+		}
+	}
+	if err := f.stop(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -199,7 +234,7 @@ func TestARefusedCheckpoint(t *testing.T) {
 	f := beginFeed(t, s.url())
 	f.say(10, 1)
 	f.written("x:S9", 1)
-	eventually(t, "it is logged", func() bool { return f.log.count("a checkpoint was not written") > 0 })
+	eventually(t, "it is logged", func() bool { return f.log.count("does not take the checkpoint") > 0 })
 	f.say(10, 2)
 	f.written("x:S9", 2)
 	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "+set").Err(); err != nil {
@@ -210,7 +245,7 @@ func TestARefusedCheckpoint(t *testing.T) {
 	if n.holes > 0 {
 		t.Errorf("%d holes", n.holes)
 	}
-	if logged := f.log.count("a checkpoint was not written"); logged > 1 {
+	if logged := f.log.count("does not take the checkpoint"); logged > 1 {
 		t.Errorf("logged %d times", logged)
 	}
 }
@@ -253,5 +288,3 @@ func TestTheEndIsWritten(t *testing.T) {
 		s.kill()
 	}
 }
-
-var _ redis.Hook = (*before)(nil)
