@@ -67,6 +67,7 @@ type termRow struct {
 	updates   int
 	perSec    int
 	late      time.Duration
+	places    int // decimals that its prices have needed so far
 	direction int
 	moved     time.Time
 }
@@ -187,7 +188,7 @@ func (r *termRow) line(now time.Time) string {
 		if r.quote[f] == codec.Absent {
 			return "-"
 		}
-		return string(codec.AppendText(nil, &r.quote, f))
+		return r.price(f)
 	}
 	last := fmt.Sprintf("%12s", text(codec.Last))
 	if now.Sub(r.moved) < flashFor {
@@ -206,6 +207,28 @@ func (r *termRow) line(now time.Time) string {
 	}
 	return fmt.Sprintf("%-18.18s %s %s %12s %12s %6d %6.1f %s", r.symbol, last, style.Render(fmt.Sprintf("%8s", day)),
 		text(codec.Bid), text(codec.Ask), r.perSec, r.late.Seconds()*1000, alarm.Render(fmt.Sprintf("%-6.6s", status)))
+}
+
+// price is a price's text with the decimals that bid, ask and last have needed so far:
+// an average price makes the scale finer than prices are.
+func (r *termRow) price(f codec.Field) string {
+	needs := func(text string) int {
+		if _, decimals, ok := strings.Cut(text, "."); ok {
+			return len(strings.TrimRight(decimals, "0"))
+		}
+		return 0
+	}
+	for _, f := range []codec.Field{codec.Bid, codec.Ask, codec.Last} {
+		if r.quote[f] != codec.Absent {
+			r.places = max(r.places, needs(string(codec.AppendText(nil, &r.quote, f))))
+		}
+	}
+	text := string(codec.AppendText(nil, &r.quote, f))
+	whole, decimals, _ := strings.Cut(text, ".")
+	if places := max(r.places, needs(text)); places > 0 {
+		return whole + "." + decimals[:places]
+	}
+	return whole
 }
 
 func direction(d int) lipgloss.Style {

@@ -32,6 +32,7 @@ export class Card {
   #missing = ''; // why the node has no price for us, though it had one
   #joined = false; // an update came since we joined the stream
   #status = 'loading';
+  #places = 0; // decimals that its prices have needed so far
   #priceText = '';
   #price = NaN;
   #flashAt = 0;
@@ -133,8 +134,8 @@ export class Card {
   #paintPrice(q) {
     const last = q.text('last');
     const price = last == null ? middle(q) : num(q, 'last');
-    const scale = num(q, 'price_scale');
-    const text = last != null ? format.group(last) : format.fixed(price, (Number.isFinite(scale) ? scale : 2) + 1);
+    this.#places = Math.max(this.#places, ...['bid', 'ask', 'last'].map((f) => format.needed(q.text(f))));
+    const text = last != null ? format.price(last, this.#places) : format.fixed(price, this.#places + 1);
     this.#write('kind', last == null && Number.isFinite(price) ? 'mid' : '');
     if (text !== this.#priceText) {
       const same = this.#priceText ? commonPrefix(this.#priceText, text) : text.length;
@@ -147,9 +148,8 @@ export class Card {
     }
     const open = num(q, 'open');
     const change = price - open;
-    const places = last != null ? format.decimals(last) : Number.isFinite(scale) ? scale : 2;
     this.#write('changePct', Number.isFinite(change) && open ? format.signed((change / open) * 100, 2) + '%' : '');
-    this.#write('changeAbs', Number.isFinite(change) ? format.signed(change, places) : '');
+    this.#write('changeAbs', Number.isFinite(change) ? format.signed(change, this.#places) : '');
     attr(this.#ref.change, 'way', change > 0 ? 'up' : change < 0 ? 'down' : '');
   }
 
@@ -162,13 +162,13 @@ export class Card {
   #paintBook(q) {
     const [bid, ask] = [num(q, 'bid'), num(q, 'ask')];
     const [bidSize, askSize] = [num(q, 'bid_size'), num(q, 'ask_size')];
-    this.#write('bid', format.group(q.text('bid')));
-    this.#write('ask', format.group(q.text('ask')));
+    this.#write('bid', format.price(q.text('bid'), this.#places));
+    this.#write('ask', format.price(q.text('ask'), this.#places));
     this.#write('bidSize', format.compact(bidSize));
     this.#write('askSize', format.compact(askSize));
     const spread = ask - bid;
     this.#write('spreadBps', format.bps((spread / ((ask + bid) / 2)) * 1e4));
-    this.#write('spreadAbs', format.fixed(spread, Math.max(0, num(q, 'price_scale') || 0)));
+    this.#write('spreadAbs', format.fixed(spread, this.#places));
     const weight = bidSize / (bidSize + askSize);
     this.#move('weight', Number.isFinite(weight) ? weight * 100 - 100 : NaN);
   }
@@ -176,8 +176,8 @@ export class Card {
   #paintRange(q) {
     const [low, high] = [num(q, 'low'), num(q, 'high')];
     const wide = high > low;
-    this.#write('low', format.group(q.text('low')));
-    this.#write('high', format.group(q.text('high')));
+    this.#write('low', format.price(q.text('low'), this.#places));
+    this.#write('high', format.price(q.text('high'), this.#places));
     const at = (v) => (wide && Number.isFinite(v) ? clamp(((v - low) / (high - low)) * 100) : NaN);
     this.#move('open', at(num(q, 'open')));
     this.#move('marker', at(this.#price));

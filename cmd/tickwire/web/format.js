@@ -21,6 +21,18 @@ export function decimals(text) {
   return dot < 0 ? 0 : text.length - dot - 1;
 }
 
+/** Decimals that a text needs: "61837.60000000" needs one. */
+export function needed(text) {
+  return text == null ? 0 : decimals(text.includes('.') ? text.replace(/0+$/, '') : text);
+}
+
+/** A price with so many decimals, which it needs no more of; an average price makes the scale finer than prices are. */
+export function price(text, places) {
+  if (text == null) return DASH;
+  const spare = decimals(text) - Math.max(places, needed(text));
+  return group(spare > 0 ? text.slice(0, -spare).replace(/\.$/, '') : text);
+}
+
 /** A plain number with a fixed count of decimals, grouped. */
 export function fixed(n, digits) {
   return Number.isFinite(n) ? group(n.toFixed(digits)) : DASH;
