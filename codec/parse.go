@@ -78,17 +78,7 @@ func (r *reader) message(m *Message) error {
 		return err
 	}
 	for range n - 2 {
-		u := m.grow()
-		k, err := r.array()
-		if err != nil {
-			return err
-		}
-		id, err := r.uint(1<<32 - 1)
-		if err != nil {
-			return err
-		}
-		u.ID = uint32(id)
-		if err := r.updateTail(u, k-1); err != nil {
+		if err := r.update(m.grow()); err != nil {
 			return err
 		}
 	}

@@ -69,20 +69,25 @@ func (w *writer) updateTail(u *Update) {
 // package does not know are checked and skipped.
 func ParseUpdate(src []byte, u *Update) (rest []byte, err error) {
 	r := getReader(src)
-	n, err := r.array()
-	if err != nil {
-		return src, r.put(err)
-	}
-	id, err := r.uint(1<<32 - 1)
-	if err != nil {
-		return src, r.put(err)
-	}
-	u.ID = uint32(id)
-	if err := r.updateTail(u, n-1); err != nil {
+	if err := r.update(u); err != nil {
 		return src, r.put(err)
 	}
 	rest = r.rest()
 	return rest, r.put(nil)
+}
+
+// update reads an update under its number.
+func (r *reader) update(u *Update) error {
+	n, err := r.array()
+	if err != nil {
+		return err
+	}
+	id, err := r.uint(1<<32 - 1)
+	if err != nil {
+		return err
+	}
+	u.ID = uint32(id)
+	return r.updateTail(u, n-1)
 }
 
 // updateTail reads an update after its key; n elements are left of its array.
