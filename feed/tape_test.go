@@ -42,12 +42,14 @@ func unbroken(ids []codec.ID) bool {
 }
 
 // finished checks what a feed leaves that was stopped: the node has its state, and so
-// has the checkpoint, as of the last entry.
-func finished(t *testing.T, f *hand, n *node, s *server) {
+// has the checkpoint, as of the last entry. It returns how long it took to stop.
+func finished(t *testing.T, f *hand, n *node, s *server) (took time.Duration) {
 	t.Helper()
+	began := time.Now()
 	if err := f.stop(); err != nil {
 		t.Fatal("stop:", err)
 	}
+	took = time.Since(began)
 	n.halt(t, f.stream.tape.id)
 	n.good(t, f)
 	e, r := checkpointOf(t, s.client())
@@ -58,6 +60,7 @@ func finished(t *testing.T, f *hand, n *node, s *server) {
 	if names, err := s.client().SMembers(context.Background(), codec.TapesKey).Result(); err != nil || !slices.Equal(names, []string{"x/0"}) {
 		t.Errorf("tapes: %v %v", names, err)
 	}
+	return took
 }
 
 // kill -9 of a Redis that stores what it was told: readers miss nothing at all.
