@@ -42,11 +42,12 @@ func (l *loop) dueByScan(dirty uint64) {
 func (l *loop) dueByList(changed []uint32) {
 	for _, id := range changed {
 		r := &l.board.rows[id]
+		if r.dead > 0 {
+			l.sweepSubscribers(id) // costs less than the deliveries that follow
+		}
 		for _, li := range l.words.get(r.subscribers)[:r.nsubs] {
 			ln := &l.lanes[li]
-			// An entry may be dead, and its lane another's by now: that one finds
-			// nothing to send, or is visited by its own right.
-			if ln.asleep || ln.scan || ln.conn == 0 || ln.period != 0 {
+			if ln.asleep || ln.scan {
 				continue
 			}
 			if ln.hit == 0 {

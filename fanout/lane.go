@@ -95,14 +95,16 @@ func (l *loop) join(li, id uint32) {
 }
 
 // leave ends the sub at index i of a lane. The lane's entry in the row's list of
-// subscribers stays behind, dead: whoever is visited for it finds nothing to
-// send. When half a list is dead, it is swept.
+// subscribers stays behind, dead, until the row changes next, or half the list is.
 func (l *loop) leave(li, i uint32) {
 	ln := &l.lanes[li]
 	subs := l.words.get(ln.subs)
 	id := subs[i] &^ isNew
 	ln.n--
 	subs[i] = subs[ln.n]
+	if ln.hit != 0 {
+		ln.hit, ln.scan = 0, true // among the hits may be the row that leaves
+	}
 	if ln.cursor != 0 {
 		ln.cursor = 0 // the entry that moved must not be missed: the scan begins anew
 	}
@@ -126,7 +128,7 @@ func (l *loop) sweepSubscribers(id uint32) {
 	clear(l.swept)
 	kept := list[:0]
 	for _, li := range list {
-		if _, again := l.swept[li]; again || l.find(li, id) < 0 {
+		if _, again := l.swept[li]; again || l.lanes[li].period != 0 || l.find(li, id) < 0 {
 			continue
 		}
 		l.swept[li] = struct{}{}
