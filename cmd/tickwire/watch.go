@@ -32,7 +32,7 @@ func (c *watchCmd) Run(ctx context.Context) error {
 	if !strings.HasPrefix(c.URL, "ws://") && !strings.HasPrefix(c.URL, "wss://") {
 		return fmt.Errorf("watch: --url %s: a stream begins with ws:// or wss:// and ends in /v1/stream", c.URL)
 	}
-	cl := client.New(client.Config{URL: c.URL, Token: c.Token, JSON: c.Encoding == "json"})
+	cl := client.New(client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding})
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
 	if !c.JSON && isatty.IsTerminal(os.Stdout.Fd()) {
 		return watchBoard(ctx, cl, c.URL)
@@ -58,7 +58,11 @@ func (c *watchCmd) lines(ctx context.Context, cl *client.Client) error {
 			stop(err) // whoever read us has gone
 		}
 	}
-	cl.OnEvent = func(e client.Event) { fmt.Fprintln(os.Stderr, eventText(e, c.URL)) }
+	cl.OnEvent = func(e client.Event) {
+		if e.Kind != client.Subscribed {
+			fmt.Fprintln(os.Stderr, eventText(e, c.URL))
+		}
+	}
 	err := cl.Run(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && isBrokenPipe(cause) {
 		return nil

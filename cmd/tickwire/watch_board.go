@@ -98,6 +98,7 @@ func (b *termBoard) event(e client.Event) {
 		b.state, b.note = "live", "node "+e.Hello.Node
 	case client.Disconnected:
 		b.state, b.note = "reconnecting", eventText(e, b.url)
+	case client.Subscribed:
 	default:
 		b.note = eventText(e, b.url)
 	}

@@ -1,121 +1,163 @@
 package client
 
 import (
-	"errors"
 	"fmt"
+	"math"
+	"strings"
 
 	"github.com/tickwire/tickwire/codec"
 )
-
-// errPromise: the node broke a promise of the protocol, or we lost count.
-var errPromise = errors.New("protocol")
 
 // Update is one symbol's quote after an update was merged into it.
 type Update struct {
 	Symbol  string
 	Seq     int64
+	History int64 // Unix ms of the birth of the history that Seq belongs to
 	Flags   codec.Flags
-	Mask    codec.Mask // fields that the update carried
-	Skipped int64      // updates between this and the one before that were merged into it
-	SentAt  int64      // us since the Unix epoch, when the node sent it
+	Mask    codec.Mask // fields that the update carried; of an image, those known
 	Quote   codec.Quote
+	// Skipped counts the updates before this one, since the last one of the symbol,
+	// that did not come by themselves: this one holds what they changed. With Terms'
+	// Fields those count too that changed no field of them.
+	Skipped    int64
+	SentAt     int64 // when the node sent it, us since the Unix epoch by its clock
+	ReceivedAt int64 // when it was read, us since the Unix epoch by ours
+	More       bool  // further updates of the same message follow at once
+}
+
+// Float is a field as a floating point number, NaN when it is not known: for
+// statistics. codec.AppendText has it exactly.
+func Float(q *codec.Quote, f codec.Field) float64 {
+	v := q[f]
+	if v == codec.Absent {
+		return math.NaN()
+	}
+	if scale, ok := f.Scale(); ok && q[scale] > 0 {
+		return float64(v) / math.Pow10(int(q[scale])) // both exact: the nearest float
+	}
+	return float64(v)
 }
 
 // board is what a client holds: merged quotes by symbol, and the node's numbers.
+// It changes with the node's replies and in no other way, so that at a heartbeat
+// both sides count the same.
 type board struct {
-	held map[string]*held
-	byID map[uint32]*held
-	subs int
-	hash uint32 // XOR of the subscribed symbols' hashes
+	rows map[string]*row
+	byID map[uint32]*row // of this connection
+	subs int             // live rows
+	hash uint32          // XOR of the live rows' hashes
 }
 
-// held is one symbol.
-type held struct {
-	symbol     string
-	history    int64
-	seq        int64
-	quote      codec.Quote
-	subscribed bool // the node has confirmed it on this connection
+// row is one symbol.
+type row struct {
+	symbol string
+	quote  codec.Quote
+	// quote is what the node had at seq of history, in view, if whole; else a new
+	// image must come before it can be resumed from.
+	whole        bool
+	view         codec.Mask
+	history, seq int64
+
+	id    uint32
+	live  bool // the node has confirmed it on this connection
+	shown bool // a quote came
+	muted bool // unsubscribed; the node has not confirmed that yet
 }
 
 func newBoard() *board {
-	return &board{held: make(map[string]*held), byID: make(map[uint32]*held)}
+	return &board{rows: make(map[string]*row), byID: make(map[uint32]*row)}
 }
 
 // reset begins a connection: quotes stay, the node's numbers are another's.
 func (b *board) reset() {
 	clear(b.byID)
 	b.subs, b.hash = 0, 0
-	for _, h := range b.held {
-		h.subscribed = false
+	for _, r := range b.rows {
+		r.live = false
 	}
 }
 
-// confirm notes the node's number for a symbol.
-func (b *board) confirm(symbol string, id uint32) {
-	h := b.held[symbol]
-	if h == nil {
-		h = &held{symbol: symbol, quote: codec.Empty}
-		b.held[symbol] = h
+// distrust has every symbol begin with an image.
+func (b *board) distrust() {
+	for _, r := range b.rows {
+		r.whole = false
 	}
-	if !h.subscribed {
-		h.subscribed = true
+}
+
+// confirm notes that the node has subscribed us to a symbol, under its number. An
+// image follows, unless the subscription resumes from what is held.
+func (b *board) confirm(symbol string, id uint32, view codec.Mask, resumes bool) {
+	r := b.rows[symbol]
+	if r == nil {
+		r = &row{symbol: symbol, quote: codec.Empty}
+		b.rows[symbol] = r
+	}
+	if r.live {
+		delete(b.byID, r.id)
+	} else {
+		r.live = true
 		b.subs++
 		b.hash ^= codec.SymbolHash(symbol)
 	}
-	b.byID[id] = h
+	r.id, r.view, r.muted = id, view, false
+	r.whole = r.whole && resumes
+	b.byID[id] = r
 }
 
 // forget drops a symbol.
 func (b *board) forget(symbol string) {
-	h := b.held[symbol]
-	if h == nil {
+	r := b.rows[symbol]
+	if r == nil {
 		return
 	}
-	if h.subscribed {
+	if r.live {
+		delete(b.byID, r.id)
 		b.subs--
 		b.hash ^= codec.SymbolHash(symbol)
 	}
-	delete(b.held, symbol)
-	for id, of := range b.byID {
-		if of == h {
-			delete(b.byID, id)
-		}
-	}
+	delete(b.rows, symbol)
 }
 
-// find is the symbol an update of a message is about; nil when it was dropped a
-// moment ago.
-func (b *board) find(m *codec.Message, i int) *held {
-	if i < len(m.Symbols) {
-		return b.held[m.Symbols[i]]
-	}
-	return b.byID[m.Updates[i].ID]
+// matches reports whether a name is a pattern that takes a symbol.
+func matches(pattern, symbol string) bool {
+	prefix, ok := strings.CutSuffix(pattern, "*")
+	return ok && strings.HasPrefix(symbol, prefix)
 }
 
-// merge brings the i-th update of a message to its quote and describes it in out;
-// false when the symbol is no more subscribed to.
-func (b *board) merge(m *codec.Message, i int, out *Update) (bool, error) {
-	h, u := b.find(m, i), &m.Updates[i]
-	if h == nil {
-		return false, nil
+// find is the row the i-th update of a message is about: by name in JSON, else by
+// number. Nil: we are not subscribed to it.
+func (b *board) find(m *codec.Message, i int) *row {
+	if i >= len(m.Symbols) {
+		return b.byID[m.Updates[i].ID]
 	}
-	renewed := u.Flags&codec.Image != 0 && u.History != h.history
-	if u.Seq < h.seq && !renewed {
-		return false, fmt.Errorf("%w: %s: seq went back from %d to %d", errPromise, h.symbol, h.seq, u.Seq)
+	if r := b.rows[m.Symbols[i]]; r != nil && r.live {
+		return r
+	}
+	return nil
+}
+
+// merge brings the i-th update of a message to its row and describes it in out.
+func (b *board) merge(r *row, m *codec.Message, i int, out *Update) error {
+	u := &m.Updates[i]
+	image := u.Flags&codec.Image != 0
+	renewed := image && u.History != r.history
+	if r.whole && !renewed && u.Seq < r.seq {
+		return fmt.Errorf("%w: %s: seq went back from %d to %d", errDistrust, r.symbol, r.seq, u.Seq)
 	}
 	out.Skipped = 0
-	if u.Flags&codec.Image != 0 {
-		h.quote, h.history = codec.Empty, u.History
-	} else if h.seq > 0 {
-		out.Skipped = max(0, u.Seq-h.seq-1)
+	if r.shown && !renewed {
+		out.Skipped = max(0, u.Seq-r.seq-1)
+	}
+	if image {
+		r.quote, r.history, r.whole = codec.Empty, u.History, true
 	}
 	mask := u.Mask
 	if i < len(m.Symbols) {
-		mask |= u.Quote.Present() & codec.Scales // JSON prints decimals in their scale
+		mask |= u.Quote.Present() & codec.Scales // JSON has the scale in its decimals
 	}
-	h.quote.Merge(&u.Quote, mask)
-	h.seq = u.Seq
-	out.Symbol, out.Seq, out.Flags, out.Mask, out.SentAt, out.Quote = h.symbol, u.Seq, u.Flags, u.Mask, m.SentAt, h.quote
-	return true, nil
+	r.quote.Merge(&u.Quote, mask)
+	r.seq, r.shown = u.Seq, true
+	out.Symbol, out.Seq, out.History, out.Flags, out.Mask = r.symbol, u.Seq, r.history, u.Flags, u.Mask
+	out.Quote, out.SentAt, out.More = r.quote, m.SentAt, i+1 < len(m.Updates)
+	return nil
 }

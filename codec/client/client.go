@@ -2,56 +2,125 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
-	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
+	"unicode"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
 // Config says where and how to connect.
 type Config struct {
-	URL   string // ws:// or wss://, ending in /v1/stream
-	Token string // JWT, sent as Authorization: Bearer
-	JSON  bool   // text messages with decimal strings in place of msgpack
+	URL      string      // ws:// or wss://; without a path /v1/stream is meant
+	Token    string      // JWT, sent as Authorization: Bearer
+	Encoding string      // of the messages: "msgpack", which "" means, or "json"
+	TLS      *tls.Config // for wss; nil: the system's authorities
 }
 
-// EventKind is what happened to the connection.
+// streamPath is the endpoint of a node.
+const streamPath = "/v1/stream"
+
+// ErrConfig: a Config that no node could serve.
+var ErrConfig = errors.New("client")
+
+// check completes a Config and refuses what cannot work.
+func (cfg *Config) check() error {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
+		return fmt.Errorf("%w: URL %q: a stream is at ws://HOST:PORT%s, or wss://", ErrConfig, cfg.URL, streamPath)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = streamPath
+	}
+	cfg.URL = u.String()
+	if cfg.Encoding != "" && cfg.Encoding != "msgpack" && cfg.Encoding != "json" {
+		return fmt.Errorf("%w: encoding %q: msgpack or json", ErrConfig, cfg.Encoding)
+	}
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {
+		return fmt.Errorf("%w: token: it has characters that no token has", ErrConfig)
+	}
+	return nil
+}
+
+// Terms are how a symbol is wanted.
+type Terms struct {
+	Rate   float64  // updates a second at the most; 0: as they come
+	Fields []string // names; none: all
+}
+
+// view is the fields that a node sends for these terms.
+func (t Terms) view() (view codec.Mask) {
+	for _, name := range t.Fields {
+		if f, ok := codec.FieldByName(name); ok {
+			view |= 1 << f
+		}
+	}
+	if view == 0 {
+		return codec.AllFields
+	}
+	return view.WithScales()
+}
+
+func (t Terms) equal(other Terms) bool {
+	return t.Rate == other.Rate && slices.Equal(t.Fields, other.Fields)
+}
+
+// EventKind is what happened to the connection, or to a subscription.
 type EventKind string
 
 const (
 	Connected    EventKind = "connected"    // hello came
 	Disconnected EventKind = "disconnected" // Run goes on trying
-	Refused      EventKind = "refused"      // a request, or a symbol of one
-	Lagged       EventKind = "lagged"       // our socket took nothing for a while
-	Draining     EventKind = "draining"     // the node asks to connect again
+	Subscribed   EventKind = "subscribed"   // the node has confirmed a symbol
+	Refused      EventKind = "refused"      // a symbol, or a whole request
+	Lagged       EventKind = "lagged"       // our socket took nothing for a while: what follows is merged
+	Draining     EventKind = "draining"     // the node restarts; Run connects again
 )
 
-// Event is what happened to the connection, or to a request.
+// Event is what happened to the connection, or to a subscription.
 type Event struct {
 	Kind   EventKind
-	Symbol string        // Refused: of which symbol, if of one
-	Err    error         // Disconnected, Refused
-	After  time.Duration // Disconnected: until the next try; Lagged, Draining: for so long
-	Hello  *codec.Hello  // Connected
+	Symbol string  // Subscribed; Refused: the symbol or pattern, "" for a whole request
+	Rate   float64 // Subscribed: in effect, updates a second; 0: as they come
+	Err    error   // Disconnected; Refused: a *codec.Error
+	// After is the time until Run tries again: Disconnected, Draining, and Refused,
+	// where 0 means that it does not. Lagged: how long nothing was taken.
+	After time.Duration
+	Hello *codec.Hello // Connected
 }
 
-const (
-	dialTimeout  = 10 * time.Second
-	backoffFirst = 250 * time.Millisecond
-	backoffMost  = 10 * time.Second
-	messageMax   = 4 << 20 // the largest message taken from a node
-	// staleBeats is how many heartbeats may fail to come before the node is given up.
-	staleBeats = 2.5
-)
+// String is the event as one line.
+func (e Event) String() string {
+	again := ""
+	if e.After > 0 {
+		again = "; again in " + e.After.Round(10*time.Millisecond).String()
+	}
+	switch e.Kind {
+	case Connected:
+		return "connected to node " + printable(e.Hello.Node)
+	case Disconnected:
+		return "not connected: " + e.Err.Error() + again
+	case Subscribed:
+		return e.Symbol + ": subscribed"
+	case Refused:
+		text := printable(e.Err.Error()) + again
+		if e.Symbol != "" {
+			return printable(e.Symbol) + ": " + text
+		}
+		return text
+	case Lagged:
+		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
+	case Draining:
+		return "the node restarts" + again
+	}
+	return string(e.Kind)
+}
 
 // Client is a subscription that stays. Make it with New, set its functions, then
 // call Run.
@@ -61,151 +130,119 @@ type Client struct {
 	// OnEvent is called with what happens to the connection; nil ignores it.
 	OnEvent func(Event)
 
-	cfg Config
+	cfg  Config
+	pace pace
 
 	mu       sync.Mutex // protects what follows
 	board    *board
-	wanted   map[string]Terms
-	patterns map[int64]bool // requests that subscribe patterns on this connection
-	conn     net.Conn       // nil while there is none
-	hello    *codec.Hello
+	wants    map[string]*want // by name
+	patterns map[string]*want // those of wants that are patterns
+	orders   int64            // wants are asked for in the order they came
+	except   map[string]bool  // unsubscribed by name, though a pattern takes them
+	token    string
 	paused   bool
-	requests int64
-	waiting  map[int64]chan *codec.Reply // pings and lists
-	open     int                         // requests not answered yet
-	again    map[string]bool             // unknown symbols to ask for again
-	wait     time.Duration               // before that
-	out      []byte                      // scratch of send
+	session  *session // nil without a connection, and before its hello
 }
 
 // New makes a client that is not connected yet.
 func New(cfg Config) *Client {
-	return &Client{cfg: cfg, board: newBoard(), wanted: make(map[string]Terms)}
+	return &Client{
+		cfg:      cfg,
+		pace:     defaultPace,
+		board:    newBoard(),
+		wants:    make(map[string]*want),
+		patterns: make(map[string]*want),
+		except:   make(map[string]bool),
+		token:    cfg.Token,
+	}
 }
 
-// Quote is the merged quote of a symbol and its seq; false when none came yet.
+// Quote is the merged quote of a symbol and its seq; false when none came yet. It
+// stays through a lost connection, as it was.
 func (c *Client) Quote(symbol string) (q codec.Quote, seq int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.board.held[symbol]
-	if h == nil || h.seq == 0 {
+	r := c.board.rows[symbol]
+	if r == nil || !r.shown || r.muted {
 		return codec.Empty, 0, false
 	}
-	return h.quote, h.seq, true
+	return r.quote, r.seq, true
 }
 
-// FinalError is why the node will not have this client back: coming again as it is
-// cannot help.
-type FinalError struct {
-	Code   ws.StatusCode // of the close, or the HTTP status of the handshake
-	Reason string
+// Pause asks for silence, but for heartbeats; Resume brings what changed meanwhile,
+// merged.
+func (c *Client) Pause() { c.pauses(true) }
+
+// Resume ends a Pause.
+func (c *Client) Resume() { c.pauses(false) }
+
+func (c *Client) pauses(paused bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = paused
+	c.session.kick()
 }
 
-func (e *FinalError) Error() string {
-	return fmt.Sprintf("the node refuses this client: %d %s", e.Code, e.Reason)
+// Auth has the node take a new token in place of the one that will expire, on this
+// connection and on later ones.
+func (c *Client) Auth(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.token = token
+	if c.session != nil {
+		c.session.auth = true
+	}
+	c.session.kick()
 }
 
-// Run stays connected until ctx ends, and returns its error, or a *FinalError.
-func (c *Client) Run(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		talked, drain, err := c.connect(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var final *FinalError
-		if errors.As(err, &final) {
-			return err
-		}
-		if talked {
-			attempt = 0 // only data, or a reply, proves that the way is free
-		}
-		most := min(backoffMost, backoffFirst<<min(attempt, 10))
-		if drain > 0 {
-			most = drain
-		}
-		wait := rand.N(most)
-		c.event(Event{Kind: Disconnected, Err: err, After: wait})
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+// ErrNotConnected: there is no connection to ask on just now.
+var ErrNotConnected = errors.New("client: not connected")
+
+// Ping asks the node for its time, in us since the Unix epoch. It must not be called
+// from OnUpdate or OnEvent.
+func (c *Client) Ping(ctx context.Context) (int64, error) {
+	r, err := c.call(ctx, codec.OpPing)
+	if err != nil {
+		return 0, err
+	}
+	return r.Time, nil
+}
+
+// List asks the node what is subscribed. It must not be called from OnUpdate or
+// OnEvent.
+func (c *Client) List(ctx context.Context) ([]codec.Result, error) {
+	r, err := c.call(ctx, codec.OpList)
+	if err != nil {
+		return nil, err
+	}
+	return r.Results, nil
+}
+
+// call sends a request and waits for its reply.
+func (c *Client) call(ctx context.Context, op codec.Op) (*codec.Reply, error) {
+	k := &call{op: op, done: make(chan struct{})}
+	c.mu.Lock()
+	s := c.session
+	if s == nil {
+		c.mu.Unlock()
+		return nil, ErrNotConnected
+	}
+	s.calls = append(s.calls, k)
+	s.kick()
+	c.mu.Unlock()
+	select {
+	case <-k.done:
+		return k.reply, k.err
+	case <-s.over:
+		return nil, ErrNotConnected
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
+// event tells what happened. The caller does not hold mu.
 func (c *Client) event(e Event) {
 	if c.OnEvent != nil {
 		c.OnEvent(e)
 	}
-}
-
-// dial opens the WebSocket; early bytes come first from the reader.
-func (c *Client) dial(ctx context.Context) (net.Conn, io.Reader, error) {
-	protocol := codec.ProtocolMsgpack
-	if c.cfg.JSON {
-		protocol = codec.ProtocolJSON
-	}
-	d := ws.Dialer{Timeout: dialTimeout, Protocols: []string{protocol}}
-	if c.cfg.Token != "" {
-		d.Header = ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + c.cfg.Token}})
-	}
-	conn, early, _, err := d.Dial(ctx, c.cfg.URL)
-	var status ws.StatusError
-	if errors.As(err, &status) && status >= 400 && status < 500 && status != 408 && status != 429 {
-		return nil, nil, &FinalError{ws.StatusCode(status), http.StatusText(int(status))}
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if early != nil {
-		first := io.LimitReader(early, int64(early.Buffered()))
-		return conn, io.MultiReader(first, conn), nil
-	}
-	return conn, conn, nil
-}
-
-// connect lives through one connection. talked: data or a reply came; drain: the
-// node asked to come back within so long.
-func (c *Client) connect(ctx context.Context) (talked bool, drain time.Duration, err error) {
-	conn, from, err := c.dial(ctx)
-	if err != nil {
-		return false, 0, err
-	}
-	stop := context.AfterFunc(ctx, func() {
-		conn.SetDeadline(time.Now()) // ends the read under way
-	})
-	defer func() {
-		stop()
-		c.disconnected()
-		conn.Close()
-	}()
-	s := session{client: c, conn: conn, silence: dialTimeout}
-	s.frames = wsutil.Reader{
-		Source: from, State: ws.StateClientSide, CheckUTF8: true, MaxFrameSize: messageMax, OnIntermediate: s.control,
-	}
-	for {
-		err := s.next()
-		if err != nil {
-			if ctx.Err() != nil {
-				goodbye(conn)
-			}
-			return s.talked, s.drain, err
-		}
-	}
-}
-
-// goodbye closes as the protocol has it, without waiting for long.
-func goodbye(conn net.Conn) {
-	conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
-	wsutil.WriteClientMessage(conn, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
-}
-
-// isFinal reports whether a close code says that coming back cannot help.
-func isFinal(code ws.StatusCode) bool {
-	switch code {
-	case ws.StatusProtocolError, ws.StatusUnsupportedData, ws.StatusInvalidFramePayloadData,
-		ws.StatusPolicyViolation, ws.StatusMessageTooBig:
-		return true
-	}
-	return code >= 4000 && code < 4100
 }

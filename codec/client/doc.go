@@ -1,24 +1,29 @@
-// Package client holds a subscriber's end of the stream: merged quotes that stay
+// Package client is a subscriber's end of the stream: merged quotes that stay
 // right through lost connections.
 //
 //	c := client.New(client.Config{URL: "ws://127.0.0.1:8080/v1/stream"})
-//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, u.Quote[codec.Bid]) }
-//	c.Subscribe(client.Terms{}, "sim:ACORN-USD")
+//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, client.Float(&u.Quote, codec.Last)) }
+//	c.Subscribe(client.Terms{Rate: 5}, "sim:*")
 //	err := c.Run(ctx)
 //
 // # Flow
 //
-//  1. Run dials, and again with full jitter whenever the connection is lost. client.go
+//  1. Run dials, and again with full jitter whenever the connection is lost. run.go
 //  2. hello: everything wanted is subscribed, with the seqs held, so that only what
-//     changed since comes. subscribe.go
-//  3. Each message is parsed and merged into the board. board.go
-//  4. Silence for two and a half heartbeats, a seq that goes back, or a heartbeat
-//     whose hash says other subscriptions than ours: the connection is given up, in
-//     the latter two cases without resuming.
+//     changed since comes. What callers want meanwhile gathers into few requests.
+//     want.go, request.go
+//  3. Frames become messages; a control frame is answered at once. wire.go
+//  4. A message is merged into the board and told to OnUpdate. session.go, board.go
+//  5. A connection is given up when nothing is heard for two and a half heartbeats,
+//     and at a random moment of a drain. When a seq goes back, or a heartbeat's hash
+//     says other subscriptions than ours, the next one begins with images.
 //
 // # Ownership
 //
-// Run's goroutine calls OnUpdate and OnEvent; they must not block for long, for what
-// they hold up is conflated by the node. All methods may be called from any
-// goroutine, also from within the two functions.
+// Run's goroutine reads, merges, and calls OnUpdate and OnEvent; what these hold up
+// the node conflates. A second goroutine writes the requests of a connection. What
+// is wanted and what is held is shared, under Client.mu, which is not held while a
+// socket is read or written, nor in a call of OnUpdate or OnEvent. So every method
+// may be called from any goroutine, also from within these two, but for Ping and
+// List there, which wait for Run's goroutine.
 package client

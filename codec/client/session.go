@@ -1,85 +1,124 @@
 package client
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"net"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// session is one connection, as Run's goroutine reads it.
+// staleBeats is how many heartbeats may fail to come before the node is given up.
+const staleBeats = 2.5
+
+// session is one connection.
 type session struct {
-	client  *Client
-	conn    net.Conn
-	frames  wsutil.Reader
+	client *Client
+	wire   *wire
+
+	// Run's goroutine's.
+	greeted bool
 	silence time.Duration // after which the node is given up
+	leave   time.Time     // zero, or when to connect elsewhere
 	talked  bool
-	drain   time.Duration
+	msg     codec.Message
+	out     Update
 
-	raw bytes.Buffer
-	msg codec.Message
-	out Update
+	writer sync.WaitGroup
+	wake   chan struct{} // for the writer: something was put below
+	over   chan struct{} // closed at the end
+	failed atomic.Pointer[failure]
+
+	// Under Client.mu.
+	hello    *codec.Hello
+	queue    []*want  // to be asked for
+	drops    []string // to be unsubscribed
+	calls    []*call
+	auth     bool // a new token is to be told
+	paused   bool // what the node was told
+	requests int64
+	asked    map[int64]*asked // requests not answered yet
+	askAt    time.Time        // zero, or when wants that are later are due
+	askDelay time.Duration    // the next pause before that
 }
 
-// next reads and acts on one frame.
-func (s *session) next() error {
-	s.conn.SetReadDeadline(time.Now().Add(s.silence))
-	h, err := s.frames.NextFrame()
-	if err != nil {
-		return s.failed(err)
-	}
-	if h.OpCode.IsControl() {
-		return s.control(h, &s.frames)
-	}
-	s.raw.Reset()
-	if n, err := s.raw.ReadFrom(io.LimitReader(&s.frames, messageMax+1)); err != nil {
-		return s.failed(err)
-	} else if n > messageMax {
-		return fmt.Errorf("%w: a message of more than %d bytes", errPromise, messageMax)
-	}
-	parse := codec.ParseMessage
-	if h.OpCode == ws.OpText {
-		parse = codec.ParseMessageJSON
-	}
-	if err := parse(s.raw.Bytes(), &s.msg); err != nil {
-		return fmt.Errorf("%w: %w", errPromise, err)
-	}
-	return s.take()
+// failure is a request that could not be written. The reader goes on for a moment:
+// the node may have said why it closed.
+type failure struct {
+	err   error
+	until time.Time
 }
 
-func (s *session) failed(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("nothing heard for %v", s.silence)
+const lastWords = time.Second
+
+func newSession(c *Client, w *wire) *session {
+	s := &session{
+		client: c, wire: w, silence: dialTimeout,
+		wake: make(chan struct{}, 1), over: make(chan struct{}),
+		asked: make(map[int64]*asked), askDelay: c.pace.askFirst,
 	}
-	return err
+	w.deadline = s.deadline
+	return s
 }
 
-// control answers pings and reads the peer's close.
-func (s *session) control(h ws.Header, r io.Reader) error {
-	payload := make([]byte, h.Length)
-	if _, err := io.ReadFull(r, payload); err != nil {
-		return err
+// deadline is when the node's next bytes are due at the latest.
+func (s *session) deadline() time.Time {
+	at := time.Now().Add(s.silence)
+	if !s.leave.IsZero() && s.leave.Before(at) {
+		at = s.leave
 	}
-	switch h.OpCode {
-	case ws.OpPing:
-		return s.client.write(ws.OpPong, payload)
-	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(payload)
-		s.client.write(ws.OpClose, payload[:min(2, len(payload))])
-		if isFinal(code) {
-			return &FinalError{code, reason}
+	if f := s.failed.Load(); f != nil && f.until.Before(at) {
+		at = f.until
+	}
+	return at
+}
+
+// run reads messages until the connection ends.
+func (s *session) run() error {
+	for {
+		op, message, err := s.wire.read()
+		if !s.leave.IsZero() && !time.Now().Before(s.leave) {
+			return errDrained
 		}
-		return fmt.Errorf("closed by the node: %d %s", code, reason)
+		if err != nil {
+			return err
+		}
+		parse := codec.ParseMessage
+		if op == ws.OpText {
+			parse = codec.ParseMessageJSON
+		}
+		if err := parse(message, &s.msg); err != nil {
+			return fmt.Errorf("%w: %w", errPromise, err)
+		}
+		if err := s.take(); err != nil {
+			return err
+		}
 	}
-	return nil
+}
+
+// end stops the writer and leaves the client without a connection.
+func (s *session) end() {
+	c := s.client
+	c.mu.Lock()
+	c.session = nil
+	close(s.over)
+	c.mu.Unlock()
+	s.writer.Wait()
+}
+
+// kick has the writer look. The caller holds mu; s may be nil.
+func (s *session) kick() {
+	if s == nil {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // take acts on one message.
@@ -90,44 +129,86 @@ func (s *session) take() error {
 		s.talked = true
 		return s.data()
 	case codec.TypeHello:
-		if m.Hello.Heartbeat > 0 {
-			s.silence = time.Duration(staleBeats*float64(m.Hello.Heartbeat)) * time.Millisecond
-		}
-		c.event(Event{Kind: Connected, Hello: m.Hello})
-		return c.greeted(s.conn, m.Hello)
+		return s.greet(m.Hello)
 	case codec.TypeReply:
 		s.talked = true
-		c.answered(m.Reply)
+		s.answered(m.Reply)
 	case codec.TypeHeartbeat:
-		return c.compare(m.Heartbeat)
+		return s.compare(m.Heartbeat)
 	case codec.TypeLag:
 		c.event(Event{Kind: Lagged, After: time.Duration(m.Lag.BlockedMS) * time.Millisecond})
 	case codec.TypeDrain:
-		s.drain = time.Duration(m.Drain.WithinMS) * time.Millisecond
-		c.event(Event{Kind: Draining, After: s.drain})
+		s.drain(m.Drain)
 	case codec.TypeError:
-		c.failedRequest(m.Error)
-		c.event(Event{Kind: Refused, Err: m.Error})
+		return s.refused(m.Error)
 	}
+	return nil
+}
+
+// greet begins: everything wanted is asked for.
+func (s *session) greet(hello *codec.Hello) error {
+	if s.greeted {
+		return nil
+	}
+	for f, name := range hello.Fields[:min(len(hello.Fields), codec.NumFields)] {
+		if name != codec.FieldNames[f] {
+			return &FinalError{1002, fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
+		}
+	}
+	s.greeted = true
+	if hello.Heartbeat > 0 && hello.Heartbeat < int64(time.Hour/time.Millisecond) {
+		s.silence = time.Duration(staleBeats * float64(hello.Heartbeat) * float64(time.Millisecond))
+	}
+	c := s.client
+	c.mu.Lock()
+	s.hello = hello
+	c.begin(s)
+	c.mu.Unlock()
+	c.event(Event{Kind: Connected, Hello: hello})
+	s.writer.Go(s.write)
 	return nil
 }
 
 // data merges a message's updates.
 func (s *session) data() error {
 	c := s.client
+	s.out.ReceivedAt = time.Now().UnixMicro()
 	for i := range s.msg.Updates {
 		c.mu.Lock()
-		ok, err := c.board.merge(&s.msg, i, &s.out)
-		if err != nil {
-			c.board = newBoard() // nothing held can be trusted: no resume
+		r := c.board.find(&s.msg, i)
+		if r == nil {
+			c.mu.Unlock()
+			continue
 		}
+		err := c.board.merge(r, &s.msg, i, &s.out)
+		muted := r.muted
 		c.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		if ok && c.OnUpdate != nil {
+		if c.OnUpdate != nil && !muted {
 			c.OnUpdate(&s.out)
 		}
 	}
 	return nil
+}
+
+// compare holds a heartbeat against what we believe to be subscribed to, when no
+// request is under way.
+func (s *session) compare(h *codec.Heartbeat) error {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.board; len(s.asked) == 0 && (h.Subs != b.subs || h.Hash != b.hash) {
+		return fmt.Errorf("%w: the node has %d subscriptions, hash %08x; we have %d, %08x", errDistrust, h.Subs, h.Hash, b.subs, b.hash)
+	}
+	return nil
+}
+
+// drain chooses when to leave, so that not all clients do so at once.
+func (s *session) drain(d *codec.Drain) {
+	within := time.Duration(min(max(d.WithinMS, 0), int64(time.Hour/time.Millisecond))) * time.Millisecond
+	wait := rand.N(within + 1)
+	s.leave = time.Now().Add(wait)
+	s.client.event(Event{Kind: Draining, After: wait})
 }

@@ -5,69 +5,84 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
+	"reflect"
 	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// Every shared session, in both encodings, ends with the quotes its file names.
-func TestSharedSessions(t *testing.T) {
-	files, err := filepath.Glob("../testdata/sessions/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no sessions", err)
+// Every shared session, in both encodings: the messages of a node bring the client
+// to the quotes that the session promises.
+func TestSessions(t *testing.T) {
+	paths, _ := filepath.Glob("../testdata/sessions/*.json")
+	if len(paths) == 0 {
+		t.Fatal("no sessions")
 	}
-	for _, file := range files {
-		var s struct {
-			About    string
-			Messages []struct{ Msgpack, JSON string }
-			Quotes   map[string]map[string]any
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			encodings(t, func(t *testing.T, encoding string) { testSession(t, path, encoding) })
+		})
+	}
+}
+
+func testSession(t *testing.T, path, encoding string) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var session struct {
+		Messages []struct{ Msgpack, JSON string }
+		Quotes   map[string]map[string]any
+	}
+	if err := json.Unmarshal(text, &session); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, func(p *peer) {
+		for i, m := range session.Messages {
+			if i == 1 {
+				p.request()
+			}
+			if p.json {
+				p.write(ws.OpText, []byte(m.JSON))
+				continue
+			}
+			raw, err := hex.DecodeString(m.Msgpack)
+			if err != nil {
+				t.Error(err)
+			}
+			p.write(ws.OpBinary, raw)
 		}
-		raw, err := os.ReadFile(file)
-		if err != nil {
+		say(p, &codec.Drain{WithinMS: time.Hour.Milliseconds()}, codec.AppendDrain, codec.AppendDrainJSON) // the end
+		p.hang()
+	})
+	r := start(t, Config{URL: n.url(), Encoding: encoding}, func(c *Client) {
+		c.OnUpdate = func(u *Update) {
+			if u.Mask&^u.Quote.Present() != 0 && u.Flags&codec.Image != 0 {
+				t.Errorf("an image of %s says that it has fields that it has not", u.Symbol)
+			}
+		}
+		for symbol := range session.Quotes {
+			c.Subscribe(Terms{}, symbol)
+		}
+	})
+	r.event(Draining)
+	for symbol, want := range session.Quotes {
+		q, seq, ok := r.Quote(symbol)
+		if !ok {
+			t.Fatalf("no quote of %s", symbol)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(codec.AppendQuoteJSON(nil, seq, &q), &got); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(raw, &s); err != nil {
-			t.Fatal(err)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\ngot  %v\nwant %v", symbol, got, want)
 		}
-		for _, encoding := range []string{"msgpack", "json"} {
-			t.Run(strings.TrimSuffix(filepath.Base(file), ".json")+"/"+encoding, func(t *testing.T) {
-				c := New(Config{})
-				for symbol := range s.Quotes {
-					c.wanted[symbol] = Terms{}
-				}
-				play := session{client: c}
-				for i, m := range s.Messages {
-					var err error
-					if encoding == "json" {
-						err = codec.ParseMessageJSON([]byte(m.JSON), &play.msg)
-					} else {
-						raw, _ := hex.DecodeString(m.Msgpack)
-						err = codec.ParseMessage(raw, &play.msg)
-					}
-					if err == nil {
-						err = play.take()
-					}
-					if err != nil && !strings.Contains(err.Error(), "not connected") {
-						t.Fatalf("message %d: %v", i, err)
-					}
-				}
-				for symbol, want := range s.Quotes {
-					q, seq, ok := c.Quote(symbol)
-					if !ok || seq != int64(want["seq"].(float64)) {
-						t.Errorf("%s: seq %d, want %v", symbol, seq, want["seq"])
-					}
-					for f := codec.Field(0); f < codec.NumFields; f++ {
-						got := any(nil)
-						if q[f] != codec.Absent {
-							json.Unmarshal(codec.AppendFieldJSON(nil, &q, f), &got)
-						}
-						if got != want[f.String()] {
-							t.Errorf("%s: %s is %v, want %v", symbol, f, got, want[f.String()])
-						}
-					}
-				}
-			})
-		}
+	}
+	if n.count() != 1 {
+		t.Errorf("%d connections", n.count())
 	}
 }
