@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,76 +29,134 @@ type watchCmd struct {
 	Token    string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. [none]"`
 }
 
+// patience is how long ctrl-C waits for the connection to end properly. It may not:
+// whoever reads our lines may have stopped.
+const patience = 500 * time.Millisecond
+
 func (c *watchCmd) Run(ctx context.Context) error {
-	if !strings.HasPrefix(c.URL, "ws://") && !strings.HasPrefix(c.URL, "wss://") {
-		return fmt.Errorf("watch: --url %s: a stream begins with ws:// or wss:// and ends in /v1/stream", c.URL)
-	}
+	return c.run(ctx, os.Stdout, os.Stderr)
+}
+
+func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	cl := client.New(client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding})
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
-	if !c.JSON && isatty.IsTerminal(os.Stdout.Fd()) {
-		return watchBoard(ctx, cl, c.URL)
-	}
-	return c.lines(ctx, cl)
-}
-
-// lines prints an update a line, and on stderr what happens to the connection.
-func (c *watchCmd) lines(ctx context.Context, cl *client.Client) error {
-	// Run's goroutine alone writes; what is buffered goes out at its next pause.
-	out := bufio.NewWriterSize(os.Stdout, 64<<10)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var line []byte
-	cl.OnUpdate = func(u *client.Update) {
-		if c.JSON {
-			line = appendJSONLine(line[:0], u)
-		} else {
-			line = appendTextLine(line[:0], u)
-		}
-		out.Write(line)
-		if err := out.Flush(); err != nil {
-			stop(err) // whoever read us has gone
-		}
+	refusals := refusals{wanted: c.Symbols, stop: stop}
+	if f, ok := stdout.(*os.File); ok && !c.JSON && isatty.IsTerminal(f.Fd()) {
+		return watchBoard(ctx, cl, f, c.URL, &refusals)
 	}
-	cl.OnEvent = func(e client.Event) {
-		if e.Kind != client.Subscribed {
-			fmt.Fprintln(os.Stderr, eventText(e, c.URL))
-		}
-	}
-	err := cl.Run(ctx)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && isBrokenPipe(cause) {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return nil // ctrl-C
-	}
-	return err
+	c.lines(cl, stdout, stderr, &refusals)
+	return follow(ctx, cl)
 }
 
-func isBrokenPipe(err error) bool {
-	return errors.Is(err, io.ErrClosedPipe) || strings.Contains(err.Error(), "broken pipe")
+// follow runs the client until it ends, or ctx does: by ctrl-C, which is no error, or
+// by a refusal or a write that failed, which are its cause.
+func follow(ctx context.Context, cl *client.Client) error {
+	done := make(chan error, 1)
+	go func() { done <- cl.Run(ctx) }()
+	select {
+	case err := <-done:
+		if ctx.Err() == nil {
+			return err
+		}
+	case <-ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(patience):
+		}
+	}
+	if why := (fatal{}); errors.As(context.Cause(ctx), &why) {
+		return why.error
+	}
+	return nil
+}
+
+// fatal is a cause that makes watch fail.
+type fatal struct{ error }
+
+// refusals ends watch when nothing that it was asked for can come.
+type refusals struct {
+	wanted []string
+	got    map[string]bool
+	stop   context.CancelCauseFunc
+}
+
+// note takes an event of the client.
+func (r *refusals) note(e client.Event) {
+	if e.Kind != client.Refused || e.After > 0 {
+		return
+	}
+	if r.got == nil {
+		r.got = make(map[string]bool)
+	}
+	r.got[e.Symbol] = true
+	for _, symbol := range r.wanted {
+		if !r.got[symbol] && !r.got[""] { // "" is a whole request
+			return
+		}
+	}
+	r.stop(fatal{fmt.Errorf("watch: %s", e)})
+}
+
+// lines has an update printed a line, and on stderr what happens to the connection.
+func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *refusals) {
+	out := bufio.NewWriterSize(stdout, 64<<10)
+	appendLine := appendTextLine
+	if c.JSON {
+		appendLine = appendJSONLine
+	}
+	var line []byte
+	cl.OnUpdate = func(u *client.Update) {
+		line = appendLine(line[:0], u)
+		out.Write(line)
+		if u.More {
+			return // one write a message
+		}
+		if err := out.Flush(); err != nil {
+			refusals.stop(fatal{fmt.Errorf("watch: %w", err)}) // whoever read us has gone
+		}
+	}
+	rate := c.Rate
+	cl.OnEvent = func(e client.Event) {
+		switch e.Kind {
+		case client.Subscribed:
+			if e.Rate == rate {
+				return
+			}
+			rate = e.Rate
+			fmt.Fprintf(stderr, "tickwire: at most %v updates a second and symbol\n", rate)
+		case client.Connected, client.Disconnected:
+			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
+		default:
+			fmt.Fprintf(stderr, "tickwire: %s\n", e)
+		}
+		refusals.note(e)
+	}
 }
 
 // appendJSONLine is an update as one line: decimals as strings, other integers as
 // numbers, what is no more known as null.
 func appendJSONLine(dst []byte, u *client.Update) []byte {
-	dst = fmt.Appendf(dst, `{"symbol":%q,"seq":%d,"flags":[`, u.Symbol, u.Seq)
+	symbol, _ := json.Marshal(u.Symbol)
+	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":[`, symbol, u.Seq)
 	for i, flag := range flagNames(u.Flags) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = fmt.Appendf(dst, "%q", flag)
+		dst = append(append(append(dst, '"'), flag...), '"')
 	}
 	dst = append(dst, `],"changed":{`...)
-	first := true
+	comma := false
 	for f := codec.Field(0); f < codec.NumFields; f++ {
 		if !u.Mask.Has(f) {
 			continue
 		}
-		if !first {
+		if comma {
 			dst = append(dst, ',')
 		}
-		first = false
-		dst = fmt.Appendf(dst, "%q:", f.String())
+		comma = true
+		dst = append(append(append(dst, '"'), f.String()...), '"', ':')
 		dst = codec.AppendFieldJSON(dst, &u.Quote, f)
 	}
 	return append(dst, "}}\n"...)
@@ -105,13 +164,13 @@ func appendJSONLine(dst []byte, u *client.Update) []byte {
 
 func appendTextLine(dst []byte, u *client.Update) []byte {
 	dst = time.Now().AppendFormat(dst, "15:04:05.000 ")
-	dst = fmt.Appendf(dst, "%-24s seq=%d", u.Symbol, u.Seq)
+	dst = fmt.Appendf(dst, "%-24s seq=%d", visible(u.Symbol), u.Seq)
 	for _, flag := range flagNames(u.Flags) {
 		dst = append(append(dst, ' '), flag...)
 	}
 	for f := codec.Field(0); f < codec.NumFields; f++ {
 		if u.Mask.Has(f) {
-			dst = fmt.Appendf(dst, " %s=", f)
+			dst = append(append(append(dst, ' '), f.String()...), '=')
 			dst = codec.AppendText(dst, &u.Quote, f)
 		}
 	}
@@ -124,7 +183,10 @@ func flagNames(f codec.Flags) (names []string) {
 		names = append(names, "image")
 	}
 	if f&codec.Conflated != 0 {
-		names = append(names, "conflated", [...]string{"", "rate", "slow", "catch-up"}[f&codec.ReasonMask>>2])
+		names = append(names, "conflated")
+		if reason := [...]string{"", "rate", "slow", "catch-up"}[f&codec.ReasonMask>>2]; reason != "" {
+			names = append(names, reason)
+		}
 	}
 	if f&codec.Gap != 0 {
 		names = append(names, "gap")
@@ -132,20 +194,12 @@ func flagNames(f codec.Flags) (names []string) {
 	return names
 }
 
-// eventText says what happened to the connection, and what follows.
-func eventText(e client.Event, url string) string {
-	switch e.Kind {
-	case client.Connected:
-		return "connected to " + url + ", node " + e.Hello.Node
-	case client.Disconnected:
-		return fmt.Sprintf("not connected to %s: %v; again in %v", url, e.Err, e.After.Round(10*time.Millisecond))
-	case client.Refused:
-		if e.Symbol != "" {
-			return fmt.Sprintf("%s: %v", e.Symbol, e.Err)
+// visible is a symbol that does a terminal no harm, whatever a node calls it.
+func visible(symbol string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '?'
 		}
-		return e.Err.Error()
-	case client.Lagged:
-		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
-	}
-	return fmt.Sprintf("the node restarts within %v: connecting again", e.After)
+		return r
+	}, symbol)
 }

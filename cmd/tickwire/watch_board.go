@@ -3,122 +3,180 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"math"
+	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/lipgloss"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
 )
 
-// frameEvery is how often the terminal board is drawn, however fast prices come.
+// frameEvery is how often the board is drawn, however fast prices come.
 const frameEvery = 100 * time.Millisecond
 
-// boardFrame is the lines around the rows.
-const boardFrame = 6
-
-// flashFor is how long a price keeps the colour of its direction.
-const flashFor = 700 * time.Millisecond
-
 // watchBoard draws the board until q, ctrl-C or ctx.
-func watchBoard(ctx context.Context, cl *client.Client, url string) error {
-	b := &termBoard{url: url, rows: make(map[string]*termRow), state: "connecting"}
-	cl.OnUpdate, cl.OnEvent = b.update, b.event
+func watchBoard(ctx context.Context, cl *client.Client, out *os.File, url string, refusals *refusals) error {
+	b := newTermBoard(url)
+	cl.OnUpdate = b.update
+	cl.OnEvent = func(e client.Event) {
+		b.event(e)
+		refusals.note(e)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	program := tea.NewProgram(termModel{board: b}, tea.WithAltScreen(), tea.WithContext(ctx))
-	var final error
+	// The signals are main's: they end ctx.
+	program := tea.NewProgram(&termModel{board: b}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	ended := make(chan error, 1)
 	go func() {
-		if final = cl.Run(ctx); ctx.Err() == nil {
-			program.Quit()
-		}
+		ended <- follow(ctx, cl)
+		program.Quit()
 	}()
-	if _, err := program.Run(); err != nil && ctx.Err() == nil {
-		return err
-	}
-	if ctx.Err() == nil && final != nil {
+	_, err := program.Run()
+	byCtx := ctx.Err() != nil
+	stop()
+	if final := <-ended; final != nil {
 		return final
 	}
-	return nil
+	if byCtx {
+		return nil
+	}
+	return err
 }
 
 // termBoard is what the client's goroutine leaves for the drawing one.
 type termBoard struct {
 	url string
 
-	mu      sync.Mutex // protects what follows
-	rows    map[string]*termRow
-	state   string
-	note    string
-	updates int
-	second  time.Time // updates are counted since
-	perSec  int
+	mu    sync.Mutex // protects what follows
+	rows  map[string]*termRow
+	state string // "live", or why not
+	note  string // what happened last
+	tally tally
+	shown tally // of the last whole second
+	since time.Time
 }
 
+// tally counts over a second.
+type tally struct {
+	updates, conflated int
+	node, feed         delay
+}
+
+// delay sums how long updates were under way.
+type delay struct {
+	us int64
+	n  int64
+}
+
+func (d *delay) add(from, to int64) {
+	d.us += to - from
+	d.n++
+}
+
+// termRow is one symbol.
 type termRow struct {
 	symbol    string
 	quote     codec.Quote
-	skipped   int64
+	moves     map[codec.Field]move
+	places    int   // decimals that its prices have needed so far
+	conflated int64 // updates that were merged into others, since the start
 	updates   int
 	perSec    int
-	late      time.Duration
-	places    int // decimals that its prices have needed so far
-	direction int
-	moved     time.Time
 }
 
+// move is which way a price went last.
+type move struct {
+	direction int
+	at        time.Time
+}
+
+func newTermBoard(url string) *termBoard {
+	return &termBoard{url: url, rows: make(map[string]*termRow), state: "connecting"}
+}
+
+// update takes an update of the client.
 func (b *termBoard) update(u *client.Update) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.rows[u.Symbol]
 	if r == nil {
-		r = &termRow{symbol: u.Symbol, quote: codec.Empty}
+		r = &termRow{symbol: visible(u.Symbol), quote: codec.Empty, moves: make(map[codec.Field]move)}
 		b.rows[u.Symbol] = r
 	}
-	if was, now := r.quote[codec.Last], u.Quote[codec.Last]; was != codec.Absent && was != now && r.quote[codec.PriceScale] == u.Quote[codec.PriceScale] {
-		r.direction, r.moved = cmp.Compare(now, was), time.Now()
+	now := time.UnixMicro(u.ReceivedAt)
+	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
+		was, is := client.Float(&r.quote, f), client.Float(&u.Quote, f)
+		if was != is && !math.IsNaN(was) && !math.IsNaN(is) {
+			r.moves[f] = move{cmp.Compare(is, was), now}
+		}
 	}
 	r.quote = u.Quote
-	r.skipped += u.Skipped
+	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
+		r.places = max(r.places, needs(&r.quote, f))
+	}
 	r.updates++
-	b.updates++
-	r.late = time.Since(time.UnixMicro(u.SentAt))
+	b.tally.updates++
+	b.tally.node.add(u.SentAt, u.ReceivedAt)
+	switch {
+	case u.Flags&codec.Conflated != 0:
+		r.conflated += u.Skipped
+		b.tally.conflated += int(u.Skipped)
+	case u.Flags&codec.Image == 0 && u.Mask.Has(codec.RecvTime):
+		b.tally.feed.add(u.Quote[codec.RecvTime], u.ReceivedAt)
+	}
 }
 
+// event takes an event of the client.
 func (b *termBoard) event(e client.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e.Kind {
 	case client.Connected:
-		b.state, b.note = "live", "node "+e.Hello.Node
+		b.state, b.note = "live", e.String()
 	case client.Disconnected:
-		b.state, b.note = "reconnecting", eventText(e, b.url)
+		b.state, b.note = "connecting again", e.String()
 	case client.Subscribed:
 	default:
-		b.note = eventText(e, b.url)
+		b.note = e.String()
 	}
 }
 
-// count turns updates into updates per second, once a second.
+// count turns what was counted into numbers per second, once a second.
 func (b *termBoard) count(now time.Time) {
-	if now.Sub(b.second) < time.Second {
+	passed := now.Sub(b.since)
+	if passed < time.Second {
 		return
 	}
-	b.perSec, b.updates, b.second = b.updates, 0, now
-	for _, r := range b.rows {
-		r.perSec, r.updates = r.updates, 0
+	perSec := func(n int) int { return int(math.Round(float64(n) / passed.Seconds())) }
+	if b.since.IsZero() {
+		perSec = func(n int) int { return n }
 	}
+	b.shown, b.tally, b.since = b.tally, tally{}, now
+	b.shown.updates, b.shown.conflated = perSec(b.shown.updates), perSec(b.shown.conflated)
+	for _, r := range b.rows {
+		r.perSec, r.updates = perSec(r.updates), 0
+	}
+}
+
+// sorted lists the rows by symbol.
+func (b *termBoard) sorted() []*termRow {
+	rows := make([]*termRow, 0, len(b.rows))
+	for _, r := range b.rows {
+		rows = append(rows, r)
+	}
+	slices.SortFunc(rows, func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
+	return rows
 }
 
 // termModel is bubbletea's view of the board.
 type termModel struct {
-	board  *termBoard
-	height int // lines of the terminal; 0 not known
+	board         *termBoard
+	width, height int
+	top           int // first row drawn
 }
 
 type frameTick time.Time
@@ -127,117 +185,40 @@ func nextFrame() tea.Cmd {
 	return tea.Tick(frameEvery, func(t time.Time) tea.Msg { return frameTick(t) })
 }
 
-func (m termModel) Init() tea.Cmd { return nextFrame() }
+func (m *termModel) Init() tea.Cmd { return nextFrame() }
 
-func (m termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+func (m *termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case frameTick:
 		return m, nextFrame()
 	case tea.WindowSizeMsg:
-		m.height = msg.Height
+		m.width, m.height = msg.Width, msg.Height
 	case tea.KeyMsg:
-		if k := msg.String(); k == "q" || k == "ctrl+c" || k == "esc" {
+		switch msg.String() {
+		case "q", "ctrl+c", "esc":
 			return m, tea.Quit
+		case "down", "j":
+			m.top++
+		case "up", "k":
+			m.top--
+		case "pgdown", " ":
+			m.top += 10
+		case "pgup":
+			m.top -= 10
+		case "home", "g":
+			m.top = 0
 		}
 	}
 	return m, nil
 }
 
-var (
-	dim   = lipgloss.NewStyle().Faint(true)
-	bold  = lipgloss.NewStyle().Bold(true)
-	up    = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "28", Dark: "42"})
-	down  = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "124", Dark: "203"})
-	alarm = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "130", Dark: "214"})
-)
-
-func (m termModel) View() string {
+// View draws the board; it keeps top within what there is to scroll.
+func (m *termModel) View() string {
 	b := m.board
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	b.count(now)
-	var w strings.Builder
-	state := up.Render("● " + b.state)
-	if b.state != "live" {
-		state = alarm.Render("○ " + b.state)
-	}
-	fmt.Fprintf(&w, "%s  %s  %s\n\n", bold.Render("tickwire"), state, dim.Render(fmt.Sprintf("%d updates/s   %s", b.perSec, b.note)))
-	w.WriteString(dim.Render(fmt.Sprintf("%-18s %12s %8s %12s %12s %6s %6s %-6s", "symbol", "last", "day", "bid", "ask", "upd/s", "ms", "")) + "\n")
-	rows := make([]*termRow, 0, len(b.rows))
-	for _, r := range b.rows {
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
-	if room := m.height - boardFrame; m.height > 0 && len(rows) > room {
-		b.note = fmt.Sprintf("%d of %d symbols; a taller terminal shows more", max(0, room), len(rows))
-		rows = rows[:max(0, room)]
-	}
-	for _, r := range rows {
-		w.WriteString(r.line(now) + "\n")
-	}
-	if len(b.rows) == 0 {
-		w.WriteString(dim.Render("waiting for the first quote") + "\n")
-	}
-	w.WriteString("\n" + dim.Render("q to quit"))
-	return w.String()
-}
-
-// line draws one symbol in 80 columns.
-func (r *termRow) line(now time.Time) string {
-	text := func(f codec.Field) string {
-		if r.quote[f] == codec.Absent {
-			return "-"
-		}
-		return r.price(f)
-	}
-	last := fmt.Sprintf("%12s", text(codec.Last))
-	if now.Sub(r.moved) < flashFor {
-		last = direction(r.direction).Render(last)
-	}
-	day, style := "", dim
-	if open, price := r.quote[codec.Open], r.quote[codec.Last]; open > 0 && price != codec.Absent {
-		change := 100 * (float64(price)/float64(open) - 1)
-		day, style = fmt.Sprintf("%+.2f%%", change), direction(cmp.Compare(price, open))
-	}
-	status := ""
-	if s := r.quote[codec.Status]; s > 0 && s < int64(len(codec.StatusNames)) {
-		status = codec.StatusNames[s]
-	} else if r.skipped > 0 {
-		status = fmt.Sprintf("~%d", r.skipped)
-	}
-	return fmt.Sprintf("%-18.18s %s %s %12s %12s %6d %6.1f %s", r.symbol, last, style.Render(fmt.Sprintf("%8s", day)),
-		text(codec.Bid), text(codec.Ask), r.perSec, r.late.Seconds()*1000, alarm.Render(fmt.Sprintf("%-6.6s", status)))
-}
-
-// price is a price's text with the decimals that bid, ask and last have needed so far:
-// an average price makes the scale finer than prices are.
-func (r *termRow) price(f codec.Field) string {
-	needs := func(text string) int {
-		if _, decimals, ok := strings.Cut(text, "."); ok {
-			return len(strings.TrimRight(decimals, "0"))
-		}
-		return 0
-	}
-	for _, f := range []codec.Field{codec.Bid, codec.Ask, codec.Last} {
-		if r.quote[f] != codec.Absent {
-			r.places = max(r.places, needs(string(codec.AppendText(nil, &r.quote, f))))
-		}
-	}
-	text := string(codec.AppendText(nil, &r.quote, f))
-	whole, decimals, _ := strings.Cut(text, ".")
-	if places := max(r.places, needs(text)); places > 0 {
-		return whole + "." + decimals[:places]
-	}
-	return whole
-}
-
-func direction(d int) lipgloss.Style {
-	switch {
-	case d > 0:
-		return up
-	case d < 0:
-		return down
-	}
-	return dim
+	v := view{width: m.width, height: m.height, now: now}
+	return v.draw(b, &m.top)
 }

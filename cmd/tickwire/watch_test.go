@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+	"golang.org/x/sys/unix"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/client"
+)
+
+// sample is an update of a symbol, with a last price.
+func sample(symbol string, last int64, flags codec.Flags) *client.Update {
+	q := codec.Empty
+	q[codec.Last], q[codec.Open], q[codec.PriceScale] = last, 6100000, 2
+	q[codec.Bid], q[codec.Ask], q[codec.Low], q[codec.High] = last-1, last+2, 6000000, 6200050
+	q[codec.BidSize], q[codec.AskSize], q[codec.SizeScale] = 51234567, 100000000, 8
+	q[codec.Trades], q[codec.Status], q[codec.RecvTime] = 5, codec.Live, 1_000_000
+	return &client.Update{
+		Symbol: symbol, Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status,
+		Quote: q, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
+	}
+}
+
+func TestWatchLines(t *testing.T) {
+	u := sample("sim:A", 6183760, codec.Conflated|codec.ReasonSlow|codec.Gap)
+	want := `{"symbol":"sim:A","seq":9,"flags":["conflated","slow","gap"],"changed":{"last":"61837.60","volume":null,"trades":5,"status":"live"}}` + "\n"
+	if got := string(appendJSONLine(nil, u)); got != want {
+		t.Errorf("\ngot  %swant %s", got, want)
+	}
+	u = sample("a\"\x1b[2Jé", 6183760, codec.Image)
+	var line struct{ Symbol string }
+	if err := json.Unmarshal(appendJSONLine(nil, u), &line); err != nil || line.Symbol != u.Symbol {
+		t.Errorf("%q: %v", line.Symbol, err)
+	}
+	if got := string(appendTextLine(nil, u))[13:]; got != "a\"?[2J?                  seq=9 image last=61837.60 volume=null trades=5 status=live\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// board is a termBoard of n symbols.
+func board(n int) *termModel {
+	b := newTermBoard("ws://127.0.0.1:8080")
+	b.event(client.Event{Kind: client.Connected, Hello: &codec.Hello{Node: "n1"}})
+	for i := range n {
+		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183760, codec.Image))
+		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183790, codec.Conflated|codec.ReasonSlow))
+	}
+	return &termModel{board: b}
+}
+
+// Whatever the terminal's size: no line is wider, there are not more lines, and what
+// there is room for is shown.
+func TestBoardFits(t *testing.T) {
+	all := []string{"61837.90", "61837.89", "61837.92", "0.51234567", "1.00000000", "+1.37%", "0.03", "60000.00", "62000.50"}
+	few := []string{"61837.90", "61837.89", "61837.92", "+1.37%", "0.03"}
+	for _, c := range []struct {
+		rows, width, height int
+		shown               []string
+	}{
+		{3, 80, 24, all}, {10, 80, 24, all}, {11, 80, 24, few}, {100, 80, 24, few}, {100, 200, 24, all}, {3, 140, 10, all},
+		{100, 20, 5, nil}, {3, 1, 1, nil}, {0, 80, 24, []string{"waiting"}}, {3, 0, 0, all},
+	} {
+		m := board(c.rows)
+		m.Update(tea.WindowSizeMsg{Width: c.width, Height: c.height})
+		text := m.View()
+		t.Logf("%d rows, %dx%d\n%s", c.rows, c.width, c.height, text)
+		lines := strings.Split(text, "\n")
+		if c.height > 0 && len(lines) > c.height {
+			t.Errorf("%+v: %d lines", c, len(lines))
+		}
+		for _, line := range lines {
+			if w := lipgloss.Width(line); c.width > 0 && w > c.width {
+				t.Errorf("%+v: %d columns: %q", c, w, line)
+			}
+		}
+		for _, want := range c.shown {
+			if !strings.Contains(text, want) {
+				t.Errorf("%+v: no %s in\n%s", c, want, text)
+			}
+		}
+	}
+}
+
+func TestBoardScrolls(t *testing.T) {
+	m := board(100)
+	m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
+	for _, key := range []string{"up", "pgdown", "down", "pgup", "up", "down", "down"} {
+		m.View()
+		m.Update(tea.KeyMsg{Type: map[string]tea.KeyType{"up": tea.KeyUp, "down": tea.KeyDown, "pgdown": tea.KeyPgDown, "pgup": tea.KeyPgUp}[key]})
+	}
+	if text := m.View(); m.top != 2 || !strings.Contains(text, "3-22 of 100") || !strings.Contains(text, "OL002-") || strings.Contains(text, "OL001-") {
+		t.Errorf("top %d\n%s", m.top, text)
+	}
+	m.top = 1000
+	if m.View(); m.top != 80 {
+		t.Errorf("top %d", m.top)
+	}
+	m.board.event(client.Event{Kind: client.Disconnected, Err: io.EOF, After: time.Second})
+	if text := m.View(); !strings.Contains(text, "connecting again") || !strings.Contains(text, "EOF; again in 1s") {
+		t.Error(text)
+	}
+	for key, msg := range map[string]tea.KeyMsg{"q": {Type: tea.KeyRunes, Runes: []rune("q")}, "ctrl-C": {Type: tea.KeyCtrlC}} {
+		if _, cmd := m.Update(msg); cmd == nil || cmd() != tea.Quit() {
+			t.Errorf("%s does not quit", key)
+		}
+	}
+}
+
+// An average price of many decimals does not give them to the others.
+func TestBoardDecimals(t *testing.T) {
+	m := board(0)
+	u := sample("sim:A", 0, 0)
+	u.Quote[codec.PriceScale], u.Quote[codec.VWAP] = 8, 10012345678
+	u.Quote[codec.Last], u.Quote[codec.Bid], u.Quote[codec.Ask] = 10050000000, 10049000000, 10051000000
+	u.Quote[codec.Low], u.Quote[codec.High] = 9000000000, 11000000001
+	m.board.update(u)
+	m.Update(tea.WindowSizeMsg{Width: 160, Height: 24})
+	text := m.View()
+	for _, want := range []string{" 100.50 ", " 100.49 ", " 100.51 ", " 0.02 ", " 90.00 - 110.00000001 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestBoardWithoutPrices(t *testing.T) {
+	m := board(0)
+	m.board.update(&client.Update{Symbol: "sim:A", Quote: codec.Empty})
+	u := sample("sim:B", 100, 0)
+	u.Quote[codec.Open], u.Quote[codec.Status] = 0, codec.Halted
+	m.board.update(u)
+	text := m.View()
+	if !strings.Contains(text, "halted") || strings.Contains(text, "NaN") || strings.Contains(text, fmt.Sprint(math.MinInt64)) {
+		t.Error(text)
+	}
+}
+
+// upSim is a node with a simulated market; the port of its stream.
+func upSim(t *testing.T) (port string) {
+	t.Helper()
+	port = freePort(t)
+	p := tickwire(t, "up", "--venue", "sim", "--listen", "127.0.0.1:"+port, "--metrics", "off")
+	within(t, 20*time.Second, "up", func() bool { return strings.Contains(p.text(), "is up") })
+	return port
+}
+
+// Lines come, and ctrl-C ends them with 0 within a second, whoever reads them or not.
+func TestWatchJSON(t *testing.T) {
+	port := upSim(t)
+	for _, encoding := range []string{"msgpack", "json"} {
+		w := startWatch(t, port, "--encoding", encoding, "--fields", "bid,ask", "--rate", "50", "sim:*")
+		within(t, 20*time.Second, "lines", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.lines > 20
+		})
+		if code, took := w.stop(interrupt); code != 0 || took > time.Second {
+			t.Errorf("%s: exit %d after %v", encoding, code, took)
+		}
+		if !strings.Contains(w.text(), "connected to node") {
+			t.Error(w.text())
+		}
+		for _, line := range w.back {
+			t.Error(line)
+		}
+	}
+	path, _ := binary()
+	silent := exec.Command(path, "watch", "--url", "ws://127.0.0.1:"+port, "sim:*")
+	out, err := silent.StdoutPipe() // which nobody reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := silent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // more than a pipe holds
+	began := time.Now()
+	silent.Process.Signal(syscall.SIGINT)
+	if err := silent.Wait(); err != nil || time.Since(began) > time.Second {
+		t.Errorf("unread: %v after %v", err, time.Since(began))
+	}
+}
+
+// What cannot work is said, and what may is tried again.
+func TestWatchSaysWhy(t *testing.T) {
+	dead := "ws://127.0.0.1:" + freePort(t)
+	p := tickwire(t, "watch", "--url", dead, "sim:A")
+	within(t, 20*time.Second, "tries again", func() bool {
+		return strings.Count(p.text(), "tickwire: "+dead+": not connected: ") > 1 && strings.Contains(p.text(), "refused; again in ")
+	})
+	if code, took := p.stop(interrupt); code != 0 || took > time.Second {
+		t.Errorf("exit %d after %v", code, took)
+	}
+	live := "ws://127.0.0.1:" + upSim(t)
+	for want, args := range map[string][]string{
+		"expected \"<symbol>":      {"--url", live},
+		"unknown flag":             {"--flag", "sim:A"},
+		"a stream is at":           {"--url", "http://localhost", "sim:A"},
+		"unknown_field: \"price\"": {"--url", live, "--fields", "price", "sim:A"},
+		"bad_rate: -1":             {"--url", live, "--rate=-1", "sim:A"},
+		"watch: bad_rate: 0.01":    {"--url", live, "--rate", "0.01", "sim:A"},
+		"watch: nope: bad_symbol":  {"--url", live, "nope"},
+		"--encoding must be":       {"--url", live, "--encoding", "xml", "sim:A"},
+	} {
+		p := tickwire(t, append([]string{"watch"}, args...)...)
+		done := make(chan error, 1)
+		go func() { done <- p.cmd.Wait() }()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(p.text(), want) {
+				t.Errorf("%v: %v\n%s", args, err, p.text())
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%v does not end\n%s", args, p.text())
+		}
+	}
+}
+
+// terminal is a pseudo terminal of 80 columns, and what was drawn on it.
+type terminal struct {
+	master *os.File
+	mu     sync.Mutex
+	text   strings.Builder
+}
+
+func openTerminal(t *testing.T) (term *terminal, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no pseudo terminals here:", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Skip("no pseudo terminals here:", err)
+	}
+	term = &terminal{master: master}
+	term.resize(80, 24)
+	go func() {
+		for r := bufio.NewReader(master); ; {
+			b, err := r.ReadByte()
+			if err != nil {
+				return
+			}
+			term.mu.Lock()
+			term.text.WriteByte(b)
+			asks := strings.HasSuffix(term.text.String(), "\x1b[6n")
+			term.mu.Unlock()
+			if asks { // where the cursor is; libraries wait 5 s for that
+				master.WriteString("\x1b[1;1R")
+			}
+		}
+	}()
+	return term, slave
+}
+
+func (term *terminal) resize(columns, lines uint16) {
+	unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: lines})
+}
+
+func (term *terminal) shows(text string) bool {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return strings.Contains(term.text.String(), text)
+}
+
+func (term *terminal) clear() {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	term.text.Reset()
+}
+
+// In a terminal the board is drawn, follows its size, and ends by key or signal.
+func TestWatchTerminal(t *testing.T) {
+	port := upSim(t)
+	path, _ := binary()
+	for _, end := range []string{"q", "\x03", "signal"} {
+		term, slave := openTerminal(t)
+		cmd := exec.Command(path, "watch", "--url", "ws://127.0.0.1:"+port, "sim:*")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		cmd.Env = append(os.Environ(), "TERM=xterm-256color")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill() })
+		slave.Close()
+		within(t, 20*time.Second, "the board", func() bool {
+			return term.shows("live") && term.shows("sim:ACORN-USD") && term.shows("updates/s") && term.shows("spread")
+		})
+		if term.shows("range") {
+			t.Error("80 columns show what needs 132")
+		}
+		term.clear()
+		term.resize(160, 40)
+		within(t, 20*time.Second, "the wide board", func() bool { return term.shows("range") })
+		began := time.Now()
+		if end == "signal" {
+			cmd.Process.Signal(syscall.SIGINT)
+		} else {
+			term.master.WriteString(end)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		select {
+		case err := <-done:
+			if err != nil || time.Since(began) > time.Second {
+				t.Errorf("%q: %v after %v", end, err, time.Since(began))
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q does not end it", end)
+		}
+	}
+}
