@@ -176,7 +176,7 @@ func eachMessage(venue string, frame any, set func(symbol string, mask map[strin
 
 func binanceMessage(venue string, m map[string]any, set func(string, map[string]any)) {
 	native, _ := m["s"].(string)
-	mask := map[string]any{}
+	var mask map[string]any
 	switch m["e"] {
 	case "bookTicker":
 		mask = map[string]any{"book": true, "bid": m["b"], "bid_size": m["B"], "ask": m["a"], "ask_size": m["A"]}
