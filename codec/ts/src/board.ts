@@ -1,72 +1,152 @@
-import { FIELDS, Quote } from './quote.js';
-import { ProtocolError, symbolHash, type Update } from './message.js';
+import { ProtocolError } from './error.js';
+import { IMAGE } from './flags.js';
+import { symbolHash } from './message.js';
+import { FIELDS, NUM_FIELDS, Quote, type Field, type QuoteView, fieldsOf } from './quote.js';
+import type { Position } from './request.js';
+import type { Update } from './update.js';
+
+/** A symbol's quote after an update was merged into it. */
+export interface QuoteEvent {
+  symbol: string;
+  /** The client's own, which lives on: read it now, or copy what is needed. */
+  quote: QuoteView;
+  update: Update;
+  /** Fields that differ from before; of an image fewer than it carried. */
+  changed: readonly Field[];
+  /** How many updates before this one were not sent: seq - last - 1. */
+  conflated: number;
+  /** IMAGE, CONFLATED with its reason, GAP. */
+  flags: number;
+  /** us since the Unix epoch, when the node sent it. */
+  sentAt: number;
+}
+
+interface Held {
+  quote: Quote;
+  /** The node's number on this connection; -1 while it has not confirmed the symbol. */
+  id: number;
+  /** Fields that the node was last asked for, and those that the last image had. */
+  view: string;
+  imaged: string;
+}
 
 /**
  * What a client holds: merged quotes by symbol, and the node's numbers for them.
- * No I/O: a session's messages in, quotes out.
+ * No I/O: a node's messages in, quotes out.
  */
 export class Board {
   readonly quotes = new Map<string, Quote>();
-  #byId = new Map<number, Quote>();
-  #ids = new Map<string, number>();
-  /** XOR of the hashes of what is subscribed, as a heartbeat has it. */
+  readonly #held = new Map<string, Held>();
+  readonly #byId = new Map<number, Held>();
+  /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
+  subs = 0;
   hash = 0;
 
-  get subs(): number {
-    return this.#ids.size;
-  }
-
-  /** A new connection: the quotes stay, the node's numbers are another's. */
+  /** A new connection: quotes stay, the node's numbers are another's. */
   reset(): void {
+    for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
-    this.#ids.clear();
-    this.hash = 0;
+    this.subs = this.hash = 0;
   }
 
-  /** The node confirmed a symbol under a number. */
-  confirm(symbol: string, id: number): void {
-    let q = this.quotes.get(symbol);
-    if (!q) this.quotes.set(symbol, (q = new Quote(symbol)));
-    if (!this.#ids.has(symbol)) this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
-    this.#ids.set(symbol, id);
-    this.#byId.set(id, q);
+  /** What is held may be wrong: it is shown until images come, but never resumed from. */
+  distrust(): void {
+    for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
   }
 
-  /** A symbol is no more subscribed to. */
-  forget(symbol: string): void {
-    const id = this.#ids.get(symbol);
-    if (id !== undefined) {
-      this.#ids.delete(symbol);
-      this.#byId.delete(id);
-      this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
+  /** The node confirmed a symbol under a number; view names the fields it was asked for. */
+  confirm(symbol: string, id: number, view: string): void {
+    let h = this.#held.get(symbol);
+    if (!h) {
+      h = { quote: new Quote(symbol), id: -1, view, imaged: view };
+      this.#held.set(symbol, h);
+      this.quotes.set(symbol, h.quote);
     }
+    h.view = view;
+    if (h.id < 0) this.#count(symbol, 1);
+    else this.#byId.delete(h.id);
+    h.id = id;
+    this.#byId.set(id, h);
+  }
+
+  /** The node sends a symbol no more; its quote stays. */
+  unconfirm(symbol: string): void {
+    const h = this.#held.get(symbol);
+    if (!h || h.id < 0) return;
+    this.#byId.delete(h.id);
+    h.id = -1;
+    this.#count(symbol, -1);
+  }
+
+  /** A symbol is wanted no more. */
+  forget(symbol: string): void {
+    this.unconfirm(symbol);
+    this.#held.delete(symbol);
     this.quotes.delete(symbol);
   }
 
+  isConfirmed(symbol: string): boolean {
+    return (this.#held.get(symbol)?.id ?? -1) >= 0;
+  }
+
   /**
-   * Merges an update and returns the quote; undefined for a symbol that was given
-   * up a moment ago. A seq that goes back within a history is a broken promise.
+   * From where a symbol may be resumed; undefined when an image is due: nothing is
+   * held, or of other fields, whose older changes a resumption would not bring.
    */
-  merge(u: Update): Quote | undefined {
-    const q = typeof u.key === 'number' ? this.#byId.get(u.key) : this.quotes.get(u.key);
-    if (!q) return undefined;
-    if (u.seq < q.seq && !(u.image && u.history !== q.history)) {
-      throw new ProtocolError('range', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
-    }
-    if (u.image) {
-      q.values.fill(null);
-      q.history = u.history;
-    }
-    for (let f = 0; f < FIELDS.length; f++) {
-      const v = u.values[f];
-      if (v !== undefined) q.values[f] = v;
-    }
-    q.skipped = u.image || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
+  position(symbol: string, view: string): Position | undefined {
+    const h = this.#held.get(symbol);
+    return h && h.quote.history > 0 && h.imaged === view ? [symbol, h.quote.history, h.quote.seq] : undefined;
+  }
+
+  /** Merges an update; undefined for a symbol that was given up a moment ago. */
+  merge(u: Update, sentAt: number): QuoteEvent | undefined {
+    const h = typeof u.key === 'number' ? this.#byId.get(u.key) : this.#held.get(u.key);
+    if (!h) return undefined;
+    const q = h.quote, image = (u.flags & IMAGE) !== 0;
+    const renewed = image && u.history !== q.history;
+    if (u.seq < q.seq && !renewed) throw new ProtocolError('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
+    if (u.implied && !image) agree(q, u);
+    const changed = put(q.values, u, image);
+    q.skipped = renewed || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
     q.seq = u.seq;
-    q.image = u.image;
-    q.gap = u.gap;
-    q.conflated = u.conflated;
-    q.mask = u.mask;
-    return q;
+    q.flags = u.flags;
+    if (image) {
+      q.history = u.history;
+      h.imaged = h.view;
+    }
+    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
+  }
+
+  #count(symbol: string, by: 1 | -1): void {
+    this.subs += by;
+    this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
+  }
+}
+
+/** Puts an update's values and returns which fields differ from before. */
+function put(values: Float64Array, u: Update, image: boolean): number {
+  let changed = 0;
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    const old = values[f]!;
+    const given = ((u.mask >>> f) & 1) !== 0;
+    const v = given ? u.values[i++]! : image ? NaN : old;
+    if (v === old || (v !== v && old !== old)) continue; // NaN is not NaN
+    values[f] = v;
+    changed |= 1 << f;
+  }
+  return changed;
+}
+
+/**
+ * JSON names a scale only when it changes. Decimals printed in another than the one
+ * held would silently move the point of all that they came without.
+ */
+function agree(q: Quote, u: Update): void {
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    if (!((u.mask >>> f) & 1)) continue;
+    const v = u.values[i++]!, old = q.values[f]!;
+    if ((u.implied >>> f) & 1 && old === old && old !== v) {
+      throw new ProtocolError('order', `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+    }
   }
 }

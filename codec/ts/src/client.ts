@@ -1,334 +1,267 @@
+import { Board, type QuoteEvent } from './board.js';
 import { Emitter } from './emitter.js';
-import { Board } from './board.js';
-import type { Quote } from './quote.js';
-import { ProtocolError, parseMessage, parseMessageJSON, type Hello, type Message, type Reply, type Result, type WireError } from './message.js';
+import { RequestError, type WireError } from './error.js';
+import type { Hello, Message, Reply, Result } from './message.js';
+import type { QuoteView } from './quote.js';
+import type { Encoding, Request } from './request.js';
+import { Session, type Lost } from './session.js';
+import { findWebSocket, type WebSocketClass } from './socket.js';
+import { Subscriptions } from './subscriptions.js';
+import type { Terms } from './terms.js';
 
-export interface Options {
+export interface Options extends Terms {
   /** ws:// or wss://, ending in /v1/stream. */
   url: string;
-  encoding?: 'msgpack' | 'json';
-  token?: string;
-  /** In place of the global one, which Node 20 lacks: the `ws` package's. */
+  /** A JWT; offered as the subprotocol bearer.<token>, since browsers can set no header. */
+  token?: string | undefined;
+  encoding?: Encoding | undefined;
+  /** In place of the global one, or, where there is none (Node 20), the `ws` package's. */
   WebSocket?: unknown;
 }
 
-export interface Terms {
-  /** Updates a second and symbol; 0 or none: as they come. */
-  rate?: number | undefined;
-  /** Names of fields; none: all. */
-  fields?: string[] | undefined;
-}
+/** connecting: to a node, for the first time or again; stale: the node fell silent; closed: for good. */
+export type State = 'connecting' | 'live' | 'stale' | 'closed';
 
-export type State = 'connecting' | 'open' | 'reconnecting' | 'closed';
+/** All quotes that one message changed. */
+export interface Batch { sentAt: number; quotes: QuoteEvent[] }
+
+/** Of a symbol, of a request, or, with a close code, an HTTP status or 0, of the connection. */
+export interface ErrorEvent extends WireError { symbol?: string }
 
 export interface Events {
-  /** A symbol's quote after an update; the quote is the client's own and lives on. */
-  quote: [quote: Quote, message: { sentAt: number }];
-  /** All quotes that one message changed. */
-  batch: [batch: { sentAt: number; quotes: Quote[] }];
-  state: [state: { state: State; text: string }];
-  hello: [hello: Hello];
-  lag: [blockedMs: number];
-  drain: [withinMs: number];
-  /** Of a symbol, of a request, or, without either, of the connection. */
-  error: [error: WireError & { symbol?: string }];
+  /** A symbol's quote; told after all updates of its message were merged. */
+  quote: QuoteEvent;
+  batch: Batch;
+  state: { state: State; reason: string };
+  hello: Hello;
+  /** ms for which our socket took nothing; what follows is merged. */
+  lag: number;
+  /** ms within which the node wants us gone; the client moves by itself. */
+  drain: number;
+  error: ErrorEvent;
 }
 
-interface Pending { resolve: (reply: Reply) => void; reject: (error: Error) => void }
-
 const BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 10_000;
-const ASK_AGAIN_FIRST_MS = 1_000, ASK_AGAIN_MOST_MS = 5_000;
-const STALE_HEARTBEATS = 2.5;
-const REQUEST_SYMBOLS = 1_000; // symbols a request: well below 64 KiB
-
-/** Close codes after which coming back cannot help. */
-const isFinal = (code: number): boolean =>
-  code === 1002 || code === 1003 || code === 1007 || code === 1008 || code === 1009 || (code >= 4000 && code < 4100);
 
 /**
- * A connection that stays: it reconnects with full jitter, resumes from the seqs it
- * holds, and asks again for symbols that are not there yet.
+ * A subscription that stays.
+ *
+ *  1. A socket is dialed, with full jitter after the first. client.ts, session.ts
+ *  2. hello: everything wanted is asked for, with the seqs held. subscriptions.ts, terms.ts
+ *  3. Each message is parsed (message.ts, update.ts), merged (board.ts) and told.
+ *  4. Silence, a wrong message, other subscriptions than ours, a drain: back to 1.
  */
 export class Tickwire extends Emitter<Events> {
-  readonly #board = new Board();
-  readonly #wanted = new Map<string, Terms>();
-  readonly #patterns = new Map<number, Terms>();
-  readonly #pending = new Map<number, Pending>();
-  readonly #later = new Set<string>();
   readonly #options: Options;
-  #socket: WebSocket | undefined;
-  #hello: Hello | undefined;
+  readonly #board = new Board();
+  readonly #subs = new Subscriptions(this.#board, (symbol, error) => this.emit('error', { ...error, symbol }));
+  #session: Session | undefined;
   #state: State = 'connecting';
-  #requests = 0;
+  /** Until the next dial, or until we leave a node that drains. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
-  #paused = false;
-  #resumes = true;
-  #heard = 0;
   #drainUntil = 0;
-  #askAgainMs = ASK_AGAIN_FIRST_MS;
-  #timers = new Set<ReturnType<typeof setTimeout>>();
-  #watch: ReturnType<typeof setInterval> | undefined;
-  /** Bytes of messages received. */
-  bytes = 0;
+  #paused = false;
+  #pastBytes = 0;
 
   constructor(options: Options) {
     super();
-    this.#options = options;
-    queueMicrotask(() => this.#connect());
+    this.#options = { ...options };
+    queueMicrotask(() => void this.#dial());
   }
 
-  get quotes(): ReadonlyMap<string, Quote> {
-    return this.#board.quotes;
+  /** Merged quotes of all that is subscribed; without a connection they stay, and grow old. */
+  get quotes(): ReadonlyMap<string, QuoteView> { return this.#board.quotes; }
+
+  get state(): State { return this.#state; }
+
+  /** Bytes of messages received so far. */
+  get bytes(): number { return this.#pastBytes + (this.#session?.bytes ?? 0); }
+
+  /**
+   * Wants symbols, or patterns such as sim:*, now and after every reconnect. The
+   * promise gives what became of each once a node has answered, and rejects when the
+   * terms are refused. It need not be waited for: refusals are error events too.
+   */
+  subscribe(symbols: string | readonly string[], terms: Terms = {}): Promise<Result[]> {
+    if (this.#state === 'closed') return quiet(Promise.reject(closed()));
+    const { rate, fields } = this.#options;
+    return this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields });
   }
 
-  get state(): State {
-    return this.#state;
+  /** Wants them no more. A pattern ends as it was given, with all that only it had named. */
+  unsubscribe(symbols: string | readonly string[]): Promise<Result[]> {
+    return quiet(this.#subs.unsubscribe(listOf(symbols)));
   }
 
-  /** Subscribes, now and after every reconnect; symbols or patterns such as sim:*. Errors come as events. */
-  subscribe(symbols: string[], terms: Terms = {}): void {
-    for (const s of symbols) this.#wanted.set(s, terms);
-    if (this.#state === 'open') this.#ask(symbols);
+  /** Changes the rate or the fields of what is subscribed, [] being all; fresh images follow. */
+  set(symbols: string | readonly string[], terms: Terms): Promise<Result[]> {
+    return quiet(this.#subs.set(listOf(symbols), terms));
   }
 
-  unsubscribe(symbols: string[]): void {
-    for (const s of symbols) {
-      this.#wanted.delete(s);
-      this.#later.delete(s);
-    }
-    if (this.#state === 'open') this.#send('unsubscribe', { symbols }).catch(() => {});
-    for (const s of symbols) this.#board.forget(s);
+  /** Asks for silence, now and after a reconnect. */
+  pause(): Promise<void> { return this.#hold(true); }
+
+  /** Ends a pause: what changed meanwhile comes merged. */
+  resume(): Promise<void> { return this.#hold(false); }
+
+  /** What the node says is subscribed, and on which terms; rejects without a connection. */
+  list(): Promise<Result[]> {
+    return quiet(this.#call({ op: 'list' }).then((reply) => reply.results ?? []));
   }
 
-  /** Changes rate or fields; fresh images follow. */
-  set(symbols: string[], terms: Terms): void {
-    for (const s of symbols) if (this.#wanted.has(s)) this.#wanted.set(s, { ...this.#wanted.get(s), ...terms });
-    if (this.#state === 'open') this.#send('set', { symbols, ...terms }).catch(() => {});
+  /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
+  ping(): Promise<{ time: number; ms: number }> {
+    const from = performance.now();
+    return quiet(this.#call({ op: 'ping' }).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
   }
 
-  /** Silence, but for heartbeats; resume brings what changed, merged. */
-  pause(): void {
-    this.#paused = true;
-    if (this.#state === 'open') this.#send('pause', {}).catch(() => {});
+  /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
+  auth(token: string): Promise<void> {
+    this.#options.token = token;
+    return quiet(this.#session?.hello ? this.#call({ op: 'auth', token }, true).then(() => {}) : Promise.resolve());
   }
 
-  resume(): void {
-    this.#paused = false;
-    if (this.#state === 'open') this.#send('resume', {}).catch(() => {});
-  }
-
-  /** What the node says is subscribed. */
-  async list(): Promise<Result[]> {
-    return (await this.#send('list', {})).results ?? [];
-  }
-
-  /** The node's time in us; rejects while there is no connection. */
-  async ping(): Promise<{ time: number }> {
-    return { time: (await this.#send('ping', {})).time ?? 0 };
-  }
-
+  /** Ends it, for good. */
   close(): void {
-    this.#end('closed by us');
-    this.#socket?.close(1000);
+    this.#finish('closed by the client');
   }
 
-  #connect(): void {
-    if (this.#state === 'closed') return;
-    const { url, encoding, token, WebSocket: given } = this.#options;
-    const Socket = (given ?? globalThis.WebSocket) as typeof WebSocket | undefined;
-    if (!Socket) throw new Error('no WebSocket here: pass { WebSocket } from the ws package');
-    const protocols = [`tickwire.v1.${encoding ?? 'msgpack'}`];
-    if (token) protocols.push(`bearer.${token}`);
-    const socket = (this.#socket = new Socket(url, protocols));
-    socket.binaryType = 'arraybuffer';
-    this.#heard = Date.now();
-    socket.onmessage = (e: MessageEvent) => {
-      if (socket === this.#socket) this.#received(e.data as string | ArrayBuffer);
-    };
-    socket.onerror = () => {}; // a close follows
-    socket.onclose = (e: CloseEvent) => {
-      if (socket === this.#socket) this.#lost(e.code, e.reason);
-    };
-  }
-
-  #received(data: string | ArrayBuffer): void {
-    this.#heard = Date.now();
+  async #dial(): Promise<void> {
+    if (this.#isClosed()) return;
+    const { url, token, encoding = 'msgpack', WebSocket: given } = this.#options;
     try {
-      if (typeof data === 'string') {
-        this.bytes += data.length;
-        this.#take(parseMessageJSON(data));
-      } else {
-        this.bytes += data.byteLength;
-        this.#take(parseMessage(new Uint8Array(data)));
-      }
-    } catch (e) {
-      if (!(e instanceof ProtocolError)) throw e;
-      this.#resumes = false; // what we hold may be wrong
-      this.emit('error', { code: 0, text: e.message, retry: true });
-      this.#socket?.close(4000, 'protocol error');
+      const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
+      if (this.#isClosed()) return;
+      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
+      this.#session = new Session(socket, encoding, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
+    } catch (e) { // the address, the token, or no WebSocket here
+      this.emit('error', { code: 0, text: String(e), retry: false });
+      this.#finish(String(e));
     }
   }
 
   #take(m: Message): void {
     switch (m.type) {
-      case 'data': {
-        this.#attempts = 0;
-        const quotes: Quote[] = [];
-        for (const u of m.updates) {
-          const q = this.#board.merge(u);
-          if (!q) continue;
-          quotes.push(q);
-          this.emit('quote', q, { sentAt: m.sentAt });
-        }
-        this.emit('batch', { sentAt: m.sentAt, quotes });
-        break;
-      }
-      case 'hello':
-        this.#opened(m);
-        break;
-      case 'reply':
-        this.#attempts = 0;
-        this.#answered(m);
-        break;
-      case 'heartbeat':
-        if (this.#pending.size === 0 && (m.subs !== this.#board.subs || m.hash !== this.#board.hash)) {
-          this.#resumes = false;
-          this.#socket?.close(4000, 'subscriptions differ');
-        }
-        break;
-      case 'lag':
-        this.emit('lag', m.blocked_ms);
-        break;
+      case 'data': return this.#merge(m.sentAt, m.updates);
+      case 'hello': return this.#greeted(m);
+      case 'reply': return this.#subs.appeared(m);
+      case 'lag': return this.emit('lag', m.blocked_ms);
+      case 'error': return this.emit('error', { code: m.code, text: m.text, retry: m.retry });
+      case 'heartbeat': return this.#compare(m.subs, m.hash);
       case 'drain':
         this.#drainUntil = Date.now() + m.within_ms;
+        this.#after(Math.random() * m.within_ms, () => this.#leave());
         this.emit('drain', m.within_ms);
-        break;
-      case 'error':
-        if (m.id != null) {
-          this.#pending.get(m.id)?.reject(new Error(m.text));
-          this.#pending.delete(m.id);
-        }
-        this.emit('error', m);
     }
   }
 
-  #opened(hello: Hello): void {
-    this.#hello = hello;
-    this.#board.reset();
-    this.#become('open', hello.node);
+  /** Merges a whole message before any of it is told: no listener sees half of it. */
+  #merge(sentAt: number, updates: Extract<Message, { type: 'data' }>['updates']): void {
+    const quotes: QuoteEvent[] = [];
+    for (const u of updates) {
+      const event = this.#board.merge(u, sentAt);
+      if (event) quotes.push(event);
+    }
+    if (quotes.length === 0) return;
+    if (this.heard('quote')) for (const event of quotes) this.emit('quote', event);
+    this.emit('batch', { sentAt, quotes });
+  }
+
+  #greeted(hello: Hello): void {
+    const session = this.#session!;
+    this.#drainUntil = 0;
+    if (this.#paused) session.call({ op: 'pause' }, true).catch(() => {});
+    this.#subs.greeted(session);
     this.emit('hello', hello);
-    if (this.#paused) this.#send('pause', {}).catch(() => {});
-    this.#ask([...this.#wanted.keys()]);
-    clearInterval(this.#watch);
-    this.#watch = setInterval(() => {
-      if (Date.now() - this.#heard > STALE_HEARTBEATS * hello.heartbeat) {
-        const dead = this.#socket;
-        this.#lost(1006, 'nothing heard'); // a dead peer does not answer a close
-        dead?.close();
-      }
-    }, hello.heartbeat / 4);
+    this.#become('live', `node ${hello.node}`);
   }
 
-  /** Subscribes to symbols, grouped by terms, bringing what is held of them. */
-  #ask(symbols: string[]): void {
-    const groups = new Map<string, { terms: Terms; symbols: string[] }>();
-    for (const s of symbols) {
-      const terms = this.#wanted.get(s);
-      if (!terms) continue;
-      const key = JSON.stringify([terms.rate ?? 0, terms.fields ?? null]);
-      const g = groups.get(key);
-      if (g) g.symbols.push(s);
-      else groups.set(key, { terms, symbols: [s] });
-    }
-    const most = Math.min(REQUEST_SYMBOLS, this.#hello?.limits?.request_symbols ?? REQUEST_SYMBOLS);
-    for (const { terms, symbols: all } of groups.values()) {
-      for (let i = 0; i < all.length; i += most) {
-        const part = all.slice(i, i + most);
-        const resume = this.#resumes ? part.flatMap((s) => {
-          const q = this.#board.quotes.get(s);
-          return q && q.history ? [[s, q.history, q.seq]] : [];
-        }) : [];
-        this.#send('subscribe', { symbols: part, ...terms, ...(resume.length ? { resume } : {}) }, terms).catch(() => {});
-      }
-    }
-    this.#resumes = true;
+  #compare(subs: number, hash: number): void {
+    this.#subs.flush();
+    if (this.#session!.busy || (subs === this.#board.subs && hash === this.#board.hash)) return;
+    this.#session!.giveUp(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`);
   }
 
-  #answered(reply: Reply): void {
-    for (const r of reply.results ?? []) {
-      if (r.error) {
-        const code = r.error.code;
-        if (r.error.retry && this.#wanted.has(r.symbol)) this.#askLater(r.symbol);
-        this.emit('error', { ...r.error, code, symbol: r.symbol });
-      } else if (r.id !== undefined && (reply.op === 'subscribe' || reply.op === 'set')) {
-        // A pattern's symbols come without having been asked for by name.
-        if (this.#wanted.has(r.symbol) || this.#patterns.has(reply.id)) this.#board.confirm(r.symbol, r.id);
-      }
-    }
-    this.#pending.get(reply.id)?.resolve(reply);
-    this.#pending.delete(reply.id);
+  /** Leaves a node that drains, before it closes. */
+  #leave(): void {
+    this.#part();
+    this.#become('connecting', 'the node drains');
+    void this.#dial();
   }
 
-  /** Asks again for symbols that may appear, all at once, less and less often. */
-  #askLater(symbol: string): void {
-    if (this.#later.size === 0) {
-      this.#after(this.#askAgainMs * (0.5 + Math.random() / 2), () => {
-        const again = [...this.#later];
-        this.#later.clear();
-        if (this.#state === 'open') this.#ask(again);
-      });
-      this.#askAgainMs = Math.min(this.#askAgainMs * 2, ASK_AGAIN_MOST_MS);
+  #lost(why: Lost): void {
+    if (this.#session!.talked && !why.distrust) this.#attempts = 0; // only data or a reply proves that the way is free
+    this.#part();
+    if (why.distrust) {
+      this.#board.distrust();
+      this.emit('error', { code: 0, text: why.reason, retry: true });
     }
-    this.#later.add(symbol);
-  }
-
-  #send(op: string, body: Record<string, unknown>, patternTerms?: Terms): Promise<Reply> {
-    const socket = this.#socket;
-    if (this.#state !== 'open' || !socket) return Promise.reject(new Error('not connected'));
-    const id = ++this.#requests;
-    if (patternTerms && (body.symbols as string[]).some((s) => s.endsWith('*'))) this.#patterns.set(id, patternTerms);
-    socket.send(JSON.stringify({ op, id, ...body }));
-    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
-  }
-
-  #lost(code: number, reason: string): void {
-    clearInterval(this.#watch);
-    this.#socket = undefined;
-    this.#later.clear();
-    this.#patterns.clear();
-    for (const p of this.#pending.values()) p.reject(new Error('connection lost'));
-    this.#pending.clear();
-    if (this.#state === 'closed') return;
-    if (isFinal(code) && reason !== 'protocol error' && reason !== 'subscriptions differ') {
-      this.emit('error', { code, text: `the node refuses this client: ${reason || code}`, retry: false });
-      this.#end(reason || `closed with ${code}`);
-      return;
+    if (why.final) {
+      this.emit('error', { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false });
+      return this.#finish(why.reason);
     }
+    if (why.silent) this.#become('stale', why.reason);
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
     const most = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
     const wait = Math.random() * most;
-    this.#become('reconnecting', `${reason || `closed with ${code}`}; again in ${(wait / 1000).toFixed(1)} s`);
-    this.#after(wait, () => this.#connect());
+    this.#become('connecting', `${why.reason}; again in ${(wait / 1000).toFixed(1)} s`);
+    this.#after(wait, () => void this.#dial());
   }
 
-  #end(text: string): void {
-    clearInterval(this.#watch);
-    for (const t of this.#timers) clearTimeout(t);
-    this.#timers.clear();
-    if (this.#state !== 'closed') this.#become('closed', text);
+  /** Lets the session go, and keeps what it was worth. */
+  #part(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#subs.lost();
+    this.#pastBytes += session?.bytes ?? 0;
+    session?.close('bye');
+    clearTimeout(this.#timer);
   }
 
-  #become(state: State, text: string): void {
+  #finish(reason: string): void {
+    if (this.#isClosed()) return;
+    this.#part();
+    this.#become('closed', reason);
+    this.#subs.close();
+  }
+
+  #hold(paused: boolean): Promise<void> {
+    this.#paused = paused;
+    this.#subs.flush();
+    if (!this.#session?.hello) return Promise.resolve();
+    const ended = (e: RequestError): void => { if (e.code !== 0) throw e; }; // the next connection knows
+    return quiet(this.#call({ op: paused ? 'pause' : 'resume' }, true).then(() => {}, ended));
+  }
+
+  #call(request: Request, patient = false): Promise<Reply> {
+    const session = this.#session;
+    if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: 'not connected', retry: true }));
+    this.#subs.flush();
+    return session.call(request, patient);
+  }
+
+  #isClosed(): boolean { return this.#state === 'closed'; }
+
+  #become(state: State, reason: string): void {
+    if (this.#isClosed()) return; // a listener closed us meanwhile
     this.#state = state;
-    this.emit('state', { state, text });
+    this.emit('state', { state, reason });
   }
 
   #after(ms: number, fn: () => void): void {
-    const t = setTimeout(() => {
-      this.#timers.delete(t);
-      fn();
-    }, ms);
-    this.#timers.add(t);
+    clearTimeout(this.#timer);
+    if (!this.#isClosed()) this.#timer = setTimeout(fn, ms);
   }
+}
+
+const listOf = (symbols: string | readonly string[]): string[] => (typeof symbols === 'string' ? [symbols] : [...symbols]);
+
+const closed = (): RequestError => new RequestError({ code: 0, text: 'the client is closed', retry: false });
+
+/** A promise that nobody need wait for. */
+function quiet<T>(p: Promise<T>): Promise<T> {
+  p.catch(() => {});
+  return p;
 }

@@ -1,15 +1,41 @@
-/** Typed events: E maps names to what listeners get. */
-export class Emitter<E extends { [K in keyof E]: unknown[] }> {
-  readonly #listeners: { [K in keyof E]?: Set<(...args: E[K]) => void> } = {};
+/** Typed events: E maps names to what a listener gets. */
+export class Emitter<E extends object> {
+  readonly #listeners = new Map<keyof E, Set<(event: never) => void>>();
 
   /** Calls fn at every such event, until the function returned is called. */
-  on<K extends keyof E>(name: K, fn: (...args: E[K]) => void): () => void {
-    const set = (this.#listeners[name] ??= new Set());
+  on<K extends keyof E>(name: K, fn: (event: E[K]) => void): () => void {
+    let set = this.#listeners.get(name);
+    if (!set) this.#listeners.set(name, (set = new Set()));
     set.add(fn);
-    return () => void set.delete(fn);
+    return () => this.off(name, fn);
   }
 
-  protected emit<K extends keyof E>(name: K, ...args: E[K]): void {
-    for (const fn of this.#listeners[name] ?? []) fn(...args);
+  /** Calls fn at the next such event only. */
+  once<K extends keyof E>(name: K, fn: (event: E[K]) => void): () => void {
+    const off = this.on(name, (event) => {
+      off();
+      fn(event);
+    });
+    return off;
+  }
+
+  off<K extends keyof E>(name: K, fn: (event: E[K]) => void): void {
+    this.#listeners.get(name)?.delete(fn);
+  }
+
+  /** Whether anybody listens: what nobody hears need not be made. */
+  protected heard(name: keyof E): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
+  /** A listener that throws does so by itself: neither others nor the connection are held up. */
+  protected emit<K extends keyof E>(name: K, event: E[K]): void {
+    for (const fn of this.#listeners.get(name) ?? []) {
+      try {
+        (fn as (event: E[K]) => void)(event);
+      } catch (e) {
+        queueMicrotask(() => { throw e; });
+      }
+    }
   }
 }

@@ -1,4 +1,10 @@
-export { Tickwire, type Events, type Options, type State, type Terms } from './client.js';
-export { Board } from './board.js';
-export { FIELDS, STATUSES, Quote, type Field, type Reason, type Status } from './quote.js';
-export { ProtocolError, parseMessage, parseMessageJSON, symbolHash, type Hello, type Message, type Result, type Update, type WireError } from './message.js';
+export { Tickwire, type Batch, type ErrorEvent, type Events, type Options, type State } from './client.js';
+export { Board, type QuoteEvent } from './board.js';
+export { decimalText, parseDecimal, MAX_INT, MAX_SCALE, type Decimal } from './decimal.js';
+export { ProtocolError, RequestError, type ErrorClass, type WireError } from './error.js';
+export { IMAGE, CONFLATED, GAP, reasonOf, type Reason } from './flags.js';
+export { parseMessage, parseMessageJSON, symbolHash, type Hello, type Heartbeat, type Limits, type Message, type Reply, type Result } from './message.js';
+export { FIELDS, STATUSES, fieldsOf, type Field, type QuoteView, type Status } from './quote.js';
+export { encodeRequest, type Encoding, type Op, type Position, type Request } from './request.js';
+export type { Terms } from './terms.js';
+export type { Update } from './update.js';

@@ -1,36 +1,55 @@
 import { decode } from '@msgpack/msgpack';
-import { FIELDS, INDEX, MAX_INT, STATUSES, parseDecimal, scaleOf, type Reason } from './quote.js';
+import { MAX_INT, integer } from './decimal.js';
+import { ProtocolError, type WireError } from './error.js';
+import { Reader } from './msgpack.js';
+import { FIELDS, NUM_FIELDS } from './quote.js';
+import { parseUpdate, parseUpdateJSON, type Update } from './update.js';
 
-/** Why a message was refused; `kind` is the class of testdata/invalid.json. */
-export class ProtocolError extends Error {
-  constructor(readonly kind: 'syntax' | 'truncated' | 'trailing' | 'type' | 'range' | 'count', text: string) {
-    super(`${kind}: ${text}`);
-    this.name = 'ProtocolError';
-  }
+/** The version of the protocol that hello must name. */
+export const PROTOCOL = 1;
+
+/** What became of one symbol, or pattern, of a request. */
+export interface Result {
+  symbol: string;
+  /** The node's number for the symbol on this connection. */
+  id?: number;
+  /** Of a pattern: symbols that match now. */
+  matched?: number;
+  /** Of list: what is in effect. */
+  rate?: number;
+  fields?: string[];
+  error?: WireError;
 }
 
-/** One update as it came: fields of the mask only. */
-export interface Update {
-  /** The node's number for the symbol (msgpack), or the symbol itself (JSON). */
-  key: number | string;
-  seq: number;
-  image: boolean;
-  gap: boolean;
-  conflated: Reason | null;
-  history: number;
-  mask: number;
-  /** Values by field index; null is not known. */
-  values: (number | null)[];
-}
+export interface Limits { request_bytes: number; request_symbols: number; subs: number; requests_per_s: number }
 
-export interface WireError { id?: number | null; code: number; text: string; retry: boolean }
-export interface Result { symbol: string; id?: number; matched?: number; rate?: number; fields?: string[]; error?: WireError }
 export interface Hello {
-  protocol: number; node: string; time: number; fields: string[]; heartbeat: number; periods: number[];
-  limits: { request_bytes: number; request_symbols: number; subs: number; requests_per_s: number };
+  protocol: number;
+  node: string;
+  /** us since the Unix epoch, the node's clock. */
+  time: number;
+  /** Names by bit of a mask. */
+  fields: string[];
+  /** ms of silence after which a heartbeat comes. */
+  heartbeat: number;
+  /** ms between two updates of a symbol that a rate may be rounded to; 0 is raw. */
+  periods: number[];
+  limits: Limits;
+  /** Seconds that the token is good for; null without one. */
   token_ttl: number | null;
 }
-export interface Reply { id: number; op: string; rate?: number; fields?: string[]; time?: number; results?: Result[] }
+
+export interface Reply {
+  id: number;
+  op: string;
+  /** In effect: updates a second and symbol; 0 is as they come. */
+  rate?: number;
+  fields?: string[];
+  /** Of ping: us since the Unix epoch. */
+  time?: number;
+  results?: Result[];
+}
+
 export interface Heartbeat { time: number; subs: number; hash: number }
 
 export type Message =
@@ -44,67 +63,36 @@ export type Message =
   | { type: 'unknown' };
 
 const TYPES = ['data', 'hello', 'reply', 'heartbeat', 'lag', 'drain', 'error'] as const;
-const REASONS: readonly Reason[] = ['rate', 'slow', 'catch-up'];
+type Control = Exclude<(typeof TYPES)[number], 'data'>;
 
-const IMAGE = 1, CONFLATED = 2, GAP = 16;
-
-/** An integer within limits, or an error that names what it was. */
-function int(v: unknown, what: string, least: number, most: number): number {
-  if (typeof v === 'bigint') throw new ProtocolError('range', what);
-  if (typeof v !== 'number' || !Number.isFinite(v)) throw new ProtocolError('type', what);
-  if (!Number.isInteger(v)) throw new ProtocolError('type', what);
-  if (v < least || v > most) throw new ProtocolError('range', what);
-  return v;
-}
-
-/** Reads a binary message. What a newer server may add is ignored, what is wrong is refused. */
+/** Reads a binary message. What a newer node may add is ignored, what is wrong refused. */
 export function parseMessage(bytes: Uint8Array): Message {
-  let m: unknown;
-  try {
-    m = decode(bytes, { useBigInt64: false, maxArrayLength: bytes.length, maxMapLength: bytes.length });
-  } catch (e) {
-    const text = String(e);
-    throw new ProtocolError(/Extra/.test(text) ? 'trailing' : /Insufficient|RangeError|Offset|Max length/.test(text) ? 'truncated' : 'type', text);
-  }
-  if (!Array.isArray(m)) throw new ProtocolError('type', 'a message is an array');
-  if (m.length < 2) throw new ProtocolError('count', 'a message has two elements at least');
-  const type = TYPES[int(m[0], 'type', 0, 255)];
+  const r = new Reader(bytes);
+  const n = r.array('a message');
+  if (n < 2) throw new ProtocolError('count', 'a message has two elements at least');
+  const type = TYPES[r.uint('type', 255)];
   if (type === undefined) return { type: 'unknown' };
-  if (type !== 'data') {
-    if (m.length !== 2) throw new ProtocolError('count', type);
-    return control(type, m[1]);
+  if (type === 'data') {
+    const sentAt = r.uint('sent_at');
+    const updates: Update[] = [];
+    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
+    r.end();
+    return { type, sentAt, updates };
   }
-  const updates: Update[] = [];
-  for (let i = 2; i < m.length; i++) updates.push(parseUpdate(m[i]));
-  return { type, sentAt: int(m[1], 'sent_at', 0, MAX_INT), updates };
+  const from = r.at;
+  r.check();
+  if (n !== 2) throw new ProtocolError('count', `${type} has one map`);
+  r.end();
+  return control(type, general(bytes.subarray(from)));
 }
 
-function parseUpdate(u: unknown): Update {
-  if (!Array.isArray(u)) throw new ProtocolError('type', 'an update is an array');
-  if (u.length < 4) throw new ProtocolError('count', 'an update has four elements at least');
-  const key = int(u[0], 'id', 0, 2 ** 32 - 1);
-  const seq = int(u[1], 'seq', 0, MAX_INT);
-  const flags = int(u[2], 'flags', 0, 255);
-  const bits = int(u[3], 'mask', 0, 2 ** 32 - 1);
-  const image = (flags & IMAGE) !== 0;
-  const values: (number | null)[] = [];
-  let at = image ? 5 : 4;
-  const history = image && u.length > 4 ? int(u[4], 'history', 0, MAX_INT) : 0;
-  for (let f = 0; f < 32; f++) {
-    if (!((bits >>> f) & 1)) continue;
-    if (at >= u.length) throw new ProtocolError('count', 'fewer values than the mask says');
-    const v: unknown = u[at++];
-    const value = v === null ? null : int(v, 'value', -MAX_INT, MAX_INT);
-    if (f < FIELDS.length) values[f] = value;
+/** Decodes what was checked before; what the decoder still refuses is a key __proto__. */
+function general(bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes);
+  } catch (e) {
+    throw new ProtocolError('type', String(e));
   }
-  if (at !== u.length) throw new ProtocolError('count', 'more values than the mask says');
-  const conflated = flags & CONFLATED ? (REASONS[((flags >> 2) & 3) - 1] ?? 'catch-up') : null;
-  return { key, seq, image, gap: (flags & GAP) !== 0, conflated, history, mask: bits & ((1 << FIELDS.length) - 1), values };
-}
-
-function control(type: Exclude<(typeof TYPES)[number], 'data'>, body: unknown): Message {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new ProtocolError('type', `${type} is a map`);
-  return { ...(body as object), type } as Message;
 }
 
 /** Reads a text message. */
@@ -115,67 +103,104 @@ export function parseMessageJSON(text: string): Message {
   } catch (e) {
     throw new ProtocolError('syntax', String(e));
   }
-  if (typeof m !== 'object' || m === null || Array.isArray(m)) throw new ProtocolError('type', 'a message is an object');
-  const { type, sent_at, updates } = m as Record<string, unknown>;
-  if (typeof type !== 'string') throw new ProtocolError('type', 'type');
+  const o = map(m, 'a message');
+  const type = string(o.type, 'type');
   if (!(TYPES as readonly string[]).includes(type)) return { type: 'unknown' };
-  if (type !== 'data') return control(type as 'hello', m);
-  if (!Array.isArray(updates)) throw new ProtocolError('type', 'updates');
-  return { type, sentAt: int(sent_at, 'sent_at', 0, MAX_INT), updates: updates.map(parseUpdateJSON) };
+  if (type !== 'data') return control(type as Control, o);
+  const sentAt = integer(o.sent_at, 'sent_at', 0, MAX_INT);
+  return { type, sentAt, updates: list(o.updates, 'updates', parseUpdateJSON) };
 }
 
-function parseUpdateJSON(x: unknown): Update {
-  if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new ProtocolError('type', 'an update is an object');
-  const o = x as Record<string, unknown>;
-  if (typeof o.symbol !== 'string' || o.seq === undefined) throw new ProtocolError('type', 'an update has symbol and seq');
-  const u: Update = {
-    key: o.symbol, seq: int(o.seq, 'seq', 0, MAX_INT), image: flag(o, 'image'), gap: flag(o, 'gap'), conflated: null,
-    history: o.history === undefined ? 0 : int(o.history, 'history', 0, MAX_INT), mask: 0, values: [],
+/** A message other than data from its map. */
+function control(type: Control, body: unknown): Message {
+  const o = map(body, type);
+  switch (type) {
+    case 'hello': return { type, ...hello(o) };
+    case 'reply': return { type, ...reply(o) };
+    case 'heartbeat': return { type, time: natural(o, 'time'), subs: natural(o, 'subs'), hash: integer(o.hash, 'hash', 0, 2 ** 32 - 1) };
+    case 'lag': return { type, blocked_ms: natural(o, 'blocked_ms') };
+    case 'drain': return { type, within_ms: natural(o, 'within_ms') };
+    case 'error': return { type, ...wireError(o) };
+  }
+}
+
+function hello(o: Record<string, unknown>): Hello {
+  const protocol = natural(o, 'protocol');
+  if (protocol !== PROTOCOL) throw new ProtocolError('version', `protocol ${protocol}`);
+  const fields = list(o.fields, 'fields', string);
+  if (fields.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) throw new ProtocolError('version', 'fields of another order');
+  const limits = map(o.limits ?? {}, 'limits');
+  return {
+    protocol,
+    node: string(o.node, 'node'),
+    time: natural(o, 'time'),
+    fields,
+    heartbeat: natural(o, 'heartbeat'),
+    periods: list(o.periods ?? [], 'periods', (x) => integer(x, 'a period', 0, MAX_INT)),
+    limits: {
+      request_bytes: natural(limits, 'request_bytes'), request_symbols: natural(limits, 'request_symbols'),
+      subs: natural(limits, 'subs'), requests_per_s: natural(limits, 'requests_per_s'),
+    },
+    token_ttl: o.token_ttl == null ? null : natural(o, 'token_ttl'),
   };
-  if (o.conflated !== undefined) {
-    if (!(REASONS as readonly unknown[]).includes(o.conflated)) throw new ProtocolError('type', 'conflated');
-    u.conflated = o.conflated as Reason;
-  }
-  for (const name in o) {
-    const f = (INDEX as Record<string, number | undefined>)[name];
-    if (f === undefined) continue;
-    u.mask |= 1 << f;
-    setJSON(u.values, f, o[name]);
-  }
-  return u;
 }
 
-/** Puts a value as JSON has it; a decimal brings its scale along. */
-function setJSON(values: (number | null)[], f: number, v: unknown): void {
-  if (v === null) {
-    values[f] = null;
-  } else if (f === INDEX.status) {
-    const status = (STATUSES as readonly unknown[]).indexOf(v);
-    if (status < 0) throw new ProtocolError('type', 'status');
-    values[f] = status;
-  } else {
-    const scale = scaleOf(f);
-    if (scale === undefined) {
-      values[f] = int(v, FIELDS[f]!, -MAX_INT, MAX_INT);
-      return;
-    }
-    if (typeof v !== 'string') throw new ProtocolError('type', FIELDS[f]!);
-    const d = parseDecimal(v);
-    if (!d) throw new ProtocolError(/^-?\d+(\.\d+)?$/.test(v) ? 'range' : 'syntax', FIELDS[f]!);
-    values[f] = d.mantissa;
-    values[scale] = d.scale;
-  }
+function reply(o: Record<string, unknown>): Reply {
+  const out: Reply = { id: natural(o, 'id'), op: string(o.op, 'op') };
+  if (o.rate != null) out.rate = number(o.rate, 'rate');
+  if (o.fields != null) out.fields = list(o.fields, 'fields', string);
+  if (o.time != null) out.time = natural(o, 'time');
+  if (o.results != null) out.results = list(o.results, 'results', result);
+  return out;
 }
 
-function flag(o: Record<string, unknown>, name: string): boolean {
-  const v = o[name];
-  if (v !== undefined && typeof v !== 'boolean') throw new ProtocolError('type', name);
-  return v === true;
+function result(x: unknown): Result {
+  const o = map(x, 'a result');
+  const out: Result = { symbol: string(o.symbol, 'symbol') };
+  if (o.id != null) out.id = integer(o.id, 'id', 0, 2 ** 32 - 1);
+  if (o.matched != null) out.matched = natural(o, 'matched');
+  if (o.rate != null) out.rate = number(o.rate, 'rate');
+  if (o.fields != null) out.fields = list(o.fields, 'fields', string);
+  if (o.error != null) out.error = wireError(map(o.error, 'error'));
+  return out;
+}
+
+function wireError(o: Record<string, unknown>): WireError {
+  const out: WireError = { code: natural(o, 'code'), text: string(o.text, 'text'), retry: o.retry === true };
+  if (o.id != null) out.id = natural(o, 'id');
+  return out;
+}
+
+function map(x: unknown, what: string): Record<string, unknown> {
+  if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new ProtocolError('type', `${what} is no map`);
+  return x as Record<string, unknown>;
+}
+
+function list<T>(x: unknown, what: string, one: (x: unknown, what: string) => T): T[] {
+  if (!Array.isArray(x)) throw new ProtocolError('type', `${what} is no array`);
+  return x.map((v) => one(v, what));
+}
+
+function string(x: unknown, what: string): string {
+  if (typeof x !== 'string') throw new ProtocolError('type', `${what} is no text`);
+  return x;
+}
+
+function number(x: unknown, what: string): number {
+  if (typeof x !== 'number' || !Number.isFinite(x)) throw new ProtocolError('type', `${what} is no number`);
+  return x;
+}
+
+/** A key's integer from 0; a key that is missing says 0, as the node's own encoder leaves some out. */
+function natural(o: Record<string, unknown>, key: string): number {
+  return integer(o[key] ?? 0, key, 0, MAX_INT);
 }
 
 /** FNV-1a, 32 bits, of a symbol's UTF-8: what a heartbeat's hash is made of. */
 export function symbolHash(symbol: string): number {
   let h = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(symbol)) h = Math.imul(h ^ byte, 0x01000193) >>> 0;
-  return h;
+  for (const byte of utf8.encode(symbol)) h = Math.imul(h ^ byte, 0x01000193);
+  return h >>> 0;
 }
+
+const utf8 = new TextEncoder();

@@ -1,4 +1,7 @@
-/** Fields of a quote in the order of the wire; a newer server may name more. */
+import { decimalText } from './decimal.js';
+import { reasonOf, IMAGE, GAP, type Reason } from './flags.js';
+
+/** Fields of a quote in the order of the wire; new ones are added at the end. */
 export const FIELDS = [
   'bid', 'bid_size', 'ask', 'ask_size', 'last', 'last_size', 'volume', 'turnover',
   'open', 'high', 'low', 'vwap', 'trades', 'status', 'event_time', 'recv_time',
@@ -7,88 +10,114 @@ export const FIELDS = [
 
 export type Field = (typeof FIELDS)[number];
 
+export const NUM_FIELDS = FIELDS.length;
+
+/** The number of each field: its bit in a mask. */
 export const INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i])) as Record<Field, number>;
 
+/** Names of the status by number; JSON has the names, msgpack the numbers. */
 export const STATUSES = ['live', 'stale', 'down', 'halted', 'closed'] as const;
 export type Status = (typeof STATUSES)[number];
 
-export type Reason = 'rate' | 'slow' | 'catch-up';
-
-/** The largest magnitude of an integer on the wire. */
-export const MAX_INT = Number.MAX_SAFE_INTEGER;
-export const MAX_SCALE = 15;
-
-const SCALE_OF: readonly (number | undefined)[] = FIELDS.map((name) => {
+const SCALE_OF = FIELDS.map((name) => {
   if (['bid', 'ask', 'last', 'open', 'high', 'low', 'vwap'].includes(name)) return INDEX.price_scale;
   if (['bid_size', 'ask_size', 'last_size'].includes(name)) return INDEX.size_scale;
   if (['volume', 'turnover'].includes(name)) return INDEX.volume_scale;
-  return undefined;
+  return -1;
 });
 
-/** The field that holds the decimals of the field at an index; undefined for what is no decimal. */
-export const scaleOf = (index: number): number | undefined => SCALE_OF[index];
+/** The number of the field that holds the decimals of field f; -1 when f is no decimal. */
+export const scaleOf = (f: number): number => SCALE_OF[f] ?? -1;
 
-/** A symbol's merged quote: what the client holds after the last update. */
-export class Quote {
-  /** Mantissas, counts and times by field index; null is not known. */
-  readonly values: (number | null)[] = new Array(FIELDS.length).fill(null);
+/** Whether field f holds decimals of others. */
+export const isScale = (f: number): boolean => f >= INDEX.price_scale && f <= INDEX.volume_scale;
+
+const names = new Map<number, readonly Field[]>();
+const NAMES_MOST = 4096; // masks in use are few; a hostile node gets no memory
+
+/** The fields of a mask; the same array for the same mask. */
+export function fieldsOf(mask: number): readonly Field[] {
+  let list = names.get(mask);
+  if (list) return list;
+  list = Object.freeze(FIELDS.filter((_, f) => (mask >>> f) & 1));
+  if (names.size < NAMES_MOST) names.set(mask, list);
+  return list;
+}
+
+/** A symbol's merged quote, as those who read it see it. */
+export interface QuoteView {
+  readonly symbol: string;
+  /** The number of the last update; 0 before the first. */
+  readonly seq: number;
+  /** Unix ms of the birth of the history that seq belongs to; 0 before the first image. */
+  readonly history: number;
+  readonly status: Status | null;
+  /** Of the last update: whether it replaced everything. */
+  readonly image: boolean;
+  /** Of the last update: whether the venue's stream was interrupted before it. */
+  readonly gap: boolean;
+  /** Of the last update: why it merges several, or null. */
+  readonly reason: Reason | null;
+  /** Of the last update: how many before it were not sent. */
+  readonly skipped: number;
+  /** Exact: a decimal with all its decimals, an integer, or the status by name; null when not known. */
+  text(field: Field): string | null;
+  /** The nearest double, for charts; null when not known. */
+  number(field: Field): number | null;
+  /** The integer on the wire, of which `scale(field)` digits are decimals; null when not known. */
+  mantissa(field: Field): number | null;
+  /** How many decimals a field has: 0 of counts, times and the status; null when not known. */
+  scale(field: Field): number | null;
+  /** seq and the fields that are known, as /v1/snapshot has them. */
+  toJSON(): Record<string, string | number>;
+}
+
+/** A symbol's merged quote: what a client holds after the last update. */
+export class Quote implements QuoteView {
+  /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
+  readonly values = new Float64Array(NUM_FIELDS).fill(NaN);
   seq = 0;
-  /** Unix ms of the birth of the history its seqs belong to. */
   history = 0;
-
-  /** What the last update said of itself. */
-  image = false;
-  gap = false;
-  conflated: Reason | null = null;
-  /** Updates between the last and the one before that were merged into it. */
+  /** Flags of the last update. */
+  flags = 0;
   skipped = 0;
-  /** Fields of the last update, as a bit set by field index. */
-  mask = 0;
 
   constructor(readonly symbol: string) {}
 
-  /** A field's exact text: a decimal with all its decimals, an integer, or the status by name. */
+  get image(): boolean { return (this.flags & IMAGE) !== 0; }
+  get gap(): boolean { return (this.flags & GAP) !== 0; }
+  get reason(): Reason | null { return reasonOf(this.flags); }
+  get status(): Status | null { return this.text('status') as Status | null; }
+
+  mantissa(field: Field): number | null {
+    const v = this.values[INDEX[field]]!;
+    return v === v ? v : null;
+  }
+
+  scale(field: Field): number | null {
+    const s = SCALE_OF[INDEX[field]]!;
+    if (s < 0) return 0;
+    const v = this.values[s]!;
+    return v === v ? v : null;
+  }
+
   text(field: Field): string | null {
-    const i = INDEX[field];
-    const v = this.values[i];
-    if (v == null) return null;
-    if (field === 'status') return STATUSES[v] ?? String(v);
-    const scale = SCALE_OF[i];
-    return scale === undefined ? String(v) : decimalText(v, this.values[scale] ?? 0);
+    const v = this.mantissa(field), scale = this.scale(field);
+    if (v === null || scale === null) return null;
+    return field === 'status' ? (STATUSES[v] ?? String(v)) : decimalText(v, scale);
   }
 
-  /** A field as a number, for charts: decimals may be rounded to what a double holds. */
   number(field: Field): number | null {
-    const i = INDEX[field];
-    const v = this.values[i];
-    if (v == null) return null;
-    const scale = SCALE_OF[i];
-    return scale === undefined ? v : v / 10 ** (this.values[scale] ?? 0);
+    const v = this.mantissa(field), scale = this.scale(field);
+    return v === null || scale === null ? null : v / 10 ** scale;
   }
 
-  get status(): Status | null {
-    return this.text('status') as Status | null;
+  toJSON(): Record<string, string | number> {
+    const out: Record<string, string | number> = { seq: this.seq };
+    FIELDS.forEach((field, f) => {
+      const text = this.text(field);
+      if (text !== null) out[field] = SCALE_OF[f]! >= 0 || field === 'status' ? text : this.values[f]!;
+    });
+    return out;
   }
-
-  /** The names of the fields that the last update carried. */
-  get changed(): Field[] {
-    return FIELDS.filter((_, i) => (this.mask >>> i) & 1);
-  }
-}
-
-/** mantissa x 10^-scale with exactly scale decimals. */
-export function decimalText(mantissa: number, scale: number): string {
-  if (scale === 0) return String(mantissa);
-  const digits = String(Math.abs(mantissa)).padStart(scale + 1, '0');
-  return (mantissa < 0 ? '-' : '') + digits.slice(0, -scale) + '.' + digits.slice(-scale);
-}
-
-/** The mantissa and decimals of a decimal's text, exactly; null when it is none or too long. */
-export function parseDecimal(text: string): { mantissa: number; scale: number } | null {
-  const m = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
-  if (!m) return null;
-  const part = m[3] ?? '';
-  const mantissa = Number(m[2]! + part);
-  if (mantissa > MAX_INT || part.length > MAX_SCALE) return null;
-  return { mantissa: m[1] && mantissa ? -mantissa : mantissa, scale: part.length };
 }

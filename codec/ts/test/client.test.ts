@@ -1,169 +1,196 @@
-import { encode } from '@msgpack/msgpack';
-import { afterEach, expect, test } from 'vitest';
-import { WebSocket, WebSocketServer, type WebSocket as Socket } from 'ws';
-import { FIELDS, Tickwire, symbolHash, type Options, type State } from '../src/index.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { Tickwire, type ErrorEvent, type QuoteEvent, type Result } from '../src/index.js';
+import { Peer, until } from './peer.js';
+import { bytesOf, sessions } from './vectors.js';
 
-const SYMBOL = 'sim:A';
+let peer: Peer, t: Tickwire;
+const errors: ErrorEvent[] = [];
 
-interface Request { op: string; id: number; symbols?: string[]; resume?: [string, number, number][]; rate?: number }
-
-/** A node by hand, on loopback: each connection in turn is given to the next script. */
-class Node {
-  readonly server = new WebSocketServer({ port: 0, handleProtocols: (offered) => [...offered][0] ?? false });
-  readonly offered: string[][] = [];
-  #connections = 0;
-
-  constructor(readonly heartbeat: number, ...scripts: ((c: Conn) => void)[]) {
-    this.server.on('connection', (socket, request) => {
-      this.offered.push(String(request.headers['sec-websocket-protocol']).split(', '));
-      const c = new Conn(socket);
-      c.say(1, { protocol: 1, node: 'test', time: 1, fields: FIELDS, heartbeat, periods: [0], limits: { request_bytes: 65536, request_symbols: 4096, subs: 10, requests_per_s: 50 }, token_ttl: null });
-      scripts[Math.min(this.#connections++, scripts.length - 1)]!(c);
-    });
-  }
-
-  get url(): string {
-    return `ws://127.0.0.1:${(this.server.address() as { port: number }).port}/v1/stream`;
-  }
-}
-
-class Conn {
-  #asked: Request[] = [];
-  #waiting: ((r: Request) => void)[] = [];
-
-  constructor(readonly socket: Socket) {
-    socket.on('message', (data) => {
-      const r = JSON.parse(String(data)) as Request;
-      const next = this.#waiting.shift();
-      if (next) next(r);
-      else this.#asked.push(r);
-    });
-  }
-
-  asked(): Promise<Request> {
-    const r = this.#asked.shift();
-    return r ? Promise.resolve(r) : new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  say(type: number, body: unknown): void {
-    this.socket.send(encode([type, body]));
-  }
-
-  async confirm(): Promise<Request> {
-    const r = await this.asked();
-    this.say(2, { id: r.id, op: r.op, results: [{ symbol: SYMBOL, id: 7 }] });
-    return r;
-  }
-
-  update(seq: number, flags: number, bid: number): void {
-    const image = flags & 1 ? [1] : [];
-    this.socket.send(encode([0, 1, [7, seq, flags, 1 | (1 << 16), ...image, bid, 2]]));
-  }
-}
-
-const open: { close(): void }[] = [];
-afterEach(() => {
-  for (const x of open.splice(0)) x.close();
-});
-
-function start(node: Node, more: Partial<Options> = {}): Tickwire {
-  const t = new Tickwire({ url: node.url, WebSocket, ...more });
-  open.push(t, node.server);
+const begin = (options: object = {}): Tickwire => {
+  t = new Tickwire({ url: peer.url, WebSocket, ...options });
+  t.on('error', (e) => errors.push(e));
   return t;
-}
+};
+const live = () => until('live', () => t.state === 'live');
+const text = (symbol: string, field: 'bid' | 'ask' | 'last' = 'bid') => t.quotes.get(symbol)?.text(field);
 
-/** Resolves with the first event that passes. */
-const event = <T>(on: (fn: (x: T) => void) => unknown, passes: (x: T) => boolean = () => true): Promise<T> =>
-  new Promise((resolve) => on((x) => passes(x) && resolve(x)));
-
-const state = (t: Tickwire, want: State) => event<{ state: State; text: string }>((fn) => t.on('state', fn), (s) => s.state === want);
-const quoted = (t: Tickwire, seq: number) => event<number>((fn) => t.on('quote', (q) => fn(q.seq)), (s) => s === seq);
-
-test('a lost connection is resumed from the seq held', async () => {
-  const asked: Request[] = [];
-  const t = start(new Node(5000, async (c) => {
-    await c.confirm();
-    c.update(10, 1, 100);
-    setTimeout(() => c.socket.terminate(), 20);
-  }, async (c) => {
-    asked.push(await c.confirm());
-    c.update(15, 2 | 12, 105);
-  }));
-  t.subscribe([SYMBOL], { rate: 5 });
-  await quoted(t, 10);
-  await quoted(t, 15);
-  const q = t.quotes.get(SYMBOL)!;
-  expect(asked[0]).toMatchObject({ symbols: [SYMBOL], rate: 5, resume: [[SYMBOL, 1, 10]] });
-  expect([q.text('bid'), q.skipped, q.conflated]).toEqual(['1.05', 4, 'catch-up']);
+beforeEach(async () => {
+  peer = await Peer.start();
+  errors.length = 0;
+});
+afterEach(async () => {
+  t?.close();
+  await peer.stop();
 });
 
-test('a final close code ends it', async () => {
-  const t = start(new Node(5000, (c) => c.socket.close(4001, 'token refused')), { token: 'a.b.c' });
-  const error = event<{ text: string }>((fn) => t.on('error', fn));
-  expect((await state(t, 'closed')).text).toContain('token refused');
-  expect((await error).text).toContain('refuses');
-});
+describe.each(['msgpack', 'json'] as const)('in %s', (encoding) => {
+  it('merges an image and what changes', async () => {
+    peer.list('sim:A', { bid: 100, ask: 102, trades: 5, status: 0, price_scale: 2 });
+    const events: QuoteEvent[] = [], batches: number[] = [];
+    begin({ encoding }).on('quote', (e) => events.push(e));
+    t.on('batch', (b) => batches.push(b.quotes.length));
+    expect(await t.subscribe('sim:A')).toEqual([{ symbol: 'sim:A', id: 1 }]);
+    await until('an image', () => events.length === 1);
+    expect(peer.conn.offered).toEqual([`tickwire.v1.${encoding}`]);
+    expect(t.quotes.get('sim:A')!.toJSON()).toEqual({ seq: 2000, bid: '1.00', ask: '1.02', trades: 5, status: 'live', price_scale: 2 });
 
-test('a token is offered beside the subprotocol', async () => {
-  const node = new Node(5000, () => {});
-  await state(start(node, { token: 'a.b.c' }), 'open');
-  expect(node.offered[0]!.map((p) => p.trim()).join().split(',')).toEqual(['tickwire.v1.msgpack', 'bearer.a.b.c']);
-});
-
-test('a symbol that is not there yet is asked for again', async () => {
-  const t = start(new Node(5000, async (c) => {
-    const r = await c.asked();
-    c.say(2, { id: r.id, op: r.op, results: [{ symbol: SYMBOL, error: { code: 111, text: 'unknown_symbol: not yet', retry: true } }] });
-    await c.confirm();
-    c.update(1, 1, 1);
-  }));
-  t.subscribe([SYMBOL]);
-  await quoted(t, 1);
-});
-
-for (const [name, then, resumes] of [
-  ['silence', () => {}, true],
-  ['a heartbeat of other subscriptions', (c: Conn) => c.say(3, { time: 1, subs: 2, hash: 1 }), false],
-  ['a seq that goes back', (c: Conn) => c.update(9, 0, 1), false],
-  ['what is no message', (c: Conn) => c.socket.send(new Uint8Array([1])), false],
-  ['a drain', (c: Conn) => { c.say(5, { within_ms: 10 }); c.socket.close(1012); }, true],
-] as [string, (c: Conn) => void, boolean][]) {
-  test(`${name} gives the connection up`, async () => {
-    let second: Promise<Request> | undefined;
-    const again = new Promise<void>((resolve) => {
-      const t = start(new Node(200, async (c) => {
-        await c.confirm();
-        c.update(10, 1, 100);
-        c.say(3, { time: 1, subs: 1, hash: symbolHash(SYMBOL) }); // as it should be
-        then(c);
-      }, (c) => {
-        second ??= c.asked();
-        resolve();
-      }));
-      t.subscribe([SYMBOL]);
-    });
-    await again;
-    expect((await second!).resume !== undefined).toBe(resumes);
+    peer.tick('sim:A', { bid: null, ask: 105, trades: 5 });
+    await until('a delta', () => events.length === 2);
+    const { symbol, quote, changed, conflated, flags, sentAt, update } = events[1]!;
+    expect([symbol, changed, conflated, flags, sentAt, update.seq]).toEqual(['sim:A', ['bid', 'ask'], 0, 0, 7, 2001]);
+    expect([quote.text('bid'), quote.number('ask'), quote.mantissa('ask'), quote.scale('ask')]).toEqual([null, 1.05, 105, 2]);
+    expect(batches).toEqual([1, 1]);
   });
-}
 
-test('requests have replies, and a pause outlives a reconnect', async () => {
-  const ops: string[] = [];
-  const t = start(new Node(5000, async (c) => {
-    for (;;) {
-      const r = await c.asked();
-      ops.push(r.op);
-      c.say(2, { id: r.id, op: r.op, time: 42, results: [] });
-      if (r.op === 'set') c.socket.terminate();
-    }
-  }));
+  it('merges all of a message before it tells any', async () => {
+    const a = peer.list('sim:A'), b = peer.list('sim:B');
+    begin({ encoding });
+    await t.subscribe(['sim:A', 'sim:B']);
+    await until('images', () => text('sim:B') === '1.00');
+    const seen: unknown[] = [];
+    t.on('quote', () => seen.push([text('sim:A'), text('sim:B')]));
+    a.change({ bid: 7 });
+    b.change({ bid: 8 });
+    peer.conn.data({ row: a, values: { bid: 7 } }, { row: b, values: { bid: 8 } });
+    await until('two events', () => seen.length === 2);
+    expect(seen).toEqual([['0.07', '0.08'], ['0.07', '0.08']]);
+  });
+
+  it('counts what was conflated, and says why', async () => {
+    const row = peer.list('sim:A');
+    const events: QuoteEvent[] = [];
+    begin({ encoding }).on('quote', (e) => events.push(e));
+    await t.subscribe('sim:A');
+    row.seq += 10;
+    peer.conn.data({ row, flags: 2 | (2 << 2) | 16, values: { bid: 99 } });
+    await until('the update', () => events.length === 2);
+    expect([events[1]!.conflated, events[1]!.flags]).toEqual([9, 26]);
+    const q = t.quotes.get('sim:A')!;
+    expect([q.skipped, q.reason, q.gap, q.image]).toEqual([9, 'slow', true, false]);
+  });
+
+  it.each(sessions)('plays the session: $about', async ({ messages, quotes }) => {
+    const [hello, reply, ...rest] = messages.map((m) => (encoding === 'json' ? m.json : bytesOf(m.msgpack)));
+    let ended = false;
+    peer.onConnect = (c) => c.raw(hello!);
+    peer.onRequest = (c, r) => {
+      if (r.op === 'ping') { // comes after all of the session
+        c.send('reply', { id: r.id, op: 'ping', time: 1 });
+        return;
+      }
+      [reply!, ...rest].forEach((m) => c.raw(m));
+    };
+    begin({ encoding }).on('state', ({ state }) => { ended ||= state === 'connecting'; });
+    await t.subscribe(Object.keys(quotes));
+    await t.ping();
+    expect(JSON.parse(JSON.stringify(Object.fromEntries(t.quotes)))).toEqual(quotes);
+    expect([ended, errors]).toEqual([false, []]);
+  });
+
+  it('asks in its own encoding', async () => {
+    begin({ encoding, rate: 5, fields: ['bid'] });
+    peer.list('sim:A');
+    await t.subscribe('sim:A');
+    expect(await t.list()).toEqual([{ symbol: 'sim:A', id: 1 }]);
+    expect(await t.ping()).toMatchObject({ time: 123 });
+    expect(peer.conn.requests.map(({ op, id, fields, rate }) => [op, id, fields, rate])).toEqual([
+      ['subscribe', 1, ['bid'], 5], ['list', 2, [], 0], ['ping', 3, [], 0]]);
+  });
+});
+
+it('gathers the subscriptions of a turn by their terms', async () => {
+  for (const s of ['A', 'B', 'C']) peer.list(`sim:${s}`);
+  begin();
+  await live();
+  const all = [t.subscribe('sim:A'), t.subscribe('sim:B', { rate: 1 }), t.subscribe(['sim:C', 'sim:A'])];
+  expect((await Promise.all(all)).map((rs: Result[]) => rs.map((r) => r.symbol))).toEqual([['sim:A'], ['sim:B'], ['sim:A', 'sim:C']]);
+  expect(peer.conn.requests.map((r) => r.symbols)).toEqual([['sim:A', 'sim:C'], ['sim:B']]);
+});
+
+it('waits for a connection', async () => {
+  begin();
   await expect(t.ping()).rejects.toThrow('not connected');
-  await state(t, 'open');
-  t.subscribe([SYMBOL]);
-  expect(await t.ping()).toEqual({ time: 42 });
-  t.pause();
-  t.set([SYMBOL], { rate: 1 });
-  await state(t, 'open');
-  await t.list();
-  expect(ops).toEqual(['subscribe', 'ping', 'pause', 'set', 'pause', 'subscribe', 'list']);
+  peer.list('sim:A');
+  await t.subscribe('sim:A');
+  t.close();
+  await expect(t.subscribe('sim:A')).rejects.toThrow('closed');
+  await expect(t.list()).rejects.toThrow('not connected');
+});
+
+it('forgets what is unsubscribed', async () => {
+  const row = peer.list('sim:A');
+  peer.list('sim:B');
+  begin();
+  await t.subscribe(['sim:A', 'sim:B']);
+  await until('an image', () => text('sim:A') === '1.00');
+  const done = t.unsubscribe('sim:A');
+  peer.conn.data({ row, values: { bid: 1 } }); // was under way
+  expect(await done).toEqual([{ symbol: 'sim:A', id: 1 }]);
+  peer.conn.heartbeat();
+  await t.ping();
+  expect([...t.quotes.keys()]).toEqual(['sim:B']);
+  expect(peer.conns.length).toBe(1);
+});
+
+it('keeps a symbol that another request under way had asked for', async () => {
+  peer.list('sim:A');
+  begin();
+  await live();
+  t.subscribe('sim:A');
+  t.unsubscribe('sim:A');
+  await t.subscribe('sim:A');
+  await until('an image', () => text('sim:A') === '1.00');
+  expect(peer.conn.requests.map((r) => r.op)).toEqual(['subscribe', 'unsubscribe', 'subscribe']);
+  peer.conn.heartbeat();
+  await t.ping();
+  expect(peer.conns.length).toBe(1);
+});
+
+it('changes terms, and keeps them', async () => {
+  peer.list('sim:A');
+  begin();
+  await t.subscribe('sim:A', { rate: 2 });
+  expect(await t.set('sim:A', { fields: ['bid'] })).toEqual([{ symbol: 'sim:A', id: 1 }]);
+  await until('an image of fewer fields', () => text('sim:A', 'ask') === null);
+  expect(await t.set(['sim:A', 'sim:NOT'], { fields: [] })).toMatchObject([{ symbol: 'sim:A' }, { symbol: 'sim:NOT', error: { code: 112 } }]);
+  await until('all again', () => text('sim:A', 'ask') === '1.02');
+  expect(peer.conn.requests.map((r) => [r.op, r.rate, r.fields.length])).toEqual([['subscribe', 2, 0], ['set', 2, 1], ['set', 2, 19]]);
+});
+
+it('is silent while paused', async () => {
+  begin();
+  await t.pause();
+  await live();
+  await t.pause();
+  await t.resume();
+  expect(peer.conn.requests.map((r) => r.op)).toEqual(['pause', 'pause', 'resume']);
+});
+
+it('says what the node says: lag, and hello', async () => {
+  const heard: unknown[] = [];
+  begin().on('hello', (h) => heard.push(h.node));
+  t.on('lag', (ms) => heard.push(ms));
+  await live();
+  peer.conn.send('lag', { blocked_ms: 1234 });
+  peer.conn.raw(bytesOf('926380')); // of a newer node
+  await until('lag', () => heard.length === 2);
+  expect(heard).toEqual(['peer', 1234]);
+});
+
+it('holds nobody up when a listener throws', async () => {
+  peer.list('sim:A');
+  begin();
+  const thrown: unknown[] = [];
+  const before = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (e) => thrown.push(e));
+  t.on('quote', () => { throw new Error('a listener'); });
+  let after = 0;
+  t.on('quote', () => after++);
+  await t.subscribe('sim:A');
+  await until('the next listener', () => after === 1 && thrown.length === 1);
+  process.removeAllListeners('uncaughtException');
+  for (const fn of before) process.on('uncaughtException', fn);
+  expect(t.state).toBe('live');
 });

@@ -1,42 +1,84 @@
-import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
-import { FIELDS, ProtocolError, parseMessage, parseMessageJSON, symbolHash, type Message } from '../src/index.js';
+import { decode } from '@msgpack/msgpack';
+import { describe, expect, it } from 'vitest';
+import { Board } from '../src/board.js';
+import { ProtocolError } from '../src/error.js';
+import { parseMessage, parseMessageJSON, type Message } from '../src/message.js';
+import { encodeRequest, type Request } from '../src/request.js';
+import { parseEntry, parseRequest } from './node_side.js';
+import { bytesOf, invalid, sessions, spelled, valid, type Vector } from './vectors.js';
 
-interface Vector { name: string; kind: string; encoding: string; hex?: string; text?: string; value?: unknown; error?: string }
+const parse = (v: Vector): Message => (v.encoding === 'json' ? parseMessageJSON(v.text ?? '') : parseMessage(bytesOf(v.hex)));
+const parseAny = (v: Vector): unknown => {
+  if (v.kind === 'message') return parse(v);
+  if (v.kind === 'request') return parseRequest(v.encoding === 'json' ? (v.text ?? '') : bytesOf(v.hex));
+  return parseEntry(bytesOf(v.hex));
+};
+const named = (vs: Vector[], kind: Vector['kind']): [string, Vector][] =>
+  vs.filter((v) => v.kind === kind).map((v) => [`${v.name} ${v.encoding}`, v]);
 
-const load = (name: string): Vector[] =>
-  (JSON.parse(readFileSync(new URL(`../../testdata/${name}.json`, import.meta.url), 'utf8')) as Vector[]).filter((v) => v.kind === 'message');
-
-const parse = (v: Vector): Message => (v.encoding === 'json' ? parseMessageJSON(v.text ?? '') : parseMessage(Buffer.from(v.hex ?? '', 'hex')));
-
-/** A message in the vectors' own form. */
-function meaning(m: Message): unknown {
-  if (m.type !== 'data') return m;
-  return {
-    type: 'data', sent_at: m.sentAt,
-    updates: m.updates.map(({ mask: _, values, ...u }) => ({
-      ...u, fields: Object.fromEntries(FIELDS.flatMap((name, i) => (values[i] === undefined ? [] : [[name, values[i]]]))),
-    })),
-  };
-}
-
-describe('valid vectors mean what is written beside them', () => {
-  for (const v of load('valid')) test(`${v.name} ${v.encoding}`, () => expect(meaning(parse(v))).toEqual(v.value));
+describe('messages', () => {
+  it.each(named(valid, 'message'))('%s', (_, v) => {
+    const m = parse(v);
+    if (m.type !== 'data') return expect(m).toEqual(v.value);
+    expect({ type: m.type, sent_at: m.sentAt, updates: m.updates.map(spelled) }).toEqual(v.value);
+  });
 });
 
-describe('invalid vectors are refused, each as its class', () => {
-  for (const v of load('invalid')) {
-    test(`${v.name} ${v.encoding}`, () => {
-      try {
-        parse(v);
-      } catch (e) {
-        expect(e).toBeInstanceOf(ProtocolError);
-        expect((e as ProtocolError).kind).toBe(v.error);
-        return;
-      }
-      expect.unreachable('was taken');
-    });
-  }
+describe('requests', () => {
+  it.each(named(valid, 'request'))('%s', (_, v) => {
+    const { hasRate, ...asked } = parseRequest(v.encoding === 'json' ? v.text! : bytesOf(v.hex));
+    expect(asked).toEqual(v.value);
+    if (v.name === 'request_unknown_key') return;
+
+    // What we encode is what the node's own client does, number widths aside.
+    const { op, id, symbols, fields, rate, resume, token } = asked;
+    const request = { op } as Request;
+    if (symbols.length) request.symbols = symbols;
+    if (fields.length) request.fields = fields;
+    if (hasRate) request.rate = rate;
+    if (resume.length) request.resume = resume;
+    if (token) request.token = token;
+    const ours = encodeRequest(id, request, v.encoding);
+    if (typeof ours === 'string') expect(ours).toBe(v.text);
+    else expect(decode(ours)).toEqual(decode(bytesOf(v.hex)));
+  });
 });
 
-test('the hash of a symbol is FNV-1a', () => expect(symbolHash('sim:A')).toBe(2333080881));
+describe('tape entries', () => {
+  it.each(named(valid, 'entry'))('%s', (_, v) => {
+    const { updates, ...head } = parseEntry(bytesOf(v.hex));
+    expect({ ...head, updates: updates.map(spelled) }).toEqual(v.value);
+  });
+});
+
+describe('what must be refused', () => {
+  it.each(invalid.map((v): [string, string, Vector] => [`${v.name} ${v.encoding}`, v.error, v]))('%s: %s', (_, error, v) => {
+    let refused: unknown;
+    try {
+      parseAny(v);
+    } catch (e) {
+      refused = e;
+    }
+    expect(refused).toBeInstanceOf(ProtocolError);
+    expect((refused as ProtocolError).kind).toBe(error);
+  });
+});
+
+describe.each(sessions)('session: $about', ({ messages, quotes }) => {
+  it.each(['msgpack', 'json'] as const)('%s', (encoding) => {
+    const board = new Board();
+    for (const message of messages) {
+      const m = encoding === 'json' ? parseMessageJSON(message.json) : parseMessage(bytesOf(message.msgpack));
+      if (m.type === 'reply') for (const r of m.results ?? []) if (r.id !== undefined) board.confirm(r.symbol, r.id, '');
+      if (m.type === 'data') for (const u of m.updates) board.merge(u, m.sentAt);
+      if (m.type === 'heartbeat') expect([board.subs, board.hash]).toEqual([m.subs, m.hash]);
+    }
+    expect(JSON.parse(JSON.stringify(Object.fromEntries(board.quotes)))).toEqual(quotes);
+  });
+});
+
+it('finds vectors of every kind', () => {
+  expect(new Set(valid.map((v) => v.kind + v.encoding)).size).toBe(5);
+  expect(invalid.length).toBeGreaterThan(50);
+  expect(sessions.length).toBeGreaterThan(5);
+});

@@ -1,0 +1,50 @@
+const FIRST_MS = 1_000, MOST_MS = 5_000, GROWTH = 1.6;
+
+/**
+ * Symbols to be asked for again: after a second, then more and more slowly, with
+ * jitter, all in one go. A symbol that is new here begins at a second again.
+ */
+export class Again {
+  readonly #due = new Set<string>();
+  readonly #known = new Set<string>();
+  readonly #ask: (symbols: string[]) => void;
+  #delayMs = FIRST_MS;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(ask: (symbols: string[]) => void) {
+    this.#ask = ask;
+  }
+
+  /** Asks for the symbol later; true when it was not among them so far. */
+  add(symbol: string): boolean {
+    const fresh = !this.#known.has(symbol);
+    if (fresh) {
+      this.#known.add(symbol);
+      this.#delayMs = FIRST_MS;
+    }
+    this.#due.add(symbol);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const symbols = [...this.#due];
+      this.#due.clear();
+      this.#ask(symbols);
+    }, this.#delayMs * (0.8 + 0.4 * Math.random()));
+    if (!fresh) this.#delayMs = Math.min(this.#delayMs * GROWTH, MOST_MS);
+    return fresh;
+  }
+
+  /** The symbol appeared, or is wanted no more. */
+  done(symbol: string): void {
+    this.#known.delete(symbol);
+    this.#due.delete(symbol);
+  }
+
+  /** A new connection asks for everything anyway. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#due.clear();
+    this.#known.clear();
+    this.#delayMs = FIRST_MS;
+  }
+}

@@ -1,0 +1,56 @@
+import { encode } from '@msgpack/msgpack';
+
+export type Encoding = 'msgpack' | 'json';
+
+export type Op = 'subscribe' | 'unsubscribe' | 'set' | 'pause' | 'resume' | 'list' | 'ping' | 'auth';
+
+/** What is held of a symbol: [symbol, history, seq]. */
+export type Position = [symbol: string, history: number, seq: number];
+
+/** What a client asks, without the id that its reply will have. */
+export interface Request {
+  op: Op;
+  symbols?: readonly string[];
+  fields?: readonly string[];
+  rate?: number;
+  resume?: readonly Position[];
+  token?: string;
+}
+
+/** A request as a client sends it: a map, as text or binary. */
+export function encodeRequest(id: number, r: Request, encoding: Encoding): string | Uint8Array<ArrayBuffer> {
+  const { op, ...rest } = r;
+  const body = { op, id, ...rest };
+  return encoding === 'json' ? JSON.stringify(body) : encode(body, { ignoreUndefined: true });
+}
+
+/** Part of a subscription that fits one request. */
+export interface Part { symbols: string[]; resume: Position[] }
+
+const textBytes = (symbol: string): number => JSON.stringify(symbol).length + 1; // msgpack takes no more
+const POSITION_BYTES = 36; // two integers of 16 digits, brackets and commas
+
+/**
+ * Divides symbols, with what is held of each (of a pattern: of many), into requests of
+ * so many symbols and bytes. Positions that do not fit are left out: images come instead.
+ */
+export function* parts(symbols: readonly string[], held: (symbol: string) => Position[], mostSymbols: number, mostBytes: number): Generator<Part> {
+  let part: Part = { symbols: [], resume: [] }, bytes = 0;
+  for (const symbol of symbols) {
+    const positions = held(symbol).map((p) => ({ p, bytes: textBytes(p[0]) + POSITION_BYTES }));
+    const least = textBytes(symbol) + (positions.length === 1 ? positions[0]!.bytes : 0);
+    if (part.symbols.length > 0 && (part.symbols.length >= mostSymbols || bytes + least > mostBytes)) {
+      yield part;
+      part = { symbols: [], resume: [] };
+      bytes = 0;
+    }
+    part.symbols.push(symbol);
+    bytes += textBytes(symbol);
+    for (const { p, bytes: more } of positions) {
+      if (bytes + more > mostBytes) break;
+      part.resume.push(p);
+      bytes += more;
+    }
+  }
+  if (part.symbols.length > 0) yield part;
+}

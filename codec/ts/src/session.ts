@@ -1,0 +1,202 @@
+import { ProtocolError, RequestError, type WireError } from './error.js';
+import { parseMessage, parseMessageJSON, type Hello, type Message, type Reply } from './message.js';
+import { encodeRequest, type Encoding, type Request } from './request.js';
+
+const HELLO_MS = 10_000; // for the connection and its hello; a node takes as long for a request head
+const STALE_HEARTBEATS = 2.5;
+const AGAIN_MS = 1_000; // before a request that may succeed later is sent again
+const MESSAGE_MOST = 4 << 20; // bytes; a node ends data messages near 16 KiB
+
+/** Why a connection ended. */
+export interface Lost {
+  code: number;
+  reason: string;
+  /** Coming back as we are cannot help. */
+  final: boolean;
+  /** What is held may be wrong: come back without resuming. */
+  distrust: boolean;
+  /** Nothing was heard for too long. */
+  silent: boolean;
+}
+
+export interface Handler {
+  /** A message other than the reply to a request that is open. */
+  message(m: Message): void;
+  /** Once, and the last thing heard of the session. */
+  lost(why: Lost): void;
+}
+
+/** What a request comes to: its reply, or why not; an error of code 0 is the connection's end. */
+export type Done = (reply: Reply | undefined, error: WireError | undefined) => void;
+
+/** Close codes after which coming back cannot help. */
+export function isFinal(code: number): boolean {
+  return code === 1002 || code === 1003 || (code >= 1007 && code <= 1009) || (code >= 4000 && code < 4100);
+}
+
+/**
+ * One connection: bytes to messages, requests to their answers, and an end, be it the
+ * node's, silence, or a message that is wrong.
+ */
+export class Session {
+  readonly #socket: WebSocket;
+  readonly #encoding: Encoding;
+  readonly #handler: Handler;
+  readonly #open = new Map<number, Done>(); // in the order asked, which is that of the answers
+  readonly #later = new Set<Done>(); // of requests to be sent again
+  #requests = 0;
+  #heard = Date.now();
+  #watch: ReturnType<typeof setTimeout> | undefined;
+  #silenceMs = HELLO_MS;
+  #over = false;
+  /** Data or a reply came: the way is free. */
+  talked = false;
+  hello: Hello | undefined;
+  /** Bytes of messages received. */
+  bytes = 0;
+
+  constructor(socket: WebSocket, encoding: Encoding, handler: Handler) {
+    this.#socket = socket;
+    this.#encoding = encoding;
+    this.#handler = handler;
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = (e) => this.#received(e.data as string | ArrayBuffer);
+    socket.onerror = (e) => this.#failed(String((e as { message?: unknown }).message ?? ''));
+    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
+    this.#watchOver(HELLO_MS / 4);
+  }
+
+  /** Whether a request has no answer yet, or waits to be sent again. */
+  get busy(): boolean {
+    return this.#open.size + this.#later.size > 0;
+  }
+
+  /** Sends a request and returns its id; done hears of it once, before any later message. */
+  request(r: Request, done: Done): number {
+    const id = ++this.#requests;
+    this.#open.set(id, done);
+    this.#socket.send(encodeRequest(id, r, this.#encoding));
+    return id;
+  }
+
+  /** A request as a promise; a patient one is sent again while the node says to retry. */
+  call(r: Request, patient: boolean, took?: (reply: Reply) => void): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const done: Done = (reply, error) => {
+        if (reply) {
+          took?.(reply);
+          resolve(reply);
+        } else if (patient && error!.retry && error!.code !== 0) {
+          this.#later.add(done);
+          setTimeout(() => this.#later.delete(done) && this.request(r, done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+        } else {
+          reject(new RequestError(error!));
+        }
+      };
+      this.request(r, done);
+    });
+  }
+
+  /** Ends the session from our side; the handler hears no more of it. */
+  close(reason: string): void {
+    this.#quit(reason);
+  }
+
+  /** Ends the session because what came, or is held, is wrong. */
+  giveUp(reason: string): void {
+    this.#end({ reason, distrust: true });
+  }
+
+  #received(data: string | ArrayBuffer): void {
+    if (this.#over) return;
+    this.#heard = Date.now();
+    const text = typeof data === 'string';
+    const size = text ? data.length : data.byteLength;
+    this.bytes += size;
+    try {
+      if (size > MESSAGE_MOST) throw new ProtocolError('range', `a message of ${size} bytes`);
+      this.#take(text ? parseMessageJSON(data) : parseMessage(new Uint8Array(data)));
+    } catch (e) {
+      if (!(e instanceof ProtocolError)) throw e;
+      this.giveUp(e.message);
+    }
+  }
+
+  #take(m: Message): void {
+    switch (m.type) {
+      case 'data':
+        this.talked = true;
+        break;
+      case 'reply':
+        this.talked = true;
+        if (this.#answered(m.id, m, undefined)) return;
+        break; // a pattern's later reply has the id of one that was answered: nobody waits for it
+      case 'hello':
+        this.hello = m;
+        this.#silenceMs = m.heartbeat > 0 ? STALE_HEARTBEATS * m.heartbeat : Infinity;
+        this.#watchOver(Math.min(m.heartbeat || HELLO_MS, HELLO_MS) / 4);
+        break;
+      case 'error':
+        // An error without an id that we know is of the oldest request: answers come in order.
+        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : this.#oldest(), undefined, m);
+    }
+    this.#handler.message(m);
+  }
+
+  #oldest(): number {
+    for (const id of this.#open.keys()) return id;
+    return -1;
+  }
+
+  #answered(id: number, reply: Reply | undefined, error: WireError | undefined): boolean {
+    const done = this.#open.get(id);
+    if (!done) return false;
+    this.#open.delete(id);
+    done(reply, error);
+    return true;
+  }
+
+  /**
+   * Looks at the silence every so often. A look that comes late says that we slept (a
+   * hidden tab, a closed lid) and not the node: what waits in our own queue is heard
+   * first, once.
+   */
+  #watchOver(everyMs: number, slept = false): void {
+    clearTimeout(this.#watch);
+    const from = Date.now(), after = slept ? Math.min(everyMs, 250) : everyMs;
+    this.#watch = setTimeout(() => {
+      const now = Date.now(), silence = now - this.#heard;
+      if (silence <= this.#silenceMs) this.#watchOver(everyMs);
+      else if (!slept && now - from > after + 1000) this.#watchOver(everyMs, true);
+      else this.#end({ reason: `nothing heard for ${(silence / 1000).toFixed(1)} s`, silent: true });
+    }, after);
+  }
+
+  /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
+  #failed(text: string): void {
+    const status = Number(/server response: (\d{3})/.exec(text)?.[1] ?? 0);
+    const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
+    if (status) this.#end({ code: status, reason: `refused with ${status}`, final });
+  }
+
+  #end(why: Partial<Lost> & { reason: string }): void {
+    if (this.#over) return;
+    this.#quit(why.reason, why.silent);
+    this.#handler.lost({ code: 1006, final: false, distrust: false, silent: false, ...why });
+  }
+
+  #quit(reason: string, dead = false): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#watch);
+    const s = this.#socket as WebSocket & { terminate?: () => void };
+    s.onmessage = s.onclose = null;
+    s.onerror = () => {}; // closing before it is open is one, to ws
+    if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
+    else if (s.readyState < 2) s.close(1000, reason.slice(0, 40).replace(/[^ -~]/g, '?'));
+    const waiting = [...this.#open.values(), ...this.#later];
+    this.#open.clear();
+    this.#later.clear();
+    for (const done of waiting) done(undefined, { code: 0, text: 'the connection ended', retry: true });
+  }
+}

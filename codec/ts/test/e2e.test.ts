@@ -1,0 +1,91 @@
+// Against a real node with a simulated market, as `tickwire up` has it:
+//   TICKWIRE_URL=http://127.0.0.1:8080 npm test -- e2e
+import { describe, expect, it } from 'vitest';
+import { Tickwire, type QuoteEvent } from '../src/index.js';
+import { until } from './peer.js';
+
+const url = process.env.TICKWIRE_URL;
+const stream = (base: string): string => new URL('/v1/stream', base.replace(/^ws/, 'http')).href.replace(/^http/, 'ws');
+
+async function get(path: string): Promise<Record<string, unknown>> {
+  const response = await fetch(new URL(path, url!.replace(/^ws/, 'http')));
+  expect(response.status).toBe(200);
+  return (await response.json()) as Record<string, unknown>;
+}
+
+/** What /v1/snapshot has of symbols; their quotes go on, so what we hold is as of before it. */
+const snapshot = async (symbols: string[]): Promise<Record<string, Record<string, unknown>>> =>
+  (await get(`/v1/snapshot?symbols=${encodeURIComponent(symbols.join())}`)).symbols as Record<string, Record<string, unknown>>;
+
+// TICKWIRE_URL names the node; without one there is nothing to test against.
+describe.skipIf(!url)('a real node (TICKWIRE_URL)', () => {
+  it.each(['msgpack', 'json'] as const)('sends quotes in %s that agree with its snapshot', async (encoding) => {
+    const all = (await get('/v1/symbols')).symbols as string[];
+    const symbols = all.filter((s) => s.startsWith('sim:')).slice(0, 8);
+    expect(symbols.length).toBeGreaterThan(0);
+    const t = new Tickwire({ url: stream(url!), encoding });
+    try {
+      const errors: unknown[] = [];
+      t.on('error', (e) => errors.push(e));
+      const history = new Map<string, Map<number, string>>(symbols.map((s) => [s, new Map()]));
+      const deltas: QuoteEvent[] = [];
+      t.on('quote', (e) => {
+        history.get(e.symbol)!.set(e.quote.seq, JSON.stringify(e.quote));
+        if (!e.quote.image) deltas.push(e);
+      });
+      const results = await t.subscribe(symbols);
+      expect(results.map((r) => r.symbol).sort()).toEqual([...symbols].sort());
+      await until('an image of each', () => symbols.every((s) => t.quotes.get(s)!.seq > 0));
+      await until('deltas', () => deltas.length > 20, 15_000);
+
+      // Each quote of the snapshot is one that we held, to the letter. We may be behind it for
+      // a moment, and skip what came together: what it has is looked for until it is found.
+      const found = new Set<string>();
+      for (const from = Date.now(); found.size < symbols.length && Date.now() - from < 15_000; ) {
+        const now = await snapshot(symbols);
+        await t.ping(); // all that was sent before is merged
+        for (const s of symbols) {
+          const held = history.get(s)!.get(now[s]!.seq as number);
+          if (held === undefined) continue;
+          expect(JSON.parse(held)).toEqual(now[s]);
+          found.add(s);
+        }
+      }
+      expect([...found].sort()).toEqual([...symbols].sort());
+
+      // Paused, nothing comes; resumed, what changed does, merged.
+      await t.pause();
+      const before = new Map(symbols.map((s) => [s, t.quotes.get(s)!.seq]));
+      const count = deltas.length;
+      const moved = async (): Promise<boolean> => Object.entries(await snapshot(symbols)).some(([s, q]) => (q.seq as number) > before.get(s)! + 1);
+      for (const from = Date.now(); !(await moved()) && Date.now() - from < 10_000; ) await new Promise((r) => setTimeout(r, 50));
+      await t.ping();
+      expect(deltas.length).toBe(count);
+      await t.resume();
+      await until('what changed meanwhile', () => deltas.length > count);
+      expect(errors).toEqual([]);
+    } finally {
+      t.close();
+    }
+  }, 60_000);
+
+  it('lists, sets terms, and ends what it began', async () => {
+    const t = new Tickwire({ url: stream(url!) });
+    try {
+      const [symbol] = ((await get('/v1/symbols')).symbols as string[]).filter((s) => s.startsWith('sim:'));
+      await t.subscribe(symbol!, { rate: 3 });
+      expect(await t.list()).toMatchObject([{ symbol, rate: 2 }]); // rounded down to a listed period
+      await t.set(symbol!, { fields: ['bid', 'ask'] });
+      expect(await t.list()).toMatchObject([{ symbol, rate: 2, fields: ['bid', 'ask', 'price_scale'] }]);
+      await until('an image of the fields', () => t.quotes.get(symbol!)?.text('last') === null);
+      expect((await t.subscribe('sim:*'))[0]).toMatchObject({ symbol: 'sim:*' });
+      await t.unsubscribe('sim:*');
+      expect((await t.list()).map((r) => r.symbol)).toEqual([symbol]);
+      await t.unsubscribe(symbol!);
+      expect(await t.list()).toEqual([]);
+      expect((await t.ping()).time).toBeGreaterThan(1e15);
+    } finally {
+      t.close();
+    }
+  }, 30_000);
+});

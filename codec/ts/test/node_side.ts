@@ -1,0 +1,92 @@
+// What nodes and feeds read, as strictly as they do: for the peers of these tests, and to
+// check that the vectors of requests and tape entries mean the same in a second language.
+import { decode } from '@msgpack/msgpack';
+import { MAX_INT, integer } from '../src/decimal.js';
+import { ProtocolError } from '../src/error.js';
+import { Reader } from '../src/msgpack.js';
+import { parseUpdateTail, type Update } from '../src/update.js';
+import type { Position } from '../src/request.js';
+
+const OPS = ['subscribe', 'unsubscribe', 'set', 'pause', 'resume', 'list', 'auth', 'ping'];
+
+export interface Asked {
+  op: string;
+  id: number;
+  symbols: string[];
+  fields: string[];
+  rate: number;
+  hasRate: boolean;
+  resume: Position[];
+  token: string;
+}
+
+/** Reads a request: text or binary. */
+export function parseRequest(src: string | Uint8Array): Asked {
+  if (typeof src === 'string') {
+    try {
+      return asked(JSON.parse(src));
+    } catch (e) {
+      throw e instanceof SyntaxError ? new ProtocolError('syntax', String(e)) : e;
+    }
+  }
+  const r = new Reader(src);
+  r.check();
+  r.end();
+  return asked(decode(src));
+}
+
+function asked(x: unknown): Asked {
+  if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new ProtocolError('type', 'a request is a map');
+  const o = x as Record<string, unknown>;
+  if (typeof o.op !== 'string') throw new ProtocolError('type', 'op');
+  if (!OPS.includes(o.op)) throw Object.assign(new ProtocolError('type', o.op), { kind: 'unknown_op' });
+  if (o.rate !== undefined && typeof o.rate !== 'number') throw new ProtocolError('type', 'rate');
+  return {
+    op: o.op,
+    id: integer(o.id ?? 0, 'id', 0, MAX_INT),
+    symbols: texts(o.symbols ?? []),
+    fields: texts(o.fields ?? []),
+    rate: o.rate ?? 0,
+    hasRate: o.rate !== undefined,
+    resume: list(o.resume ?? []).map(position),
+    token: texts([o.token ?? ''])[0]!,
+  };
+}
+
+function list(x: unknown): unknown[] {
+  if (!Array.isArray(x)) throw new ProtocolError('type', 'an array');
+  return x;
+}
+
+function texts(x: unknown): string[] {
+  return list(x).map((s) => {
+    if (typeof s !== 'string') throw new ProtocolError('type', 'a text');
+    return s;
+  });
+}
+
+function position(x: unknown): Position {
+  const p = list(x);
+  if (p.length !== 3) throw new ProtocolError('count', 'a position has three');
+  if (typeof p[1] !== 'number' || typeof p[2] !== 'number') throw new ProtocolError('range', 'history and seq');
+  return [texts([p[0]])[0]!, integer(p[1], 'history', 0, MAX_INT), integer(p[2], 'seq', 0, MAX_INT)];
+}
+
+export interface Entry { id: string; prev: string; history: number; sent_at: number; updates: Update[] }
+
+/** Reads an entry of the tape. */
+export function parseEntry(src: Uint8Array): Entry {
+  const r = new Reader(src);
+  if (r.array('an entry') !== 8) throw new ProtocolError('count', 'an entry has eight');
+  if (r.uint('version') !== 1) throw new ProtocolError('version', 'of the tape');
+  const [epoch, n, prevEpoch, prevN, history, sent_at, count] = Array.from({ length: 7 }, () => r.uint('header'));
+  const updates: Update[] = [];
+  for (let i = 0; i < count!; i++) {
+    const size = r.array('an update');
+    const symbol = r.text('symbol');
+    if (symbol === '' || symbol.length > 64) throw new ProtocolError('range', 'symbol');
+    updates.push(parseUpdateTail(r, symbol, size - 1));
+  }
+  r.end();
+  return { id: `${epoch}-${n}`, prev: `${prevEpoch}-${prevN}`, history: history!, sent_at: sent_at!, updates };
+}
