@@ -1,117 +1,128 @@
-// The client of codec/ts, bundled by npm run bundle; do not edit. Contains @msgpack/msgpack (ISC, Copyright 2019 The MessagePack Community).
+/*
+The client of codec/ts, written by its `npm run bundle`; do not edit.
 
-// src/emitter.ts
-var Emitter = class {
-  #listeners = {};
-  /** Calls fn at every such event, until the function returned is called. */
-  on(name, fn) {
-    const set = this.#listeners[name] ??= /* @__PURE__ */ new Set();
-    set.add(fn);
-    return () => void set.delete(fn);
+Parts are of @msgpack/msgpack (https://github.com/msgpack/msgpack-javascript), ISC License:
+
+Copyright 2019 The MessagePack Community.
+
+Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted, provided that the above copyright notice and this permission notice appear in all copies.
+
+THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
+*/
+
+// src/error.ts
+var ProtocolError = class extends Error {
+  constructor(kind, text) {
+    super(`${kind}: ${text}`);
+    this.kind = kind;
+    this.name = "ProtocolError";
   }
-  emit(name, ...args) {
-    for (const fn of this.#listeners[name] ?? []) fn(...args);
+  kind;
+};
+var RequestError = class extends Error {
+  code;
+  text;
+  retry;
+  constructor(e) {
+    super(e.text);
+    this.name = "RequestError";
+    this.code = e.code;
+    this.text = e.text;
+    this.retry = e.retry;
   }
 };
 
-// src/quote.ts
-var FIELDS = [
-  "bid",
-  "bid_size",
-  "ask",
-  "ask_size",
-  "last",
-  "last_size",
-  "volume",
-  "turnover",
-  "open",
-  "high",
-  "low",
-  "vwap",
-  "trades",
-  "status",
-  "event_time",
-  "recv_time",
-  "price_scale",
-  "size_scale",
-  "volume_scale"
-];
-var INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
-var STATUSES = ["live", "stale", "down", "halted", "closed"];
-var MAX_INT = Number.MAX_SAFE_INTEGER;
-var MAX_SCALE = 15;
-var SCALE_OF = FIELDS.map((name) => {
-  if (["bid", "ask", "last", "open", "high", "low", "vwap"].includes(name)) return INDEX.price_scale;
-  if (["bid_size", "ask_size", "last_size"].includes(name)) return INDEX.size_scale;
-  if (["volume", "turnover"].includes(name)) return INDEX.volume_scale;
-  return void 0;
-});
-var scaleOf = (index) => SCALE_OF[index];
-var Quote = class {
-  constructor(symbol) {
-    this.symbol = symbol;
-  }
-  symbol;
-  /** Mantissas, counts and times by field index; null is not known. */
-  values = new Array(FIELDS.length).fill(null);
-  seq = 0;
-  /** Unix ms of the birth of the history its seqs belong to. */
-  history = 0;
-  /** What the last update said of itself. */
-  image = false;
-  gap = false;
-  conflated = null;
-  /** Updates between the last and the one before that were merged into it. */
-  skipped = 0;
-  /** Fields of the last update, as a bit set by field index. */
-  mask = 0;
-  /** A field's exact text: a decimal with all its decimals, an integer, or the status by name. */
-  text(field) {
-    const i = INDEX[field];
-    const v = this.values[i];
-    if (v == null) return null;
-    if (field === "status") return STATUSES[v] ?? String(v);
-    const scale = SCALE_OF[i];
-    return scale === void 0 ? String(v) : decimalText(v, this.values[scale] ?? 0);
-  }
-  /** A field as a number, for charts: decimals may be rounded to what a double holds. */
-  number(field) {
-    const i = INDEX[field];
-    const v = this.values[i];
-    if (v == null) return null;
-    const scale = SCALE_OF[i];
-    return scale === void 0 ? v : v / 10 ** (this.values[scale] ?? 0);
-  }
-  get status() {
-    return this.text("status");
-  }
-  /** The names of the fields that the last update carried. */
-  get changed() {
-    return FIELDS.filter((_, i) => this.mask >>> i & 1);
-  }
-};
-function decimalText(mantissa, scale) {
-  if (scale === 0) return String(mantissa);
-  const digits = String(Math.abs(mantissa)).padStart(scale + 1, "0");
-  return (mantissa < 0 ? "-" : "") + digits.slice(0, -scale) + "." + digits.slice(-scale);
-}
-function parseDecimal(text) {
-  const m = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
-  if (!m) return null;
-  const part = m[3] ?? "";
-  const mantissa = Number(m[2] + part);
-  if (mantissa > MAX_INT || part.length > MAX_SCALE) return null;
-  return { mantissa: m[1] && mantissa ? -mantissa : mantissa, scale: part.length };
+// src/flags.ts
+var IMAGE = 1;
+var CONFLATED = 2;
+var GAP = 16;
+var REASONS = ["rate", "slow", "catch-up"];
+function reasonOf(flags) {
+  return flags & CONFLATED ? REASONS[(flags >> 2 & 3) - 1] ?? null : null;
 }
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs
+function utf8Count(str) {
+  const strLength = str.length;
+  let byteLength = 0;
+  let pos = 0;
+  while (pos < strLength) {
+    let value = str.charCodeAt(pos++);
+    if ((value & 4294967168) === 0) {
+      byteLength++;
+      continue;
+    } else if ((value & 4294965248) === 0) {
+      byteLength += 2;
+    } else {
+      if (value >= 55296 && value <= 56319) {
+        if (pos < strLength) {
+          const extra = str.charCodeAt(pos);
+          if ((extra & 64512) === 56320) {
+            ++pos;
+            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
+          }
+        }
+      }
+      if ((value & 4294901760) === 0) {
+        byteLength += 3;
+      } else {
+        byteLength += 4;
+      }
+    }
+  }
+  return byteLength;
+}
+function utf8EncodeJs(str, output, outputOffset) {
+  const strLength = str.length;
+  let offset = outputOffset;
+  let pos = 0;
+  while (pos < strLength) {
+    let value = str.charCodeAt(pos++);
+    if ((value & 4294967168) === 0) {
+      output[offset++] = value;
+      continue;
+    } else if ((value & 4294965248) === 0) {
+      output[offset++] = value >> 6 & 31 | 192;
+    } else {
+      if (value >= 55296 && value <= 56319) {
+        if (pos < strLength) {
+          const extra = str.charCodeAt(pos);
+          if ((extra & 64512) === 56320) {
+            ++pos;
+            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
+          }
+        }
+      }
+      if ((value & 4294901760) === 0) {
+        output[offset++] = value >> 12 & 15 | 224;
+        output[offset++] = value >> 6 & 63 | 128;
+      } else {
+        output[offset++] = value >> 18 & 7 | 240;
+        output[offset++] = value >> 12 & 63 | 128;
+        output[offset++] = value >> 6 & 63 | 128;
+      }
+    }
+    output[offset++] = value & 63 | 128;
+  }
+}
 var sharedTextEncoder = new TextEncoder();
+var TEXT_ENCODER_THRESHOLD = 50;
+function utf8EncodeTE(str, output, outputOffset) {
+  sharedTextEncoder.encodeInto(str, output.subarray(outputOffset));
+}
+function utf8Encode(str, output, outputOffset) {
+  if (str.length > TEXT_ENCODER_THRESHOLD) {
+    utf8EncodeTE(str, output, outputOffset);
+  } else {
+    utf8EncodeJs(str, output, outputOffset);
+  }
+}
 var CHUNK_SIZE = 4096;
 function utf8DecodeJs(bytes, inputOffset, byteLength) {
   let offset = inputOffset;
   const end = offset + byteLength;
   const units = [];
-  let result = "";
+  let result2 = "";
   while (offset < end) {
     const byte1 = bytes[offset++];
     if ((byte1 & 128) === 0) {
@@ -138,14 +149,14 @@ function utf8DecodeJs(bytes, inputOffset, byteLength) {
       units.push(byte1);
     }
     if (units.length >= CHUNK_SIZE) {
-      result += String.fromCharCode(...units);
+      result2 += String.fromCharCode(...units);
       units.length = 0;
     }
   }
   if (units.length > 0) {
-    result += String.fromCharCode(...units);
+    result2 += String.fromCharCode(...units);
   }
-  return result;
+  return result2;
 }
 var sharedTextDecoder = new TextDecoder();
 var TEXT_DECODER_THRESHOLD = 200;
@@ -187,6 +198,12 @@ var DecodeError = class _DecodeError extends Error {
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs
 var UINT32_MAX = 4294967295;
+function setUint64(view, offset, value) {
+  const high = value / 4294967296;
+  const low = value;
+  view.setUint32(offset, high);
+  view.setUint32(offset + 4, low);
+}
 function setInt64(view, offset, value) {
   const high = Math.floor(value / 4294967296);
   const low = value;
@@ -300,13 +317,13 @@ var ExtensionCodec = class _ExtensionCodec {
   constructor() {
     this.register(timestampExtension);
   }
-  register({ type, encode, decode: decode2 }) {
+  register({ type, encode: encode2, decode: decode2 }) {
     if (type >= 0) {
-      this.encoders[type] = encode;
+      this.encoders[type] = encode2;
       this.decoders[type] = decode2;
     } else {
       const index = -1 - type;
-      this.builtInEncoders[index] = encode;
+      this.builtInEncoders[index] = encode2;
       this.builtInDecoders[index] = decode2;
     }
   }
@@ -360,6 +377,415 @@ function ensureUint8Array(buffer) {
   } else {
     return Uint8Array.from(buffer);
   }
+}
+
+// node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs
+var DEFAULT_MAX_DEPTH = 100;
+var DEFAULT_INITIAL_BUFFER_SIZE = 2048;
+var Encoder = class _Encoder {
+  extensionCodec;
+  context;
+  useBigInt64;
+  maxDepth;
+  initialBufferSize;
+  sortKeys;
+  forceFloat32;
+  ignoreUndefined;
+  forceIntegerToFloat;
+  pos;
+  view;
+  bytes;
+  entered = false;
+  constructor(options) {
+    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
+    this.context = options?.context;
+    this.useBigInt64 = options?.useBigInt64 ?? false;
+    this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+    this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
+    this.sortKeys = options?.sortKeys ?? false;
+    this.forceFloat32 = options?.forceFloat32 ?? false;
+    this.ignoreUndefined = options?.ignoreUndefined ?? false;
+    this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
+    this.pos = 0;
+    this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
+    this.bytes = new Uint8Array(this.view.buffer);
+  }
+  clone() {
+    return new _Encoder({
+      extensionCodec: this.extensionCodec,
+      context: this.context,
+      useBigInt64: this.useBigInt64,
+      maxDepth: this.maxDepth,
+      initialBufferSize: this.initialBufferSize,
+      sortKeys: this.sortKeys,
+      forceFloat32: this.forceFloat32,
+      ignoreUndefined: this.ignoreUndefined,
+      forceIntegerToFloat: this.forceIntegerToFloat
+    });
+  }
+  reinitializeState() {
+    this.pos = 0;
+  }
+  /**
+   * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
+   *
+   * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
+   */
+  encodeSharedRef(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encodeSharedRef(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.subarray(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  /**
+   * @returns Encodes the object and returns a copy of the encoder's internal buffer.
+   */
+  encode(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encode(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.slice(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  doEncode(object, depth) {
+    if (depth > this.maxDepth) {
+      throw new Error(`Too deep objects in depth ${depth}`);
+    }
+    if (object == null) {
+      this.encodeNil();
+    } else if (typeof object === "boolean") {
+      this.encodeBoolean(object);
+    } else if (typeof object === "number") {
+      if (!this.forceIntegerToFloat) {
+        this.encodeNumber(object);
+      } else {
+        this.encodeNumberAsFloat(object);
+      }
+    } else if (typeof object === "string") {
+      this.encodeString(object);
+    } else if (this.useBigInt64 && typeof object === "bigint") {
+      this.encodeBigInt64(object);
+    } else {
+      this.encodeObject(object, depth);
+    }
+  }
+  ensureBufferSizeToWrite(sizeToWrite) {
+    const requiredSize = this.pos + sizeToWrite;
+    if (this.view.byteLength < requiredSize) {
+      this.resizeBuffer(requiredSize * 2);
+    }
+  }
+  resizeBuffer(newSize) {
+    const newBuffer = new ArrayBuffer(newSize);
+    const newBytes = new Uint8Array(newBuffer);
+    const newView = new DataView(newBuffer);
+    newBytes.set(this.bytes);
+    this.view = newView;
+    this.bytes = newBytes;
+  }
+  encodeNil() {
+    this.writeU8(192);
+  }
+  encodeBoolean(object) {
+    if (object === false) {
+      this.writeU8(194);
+    } else {
+      this.writeU8(195);
+    }
+  }
+  encodeNumber(object) {
+    if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
+      if (object >= 0) {
+        if (object < 128) {
+          this.writeU8(object);
+        } else if (object < 256) {
+          this.writeU8(204);
+          this.writeU8(object);
+        } else if (object < 65536) {
+          this.writeU8(205);
+          this.writeU16(object);
+        } else if (object < 4294967296) {
+          this.writeU8(206);
+          this.writeU32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(207);
+          this.writeU64(object);
+        } else {
+          this.encodeNumberAsFloat(object);
+        }
+      } else {
+        if (object >= -32) {
+          this.writeU8(224 | object + 32);
+        } else if (object >= -128) {
+          this.writeU8(208);
+          this.writeI8(object);
+        } else if (object >= -32768) {
+          this.writeU8(209);
+          this.writeI16(object);
+        } else if (object >= -2147483648) {
+          this.writeU8(210);
+          this.writeI32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(211);
+          this.writeI64(object);
+        } else {
+          this.encodeNumberAsFloat(object);
+        }
+      }
+    } else {
+      this.encodeNumberAsFloat(object);
+    }
+  }
+  encodeNumberAsFloat(object) {
+    if (this.forceFloat32) {
+      this.writeU8(202);
+      this.writeF32(object);
+    } else {
+      this.writeU8(203);
+      this.writeF64(object);
+    }
+  }
+  encodeBigInt64(object) {
+    if (object >= BigInt(0)) {
+      this.writeU8(207);
+      this.writeBigUint64(object);
+    } else {
+      this.writeU8(211);
+      this.writeBigInt64(object);
+    }
+  }
+  writeStringHeader(byteLength) {
+    if (byteLength < 32) {
+      this.writeU8(160 + byteLength);
+    } else if (byteLength < 256) {
+      this.writeU8(217);
+      this.writeU8(byteLength);
+    } else if (byteLength < 65536) {
+      this.writeU8(218);
+      this.writeU16(byteLength);
+    } else if (byteLength < 4294967296) {
+      this.writeU8(219);
+      this.writeU32(byteLength);
+    } else {
+      throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
+    }
+  }
+  encodeString(object) {
+    const maxHeaderSize = 1 + 4;
+    const byteLength = utf8Count(object);
+    this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
+    this.writeStringHeader(byteLength);
+    utf8Encode(object, this.bytes, this.pos);
+    this.pos += byteLength;
+  }
+  encodeObject(object, depth) {
+    const ext = this.extensionCodec.tryToEncode(object, this.context);
+    if (ext != null) {
+      this.encodeExtension(ext);
+    } else if (Array.isArray(object)) {
+      this.encodeArray(object, depth);
+    } else if (ArrayBuffer.isView(object)) {
+      this.encodeBinary(object);
+    } else if (typeof object === "object") {
+      this.encodeMap(object, depth);
+    } else {
+      throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
+    }
+  }
+  encodeBinary(object) {
+    const size = object.byteLength;
+    if (size < 256) {
+      this.writeU8(196);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(197);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(198);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large binary: ${size}`);
+    }
+    const bytes = ensureUint8Array(object);
+    this.writeU8a(bytes);
+  }
+  encodeArray(object, depth) {
+    const size = object.length;
+    if (size < 16) {
+      this.writeU8(144 + size);
+    } else if (size < 65536) {
+      this.writeU8(220);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(221);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large array: ${size}`);
+    }
+    for (const item of object) {
+      this.doEncode(item, depth + 1);
+    }
+  }
+  countWithoutUndefined(object, keys) {
+    let count = 0;
+    for (const key of keys) {
+      if (object[key] !== void 0) {
+        count++;
+      }
+    }
+    return count;
+  }
+  encodeMap(object, depth) {
+    const keys = Object.keys(object);
+    if (this.sortKeys) {
+      keys.sort();
+    }
+    const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
+    if (size < 16) {
+      this.writeU8(128 + size);
+    } else if (size < 65536) {
+      this.writeU8(222);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(223);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large map object: ${size}`);
+    }
+    for (const key of keys) {
+      const value = object[key];
+      if (!(this.ignoreUndefined && value === void 0)) {
+        this.encodeString(key);
+        this.doEncode(value, depth + 1);
+      }
+    }
+  }
+  encodeExtension(ext) {
+    if (typeof ext.data === "function") {
+      const data = ext.data(this.pos + 6);
+      const size2 = data.length;
+      if (size2 >= 4294967296) {
+        throw new Error(`Too large extension object: ${size2}`);
+      }
+      this.writeU8(201);
+      this.writeU32(size2);
+      this.writeI8(ext.type);
+      this.writeU8a(data);
+      return;
+    }
+    const size = ext.data.length;
+    if (size === 1) {
+      this.writeU8(212);
+    } else if (size === 2) {
+      this.writeU8(213);
+    } else if (size === 4) {
+      this.writeU8(214);
+    } else if (size === 8) {
+      this.writeU8(215);
+    } else if (size === 16) {
+      this.writeU8(216);
+    } else if (size < 256) {
+      this.writeU8(199);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(200);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(201);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large extension object: ${size}`);
+    }
+    this.writeI8(ext.type);
+    this.writeU8a(ext.data);
+  }
+  writeU8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setUint8(this.pos, value);
+    this.pos++;
+  }
+  writeU8a(values) {
+    const size = values.length;
+    this.ensureBufferSizeToWrite(size);
+    this.bytes.set(values, this.pos);
+    this.pos += size;
+  }
+  writeI8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setInt8(this.pos, value);
+    this.pos++;
+  }
+  writeU16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setUint16(this.pos, value);
+    this.pos += 2;
+  }
+  writeI16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setInt16(this.pos, value);
+    this.pos += 2;
+  }
+  writeU32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setUint32(this.pos, value);
+    this.pos += 4;
+  }
+  writeI32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setInt32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setFloat32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setFloat64(this.pos, value);
+    this.pos += 8;
+  }
+  writeU64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setUint64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeI64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setInt64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeBigUint64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigUint64(this.pos, value);
+    this.pos += 8;
+  }
+  writeBigInt64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigInt64(this.pos, value);
+    this.pos += 8;
+  }
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/encode.mjs
+function encode(value, options) {
+  const encoder = new Encoder(options);
+  return encoder.encodeSharedRef(value);
 }
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/prettyByte.mjs
@@ -1057,72 +1483,372 @@ function decode(buffer, options) {
   return decoder.decode(buffer);
 }
 
-// src/message.ts
-var ProtocolError = class extends Error {
-  constructor(kind, text) {
-    super(`${kind}: ${text}`);
-    this.kind = kind;
-    this.name = "ProtocolError";
+// src/decimal.ts
+var MAX_INT = Number.MAX_SAFE_INTEGER;
+var MAX_SCALE = 15;
+function decimalText(mantissa, scale) {
+  if (scale === 0) return String(mantissa);
+  const digits = String(Math.abs(mantissa)).padStart(scale + 1, "0");
+  return (mantissa < 0 ? "-" : "") + digits.slice(0, -scale) + "." + digits.slice(-scale);
+}
+var DECIMAL = /^-?(\d+)(?:\.(\d+))?$/;
+function parseDecimal(text) {
+  const m = DECIMAL.exec(text);
+  if (!m) throw new ProtocolError("syntax", `no decimal: ${text.slice(0, 40)}`);
+  const part = m[2] ?? "";
+  const mantissa = Number(m[1] + part);
+  if (mantissa > MAX_INT || part.length > MAX_SCALE) throw new ProtocolError("range", `beyond 53 bits: ${text.slice(0, 40)}`);
+  return { mantissa: text[0] === "-" && mantissa !== 0 ? -mantissa : mantissa, scale: part.length };
+}
+function integer(x, what, least, most2) {
+  if (typeof x !== "number") throw new ProtocolError("type", `${what} is no integer`);
+  if (!(x >= least && x <= most2) || !Number.isInteger(x)) throw new ProtocolError("range", `${what} is ${x}`);
+  return x + 0;
+}
+
+// src/msgpack.ts
+var DEPTH_MOST = 8;
+var utf8 = new TextDecoder("utf-8", { fatal: true });
+var Reader = class {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
-  kind;
+  bytes;
+  at = 0;
+  #view;
+  get left() {
+    return this.bytes.length - this.at;
+  }
+  /** The type byte that comes next. */
+  peek() {
+    const c = this.bytes[this.at];
+    if (c === void 0) throw cut();
+    return c;
+  }
+  /** An array's header: how many elements follow. */
+  array(what) {
+    const c = this.peek();
+    let n;
+    if ((c & 240) === 144) n = this.#skip(1, c & 15);
+    else if (c === 220) n = this.#size(2);
+    else if (c === 221) n = this.#size(4);
+    else throw new ProtocolError("type", `${what} is no array`);
+    if (n > this.left) throw cut();
+    return n;
+  }
+  /** An integer from 0 to most. */
+  uint(what, most2 = MAX_INT) {
+    const v = this.#integer(what);
+    if (v < 0 || v > most2) throw new ProtocolError("range", `${what} is ${v}`);
+    return v;
+  }
+  /** A field's value: an integer, or NaN for nil. */
+  value(what) {
+    if (this.peek() === 192) return this.#skip(1, NaN);
+    const v = this.#integer(what);
+    if (v < -MAX_INT || v > MAX_INT) throw new ProtocolError("range", `${what} is beyond 53 bits`);
+    return v;
+  }
+  /** A text. */
+  text(what) {
+    const c = this.peek();
+    let n;
+    if ((c & 224) === 160) n = this.#skip(1, c & 31);
+    else if (c >= 217 && c <= 219) n = this.#size(1 << c - 217);
+    else throw new ProtocolError("type", `${what} is no text`);
+    if (n > this.left) throw cut();
+    const part = this.bytes.subarray(this.at, this.at += n);
+    try {
+      return utf8.decode(part);
+    } catch {
+      throw new ProtocolError("syntax", `${what} is not UTF-8`);
+    }
+  }
+  /** Passes over any value that JSON has too, and refuses what is wrong in it. */
+  check(depth = 0) {
+    const c = this.peek();
+    if (c === 192 || c === 194 || c === 195) this.at++;
+    else if ((c & 224) === 160 || c >= 217 && c <= 219) this.text("a text");
+    else if (c === 202 || c === 203) this.#float(c === 202 ? 4 : 8);
+    else if ((c & 240) === 144 || c === 220 || c === 221) {
+      if (depth === DEPTH_MOST) throw new ProtocolError("type", "nested too deeply");
+      for (let n = this.array("an array"); n > 0; n--) this.check(depth + 1);
+    } else if ((c & 240) === 128 || c === 222 || c === 223) {
+      if (depth === DEPTH_MOST) throw new ProtocolError("type", "nested too deeply");
+      const n = (c & 240) === 128 ? this.#skip(1, c & 15) : this.#size(c === 222 ? 2 : 4);
+      if (2 * n > this.left) throw cut();
+      for (let i = 0; i < n; i++) {
+        this.text("a key");
+        this.check(depth + 1);
+      }
+    } else this.value("a value");
+  }
+  /** The end must come here. */
+  end() {
+    if (this.left > 0) throw new ProtocolError("trailing", `${this.left} bytes after the end`);
+  }
+  /** An integer of any width; beyond 53 bits it is only known to be so. */
+  #integer(what) {
+    const c = this.peek();
+    if (c < 128) return this.#skip(1, c);
+    if (c >= 224) return this.#skip(1, c - 256);
+    if (c < 204 || c > 211) throw new ProtocolError("type", `${what} is no integer`);
+    const width = 1 << (c & 3), at = this.at + 1;
+    if (width >= this.left) throw cut();
+    this.at = at + width;
+    switch (c) {
+      case 204:
+        return this.#view.getUint8(at);
+      case 205:
+        return this.#view.getUint16(at);
+      case 206:
+        return this.#view.getUint32(at);
+      case 207:
+        return this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+      case 208:
+        return this.#view.getInt8(at);
+      case 209:
+        return this.#view.getInt16(at);
+      case 210:
+        return this.#view.getInt32(at);
+      default:
+        return this.#view.getInt32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+    }
+  }
+  #float(width) {
+    if (width >= this.left) throw cut();
+    const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
+    if (!Number.isFinite(v)) throw new ProtocolError("range", `a number is ${v}`);
+    this.at += 1 + width;
+  }
+  /** A length of so many bytes behind the type byte. */
+  #size(width) {
+    if (width >= this.left) throw cut();
+    let n = 0;
+    for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i];
+    return this.#skip(1 + width, n);
+  }
+  #skip(n, result2) {
+    this.at += n;
+    return result2;
+  }
 };
-var TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
-var REASONS = ["rate", "slow", "catch-up"];
-var IMAGE = 1;
-var CONFLATED = 2;
-var GAP = 16;
-function int(v, what, least, most) {
-  if (typeof v === "bigint") throw new ProtocolError("range", what);
-  if (typeof v !== "number" || !Number.isFinite(v)) throw new ProtocolError("type", what);
-  if (!Number.isInteger(v)) throw new ProtocolError("type", what);
-  if (v < least || v > most) throw new ProtocolError("range", what);
+var cut = () => new ProtocolError("truncated", "the bytes end too early");
+
+// src/quote.ts
+var FIELDS = [
+  "bid",
+  "bid_size",
+  "ask",
+  "ask_size",
+  "last",
+  "last_size",
+  "volume",
+  "turnover",
+  "open",
+  "high",
+  "low",
+  "vwap",
+  "trades",
+  "status",
+  "event_time",
+  "recv_time",
+  "price_scale",
+  "size_scale",
+  "volume_scale"
+];
+var NUM_FIELDS = FIELDS.length;
+var INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
+var STATUSES = ["live", "stale", "down", "halted", "closed"];
+var SCALE_OF = FIELDS.map((name) => {
+  if (["bid", "ask", "last", "open", "high", "low", "vwap"].includes(name)) return INDEX.price_scale;
+  if (["bid_size", "ask_size", "last_size"].includes(name)) return INDEX.size_scale;
+  if (["volume", "turnover"].includes(name)) return INDEX.volume_scale;
+  return -1;
+});
+var scaleOf = (f) => SCALE_OF[f] ?? -1;
+var isScale = (f) => f >= INDEX.price_scale && f <= INDEX.volume_scale;
+var names = /* @__PURE__ */ new Map();
+var NAMES_MOST = 4096;
+function fieldsOf(mask) {
+  let list2 = names.get(mask);
+  if (list2) return list2;
+  list2 = Object.freeze(FIELDS.filter((_, f) => mask >>> f & 1));
+  if (names.size < NAMES_MOST) names.set(mask, list2);
+  return list2;
+}
+var Quote = class {
+  constructor(symbol) {
+    this.symbol = symbol;
+  }
+  symbol;
+  /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
+  values = new Float64Array(NUM_FIELDS).fill(NaN);
+  seq = 0;
+  history = 0;
+  /** Flags of the last update. */
+  flags = 0;
+  skipped = 0;
+  get image() {
+    return (this.flags & IMAGE) !== 0;
+  }
+  get gap() {
+    return (this.flags & GAP) !== 0;
+  }
+  get reason() {
+    return reasonOf(this.flags);
+  }
+  get status() {
+    return this.text("status");
+  }
+  mantissa(field) {
+    const v = this.values[INDEX[field]];
+    return v === v ? v : null;
+  }
+  scale(field) {
+    const s = SCALE_OF[INDEX[field]];
+    if (s < 0) return 0;
+    const v = this.values[s];
+    return v === v ? v : null;
+  }
+  text(field) {
+    const v = this.mantissa(field), scale = this.scale(field);
+    if (v === null || scale === null) return null;
+    return field === "status" ? STATUSES[v] ?? String(v) : decimalText(v, scale);
+  }
+  number(field) {
+    const v = this.mantissa(field), scale = this.scale(field);
+    return v === null || scale === null ? null : v / 10 ** scale;
+  }
+  toJSON() {
+    const out = { seq: this.seq };
+    FIELDS.forEach((field, f) => {
+      const text = this.text(field);
+      if (text !== null) out[field] = SCALE_OF[f] >= 0 || field === "status" ? text : this.values[f];
+    });
+    return out;
+  }
+};
+
+// src/update.ts
+var SYMBOL_MOST = 64;
+var KNOWN = 2 ** NUM_FIELDS - 1;
+function parseUpdate(r) {
+  const n = r.array("an update");
+  if (n < 1) throw new ProtocolError("count", "an update has four elements at least");
+  return parseUpdateTail(r, r.uint("id", 2 ** 32 - 1), n - 1);
+}
+function parseUpdateTail(r, key, n) {
+  if (n < 3) throw new ProtocolError("count", "an update has four elements at least");
+  const seq = r.uint("seq"), flags = r.uint("flags", 255), mask = r.uint("mask", 2 ** 32 - 1);
+  const image = flags & IMAGE;
+  if (n !== 3 + image + bits(mask)) throw new ProtocolError("count", "not the values that the mask says");
+  const history = image ? r.uint("history") : 0;
+  const values = [];
+  for (let f = 0; mask >>> f !== 0 && f < 32; f++) {
+    if (!(mask >>> f & 1)) continue;
+    const v = r.value(FIELDS[f] ?? "a value");
+    if (f < NUM_FIELDS) values.push(checked(f, v));
+  }
+  return { key, seq, flags, history, mask: mask & KNOWN, implied: 0, values };
+}
+function checked(f, v) {
+  if (isScale(f) && (v < 0 || v > MAX_SCALE)) throw new ProtocolError("range", `${FIELDS[f]} is ${v}`);
+  if (f === INDEX.status && v < 0) throw new ProtocolError("range", `status is ${v}`);
   return v;
 }
-function parseMessage(bytes) {
-  let m;
-  try {
-    m = decode(bytes, { useBigInt64: false, maxArrayLength: bytes.length, maxMapLength: bytes.length });
-  } catch (e) {
-    const text = String(e);
-    throw new ProtocolError(/Extra/.test(text) ? "trailing" : /Insufficient|RangeError|Offset|Max length/.test(text) ? "truncated" : "type", text);
-  }
-  if (!Array.isArray(m)) throw new ProtocolError("type", "a message is an array");
-  if (m.length < 2) throw new ProtocolError("count", "a message has two elements at least");
-  const type = TYPES[int(m[0], "type", 0, 255)];
-  if (type === void 0) return { type: "unknown" };
-  if (type !== "data") {
-    if (m.length !== 2) throw new ProtocolError("count", type);
-    return control(type, m[1]);
-  }
-  const updates = [];
-  for (let i = 2; i < m.length; i++) updates.push(parseUpdate(m[i]));
-  return { type, sentAt: int(m[1], "sent_at", 0, MAX_INT), updates };
+function bits(mask) {
+  let n = 0;
+  for (; mask !== 0; mask &= mask - 1) n++;
+  return n;
 }
-function parseUpdate(u) {
-  if (!Array.isArray(u)) throw new ProtocolError("type", "an update is an array");
-  if (u.length < 4) throw new ProtocolError("count", "an update has four elements at least");
-  const key = int(u[0], "id", 0, 2 ** 32 - 1);
-  const seq = int(u[1], "seq", 0, MAX_INT);
-  const flags = int(u[2], "flags", 0, 255);
-  const bits = int(u[3], "mask", 0, 2 ** 32 - 1);
-  const image = (flags & IMAGE) !== 0;
+function parseUpdateJSON(x) {
+  if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", "an update is an object");
+  const o = x;
+  const key = o.symbol;
+  if (typeof key !== "string" || key === "" || key.length > SYMBOL_MOST) throw new ProtocolError("type", "an update has a symbol");
+  const seq = integer(o.seq, "seq", 0, MAX_INT);
+  const flags = flag(o, "image", IMAGE) | flag(o, "gap", GAP) | conflated(o);
+  const history = o.history === void 0 ? 0 : integer(o.history, "history", 0, MAX_INT);
+  const byField = new Array(NUM_FIELDS).fill(void 0);
+  let mask = 0;
+  for (const name in o) {
+    if (!Object.hasOwn(INDEX, name)) continue;
+    mask |= 1 << INDEX[name];
+    takeField(byField, INDEX[name], o[name]);
+  }
   const values = [];
-  let at = image ? 5 : 4;
-  const history = image && u.length > 4 ? int(u[4], "history", 0, MAX_INT) : 0;
-  for (let f = 0; f < 32; f++) {
-    if (!(bits >>> f & 1)) continue;
-    if (at >= u.length) throw new ProtocolError("count", "fewer values than the mask says");
-    const v = u[at++];
-    const value = v === null ? null : int(v, "value", -MAX_INT, MAX_INT);
-    if (f < FIELDS.length) values[f] = value;
+  let implied = 0;
+  for (let f = 0; f < NUM_FIELDS; f++) {
+    const v = byField[f];
+    if (v === void 0) continue;
+    if (!(mask >>> f & 1)) implied |= 1 << f;
+    values.push(v);
   }
-  if (at !== u.length) throw new ProtocolError("count", "more values than the mask says");
-  const conflated = flags & CONFLATED ? REASONS[(flags >> 2 & 3) - 1] ?? "catch-up" : null;
-  return { key, seq, image, gap: (flags & GAP) !== 0, conflated, history, mask: bits & (1 << FIELDS.length) - 1, values };
+  return { key, seq, flags, history, mask: mask | implied, implied, values };
 }
-function control(type, body) {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) throw new ProtocolError("type", `${type} is a map`);
-  return { ...body, type };
+function takeField(values, f, v) {
+  if (v === null) {
+    put(values, f, NaN);
+  } else if (f === INDEX.status) {
+    const status = STATUSES.indexOf(v);
+    if (status < 0) throw new ProtocolError("type", "status is none");
+    values[f] = status;
+  } else if (scaleOf(f) < 0) {
+    put(values, f, checked(f, integer(v, FIELDS[f], -MAX_INT, MAX_INT)));
+  } else {
+    if (typeof v !== "string") throw new ProtocolError("type", `${FIELDS[f]} is no text`);
+    const d = parseDecimal(v);
+    values[f] = d.mantissa;
+    put(values, scaleOf(f), d.scale);
+  }
+}
+function put(values, f, v) {
+  const had = values[f];
+  if (had !== void 0 && had !== v) throw new ProtocolError("syntax", `${FIELDS[f]} is ${had} and ${v}`);
+  values[f] = v;
+}
+function flag(o, name, bit) {
+  const v = o[name];
+  if (v !== void 0 && typeof v !== "boolean") throw new ProtocolError("type", `${name} is true or false`);
+  return v ? bit : 0;
+}
+function conflated(o) {
+  if (o.conflated === void 0) return 0;
+  const reason = REASONS.indexOf(o.conflated);
+  if (reason < 0) throw new ProtocolError("type", "conflated is rate, slow or catch-up");
+  return CONFLATED | reason + 1 << 2;
+}
+
+// src/message.ts
+var PROTOCOL = 1;
+var TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
+function parseMessage(bytes) {
+  const r = new Reader(bytes);
+  const n = r.array("a message");
+  if (n < 2) throw new ProtocolError("count", "a message has two elements at least");
+  const type = TYPES[r.uint("type", 255)];
+  if (type === void 0) return { type: "unknown" };
+  if (type === "data") {
+    const sentAt = r.uint("sent_at");
+    const updates = [];
+    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
+    r.end();
+    return { type, sentAt, updates };
+  }
+  const from = r.at;
+  r.check();
+  if (n !== 2) throw new ProtocolError("count", `${type} has one map`);
+  r.end();
+  return control(type, general(bytes.subarray(from)));
+}
+function general(bytes) {
+  try {
+    return decode(bytes);
+  } catch (e) {
+    throw new ProtocolError("type", String(e));
+  }
 }
 function parseMessageJSON(text) {
   let m;
@@ -1131,415 +1857,1064 @@ function parseMessageJSON(text) {
   } catch (e) {
     throw new ProtocolError("syntax", String(e));
   }
-  if (typeof m !== "object" || m === null || Array.isArray(m)) throw new ProtocolError("type", "a message is an object");
-  const { type, sent_at, updates } = m;
-  if (typeof type !== "string") throw new ProtocolError("type", "type");
+  const o = map(m, "a message");
+  const type = string(o.type, "type");
   if (!TYPES.includes(type)) return { type: "unknown" };
-  if (type !== "data") return control(type, m);
-  if (!Array.isArray(updates)) throw new ProtocolError("type", "updates");
-  return { type, sentAt: int(sent_at, "sent_at", 0, MAX_INT), updates: updates.map(parseUpdateJSON) };
+  if (type !== "data") return control(type, o);
+  const sentAt = integer(o.sent_at, "sent_at", 0, MAX_INT);
+  return { type, sentAt, updates: list(o.updates, "updates", parseUpdateJSON) };
 }
-function parseUpdateJSON(x) {
-  if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", "an update is an object");
-  const o = x;
-  if (typeof o.symbol !== "string" || o.seq === void 0) throw new ProtocolError("type", "an update has symbol and seq");
-  const u = {
-    key: o.symbol,
-    seq: int(o.seq, "seq", 0, MAX_INT),
-    image: flag(o, "image"),
-    gap: flag(o, "gap"),
-    conflated: null,
-    history: o.history === void 0 ? 0 : int(o.history, "history", 0, MAX_INT),
-    mask: 0,
-    values: []
+function control(type, body) {
+  const o = map(body, type);
+  switch (type) {
+    case "hello":
+      return { type, ...hello(o) };
+    case "reply":
+      return { type, ...reply(o) };
+    case "heartbeat":
+      return { type, time: natural(o, "time"), subs: natural(o, "subs"), hash: integer(o.hash, "hash", 0, 2 ** 32 - 1) };
+    case "lag":
+      return { type, blocked_ms: natural(o, "blocked_ms") };
+    case "drain":
+      return { type, within_ms: natural(o, "within_ms") };
+    case "error":
+      return { type, ...wireError(o) };
+  }
+}
+function hello(o) {
+  const protocol = natural(o, "protocol");
+  if (protocol !== PROTOCOL) throw new ProtocolError("version", `protocol ${protocol}`);
+  const fields = list(o.fields, "fields", string);
+  if (fields.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) throw new ProtocolError("version", "fields of another order");
+  const limits = map(o.limits ?? {}, "limits");
+  return {
+    protocol,
+    node: string(o.node, "node"),
+    time: natural(o, "time"),
+    fields,
+    heartbeat: natural(o, "heartbeat"),
+    periods: list(o.periods ?? [], "periods", (x) => integer(x, "a period", 0, MAX_INT)),
+    limits: {
+      request_bytes: natural(limits, "request_bytes"),
+      request_symbols: natural(limits, "request_symbols"),
+      subs: natural(limits, "subs"),
+      requests_per_s: natural(limits, "requests_per_s")
+    },
+    token_ttl: o.token_ttl == null ? null : natural(o, "token_ttl")
   };
-  if (o.conflated !== void 0) {
-    if (!REASONS.includes(o.conflated)) throw new ProtocolError("type", "conflated");
-    u.conflated = o.conflated;
-  }
-  for (const name in o) {
-    const f = INDEX[name];
-    if (f === void 0) continue;
-    u.mask |= 1 << f;
-    setJSON(u.values, f, o[name]);
-  }
-  return u;
 }
-function setJSON(values, f, v) {
-  if (v === null) {
-    values[f] = null;
-  } else if (f === INDEX.status) {
-    const status = STATUSES.indexOf(v);
-    if (status < 0) throw new ProtocolError("type", "status");
-    values[f] = status;
-  } else {
-    const scale = scaleOf(f);
-    if (scale === void 0) {
-      values[f] = int(v, FIELDS[f], -MAX_INT, MAX_INT);
-      return;
-    }
-    if (typeof v !== "string") throw new ProtocolError("type", FIELDS[f]);
-    const d = parseDecimal(v);
-    if (!d) throw new ProtocolError(/^-?\d+(\.\d+)?$/.test(v) ? "range" : "syntax", FIELDS[f]);
-    values[f] = d.mantissa;
-    values[scale] = d.scale;
-  }
+function reply(o) {
+  const out = { id: natural(o, "id"), op: string(o.op, "op") };
+  if (o.rate != null) out.rate = number(o.rate, "rate");
+  if (o.fields != null) out.fields = list(o.fields, "fields", string);
+  if (o.time != null) out.time = natural(o, "time");
+  if (o.results != null) out.results = list(o.results, "results", result);
+  return out;
 }
-function flag(o, name) {
-  const v = o[name];
-  if (v !== void 0 && typeof v !== "boolean") throw new ProtocolError("type", name);
-  return v === true;
+function result(x) {
+  const o = map(x, "a result");
+  const out = { symbol: string(o.symbol, "symbol") };
+  if (o.id != null) out.id = integer(o.id, "id", 0, 2 ** 32 - 1);
+  if (o.matched != null) out.matched = natural(o, "matched");
+  if (o.rate != null) out.rate = number(o.rate, "rate");
+  if (o.fields != null) out.fields = list(o.fields, "fields", string);
+  if (o.error != null) out.error = wireError(map(o.error, "error"));
+  return out;
+}
+function wireError(o) {
+  const out = { code: natural(o, "code"), text: string(o.text, "text"), retry: o.retry === true };
+  if (o.id != null) out.id = natural(o, "id");
+  return out;
+}
+function map(x, what) {
+  if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", `${what} is no map`);
+  return x;
+}
+function list(x, what, one) {
+  if (!Array.isArray(x)) throw new ProtocolError("type", `${what} is no array`);
+  return x.map((v) => one(v, what));
+}
+function string(x, what) {
+  if (typeof x !== "string") throw new ProtocolError("type", `${what} is no text`);
+  return x;
+}
+function number(x, what) {
+  if (typeof x !== "number" || !Number.isFinite(x)) throw new ProtocolError("type", `${what} is no number`);
+  return x;
+}
+function natural(o, key) {
+  return integer(o[key] ?? 0, key, 0, MAX_INT);
 }
 function symbolHash(symbol) {
   let h = 2166136261;
-  for (const byte of new TextEncoder().encode(symbol)) h = Math.imul(h ^ byte, 16777619) >>> 0;
-  return h;
+  for (const byte of utf82.encode(symbol)) h = Math.imul(h ^ byte, 16777619);
+  return h >>> 0;
 }
+var utf82 = new TextEncoder();
 
 // src/board.ts
 var Board = class {
   quotes = /* @__PURE__ */ new Map();
+  #held = /* @__PURE__ */ new Map();
   #byId = /* @__PURE__ */ new Map();
-  #ids = /* @__PURE__ */ new Map();
-  /** XOR of the hashes of what is subscribed, as a heartbeat has it. */
+  /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
+  subs = 0;
   hash = 0;
-  get subs() {
-    return this.#ids.size;
-  }
-  /** A new connection: the quotes stay, the node's numbers are another's. */
+  /** A new connection: quotes stay, the node's numbers are another's. */
   reset() {
+    for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
-    this.#ids.clear();
-    this.hash = 0;
+    this.subs = this.hash = 0;
   }
-  /** The node confirmed a symbol under a number. */
-  confirm(symbol, id) {
-    let q = this.quotes.get(symbol);
-    if (!q) this.quotes.set(symbol, q = new Quote(symbol));
-    if (!this.#ids.has(symbol)) this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
-    this.#ids.set(symbol, id);
-    this.#byId.set(id, q);
+  /** What is held may be wrong: it is shown until images come, but never resumed from. */
+  distrust() {
+    for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
   }
-  /** A symbol is no more subscribed to. */
-  forget(symbol) {
-    const id = this.#ids.get(symbol);
-    if (id !== void 0) {
-      this.#ids.delete(symbol);
-      this.#byId.delete(id);
-      this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
+  /** The node confirmed a symbol under a number; view names the fields it was asked for. */
+  confirm(symbol, id, view) {
+    let h = this.#held.get(symbol);
+    if (!h) {
+      h = { quote: new Quote(symbol), id: -1, view, imaged: view };
+      this.#held.set(symbol, h);
+      this.quotes.set(symbol, h.quote);
     }
+    h.view = view;
+    if (h.id < 0) this.#count(symbol, 1);
+    else this.#byId.delete(h.id);
+    h.id = id;
+    this.#byId.set(id, h);
+  }
+  /** The node sends a symbol no more; its quote stays. */
+  unconfirm(symbol) {
+    const h = this.#held.get(symbol);
+    if (!h || h.id < 0) return;
+    this.#byId.delete(h.id);
+    h.id = -1;
+    this.#count(symbol, -1);
+  }
+  /** A symbol is wanted no more. */
+  forget(symbol) {
+    this.unconfirm(symbol);
+    this.#held.delete(symbol);
     this.quotes.delete(symbol);
   }
+  isConfirmed(symbol) {
+    return (this.#held.get(symbol)?.id ?? -1) >= 0;
+  }
   /**
-   * Merges an update and returns the quote; undefined for a symbol that was given
-   * up a moment ago. A seq that goes back within a history is a broken promise.
+   * From where a symbol may be resumed; undefined when an image is due: nothing is
+   * held, or of other fields, whose older changes a resumption would not bring.
    */
-  merge(u) {
-    const q = typeof u.key === "number" ? this.#byId.get(u.key) : this.quotes.get(u.key);
-    if (!q) return void 0;
-    if (u.seq < q.seq && !(u.image && u.history !== q.history)) {
-      throw new ProtocolError("range", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
-    }
-    if (u.image) {
-      q.values.fill(null);
-      q.history = u.history;
-    }
-    for (let f = 0; f < FIELDS.length; f++) {
-      const v = u.values[f];
-      if (v !== void 0) q.values[f] = v;
-    }
-    q.skipped = u.image || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
+  position(symbol, view) {
+    const h = this.#held.get(symbol);
+    return h && h.quote.history > 0 && h.imaged === view ? [symbol, h.quote.history, h.quote.seq] : void 0;
+  }
+  /** Merges an update; undefined for a symbol that was given up a moment ago. */
+  merge(u, sentAt) {
+    const h = typeof u.key === "number" ? this.#byId.get(u.key) : this.#held.get(u.key);
+    if (!h) return void 0;
+    const q = h.quote, image = (u.flags & IMAGE) !== 0;
+    const renewed = image && u.history !== q.history;
+    if (u.seq < q.seq && !renewed) throw new ProtocolError("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
+    if (u.implied && !image) agree(q, u);
+    const changed = put2(q.values, u, image);
+    q.skipped = renewed || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
     q.seq = u.seq;
-    q.image = u.image;
-    q.gap = u.gap;
-    q.conflated = u.conflated;
-    q.mask = u.mask;
-    return q;
+    q.flags = u.flags;
+    if (image) {
+      q.history = u.history;
+      h.imaged = h.view;
+    }
+    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
+  }
+  #count(symbol, by) {
+    this.subs += by;
+    this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
   }
 };
+function put2(values, u, image) {
+  let changed = 0;
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    const old = values[f];
+    const given = (u.mask >>> f & 1) !== 0;
+    const v = given ? u.values[i++] : image ? NaN : old;
+    if (v === old || v !== v && old !== old) continue;
+    values[f] = v;
+    changed |= 1 << f;
+  }
+  return changed;
+}
+function agree(q, u) {
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    if (!(u.mask >>> f & 1)) continue;
+    const v = u.values[i++], old = q.values[f];
+    if (u.implied >>> f & 1 && old === old && old !== v) {
+      throw new ProtocolError("order", `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+    }
+  }
+}
+
+// src/emitter.ts
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  /** Calls fn at every such event, until the function returned is called. */
+  on(name, fn) {
+    let set = this.#listeners.get(name);
+    if (!set) this.#listeners.set(name, set = /* @__PURE__ */ new Set());
+    set.add(fn);
+    return () => this.off(name, fn);
+  }
+  /** Calls fn at the next such event only. */
+  once(name, fn) {
+    const off = this.on(name, (event) => {
+      off();
+      fn(event);
+    });
+    return off;
+  }
+  off(name, fn) {
+    this.#listeners.get(name)?.delete(fn);
+  }
+  /** Whether anybody listens: what nobody hears need not be made. */
+  heard(name) {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+  /** A listener that throws does so by itself: neither others nor the connection are held up. */
+  emit(name, event) {
+    for (const fn of this.#listeners.get(name) ?? []) {
+      try {
+        fn(event);
+      } catch (e) {
+        queueMicrotask(() => {
+          throw e;
+        });
+      }
+    }
+  }
+};
+
+// src/request.ts
+function encodeRequest(id, r, encoding) {
+  const { op, ...rest } = r;
+  const body = { op, id, ...rest };
+  return encoding === "json" ? JSON.stringify(body) : encode(body, { ignoreUndefined: true });
+}
+var textBytes = (symbol) => JSON.stringify(symbol).length + 1;
+var POSITION_BYTES = 36;
+function* parts(symbols, held, mostSymbols, mostBytes) {
+  let part = { symbols: [], resume: [] }, bytes = 0;
+  for (const symbol of symbols) {
+    const positions = held(symbol).map((p) => ({ p, bytes: textBytes(p[0]) + POSITION_BYTES }));
+    const least = textBytes(symbol) + (positions.length === 1 ? positions[0].bytes : 0);
+    if (part.symbols.length > 0 && (part.symbols.length >= mostSymbols || bytes + least > mostBytes)) {
+      yield part;
+      part = { symbols: [], resume: [] };
+      bytes = 0;
+    }
+    part.symbols.push(symbol);
+    bytes += textBytes(symbol);
+    for (const { p, bytes: more } of positions) {
+      if (bytes + more > mostBytes) break;
+      part.resume.push(p);
+      bytes += more;
+    }
+  }
+  if (part.symbols.length > 0) yield part;
+}
+
+// src/session.ts
+var HELLO_MS = 1e4;
+var STALE_HEARTBEATS = 2.5;
+var AGAIN_MS = 1e3;
+var MESSAGE_MOST = 4 << 20;
+function isFinal(code) {
+  return code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
+}
+var Session = class {
+  #socket;
+  #encoding;
+  #handler;
+  #open = /* @__PURE__ */ new Map();
+  // in the order asked, which is that of the answers
+  #later = /* @__PURE__ */ new Set();
+  // of requests to be sent again
+  #requests = 0;
+  #heard = Date.now();
+  #watch;
+  #silenceMs = HELLO_MS;
+  #over = false;
+  /** Data or a reply came: the way is free. */
+  talked = false;
+  hello;
+  /** Bytes of messages received. */
+  bytes = 0;
+  constructor(socket, encoding, handler) {
+    this.#socket = socket;
+    this.#encoding = encoding;
+    this.#handler = handler;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (e) => this.#received(e.data);
+    socket.onerror = (e) => this.#failed(String(e.message ?? ""));
+    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
+    this.#watchOver(HELLO_MS / 4);
+  }
+  /** Whether a request has no answer yet, or waits to be sent again. */
+  get busy() {
+    return this.#open.size + this.#later.size > 0;
+  }
+  /** Sends a request and returns its id; done hears of it once, before any later message. */
+  request(r, done) {
+    const id = ++this.#requests;
+    this.#open.set(id, done);
+    this.#socket.send(encodeRequest(id, r, this.#encoding));
+    return id;
+  }
+  /** A request as a promise; a patient one is sent again while the node says to retry. */
+  call(r, patient, took) {
+    return new Promise((resolve, reject) => {
+      const done = (reply2, error) => {
+        if (reply2) {
+          took?.(reply2);
+          resolve(reply2);
+        } else if (patient && error.retry && error.code !== 0) {
+          this.#later.add(done);
+          setTimeout(() => this.#later.delete(done) && this.request(r, done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+        } else {
+          reject(new RequestError(error));
+        }
+      };
+      this.request(r, done);
+    });
+  }
+  /** Ends the session from our side; the handler hears no more of it. */
+  close(reason) {
+    this.#quit(reason);
+  }
+  /** Ends the session because what came, or is held, is wrong. */
+  giveUp(reason) {
+    this.#end({ reason, distrust: true });
+  }
+  #received(data) {
+    if (this.#over) return;
+    this.#heard = Date.now();
+    const text = typeof data === "string";
+    const size = text ? data.length : data.byteLength;
+    this.bytes += size;
+    try {
+      if (size > MESSAGE_MOST) throw new ProtocolError("range", `a message of ${size} bytes`);
+      this.#take(text ? parseMessageJSON(data) : parseMessage(new Uint8Array(data)));
+    } catch (e) {
+      if (!(e instanceof ProtocolError)) throw e;
+      this.giveUp(e.message);
+    }
+  }
+  #take(m) {
+    switch (m.type) {
+      case "data":
+        this.talked = true;
+        break;
+      case "reply":
+        this.talked = true;
+        if (this.#answered(m.id, m, void 0)) return;
+        break;
+      // a pattern's later reply has the id of one that was answered: nobody waits for it
+      case "hello":
+        this.hello = m;
+        this.#silenceMs = m.heartbeat > 0 ? STALE_HEARTBEATS * m.heartbeat : Infinity;
+        this.#watchOver(Math.min(m.heartbeat || HELLO_MS, HELLO_MS) / 4);
+        break;
+      case "error":
+        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : this.#oldest(), void 0, m);
+    }
+    this.#handler.message(m);
+  }
+  #oldest() {
+    for (const id of this.#open.keys()) return id;
+    return -1;
+  }
+  #answered(id, reply2, error) {
+    const done = this.#open.get(id);
+    if (!done) return false;
+    this.#open.delete(id);
+    done(reply2, error);
+    return true;
+  }
+  /**
+   * Looks at the silence every so often. A look that comes late says that we slept (a
+   * hidden tab, a closed lid) and not the node: what waits in our own queue is heard
+   * first, once.
+   */
+  #watchOver(everyMs, slept = false) {
+    clearTimeout(this.#watch);
+    const from = Date.now(), after = slept ? Math.min(everyMs, 250) : everyMs;
+    this.#watch = setTimeout(() => {
+      const now = Date.now(), silence = now - this.#heard;
+      if (silence <= this.#silenceMs) this.#watchOver(everyMs);
+      else if (!slept && now - from > after + 1e3) this.#watchOver(everyMs, true);
+      else this.#end({ reason: `nothing heard for ${(silence / 1e3).toFixed(1)} s`, silent: true });
+    }, after);
+  }
+  /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
+  #failed(text) {
+    const status = Number(/server response: (\d{3})/.exec(text)?.[1] ?? 0);
+    const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
+    if (status) this.#end({ code: status, reason: `refused with ${status}`, final });
+  }
+  #end(why) {
+    if (this.#over) return;
+    this.#quit(why.reason, why.silent);
+    this.#handler.lost({ code: 1006, final: false, distrust: false, silent: false, ...why });
+  }
+  #quit(reason, dead = false) {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#watch);
+    const s = this.#socket;
+    s.onmessage = s.onclose = null;
+    s.onerror = () => {
+    };
+    if (dead && s.terminate) s.terminate();
+    else if (s.readyState < 2) s.close(1e3, reason.slice(0, 40).replace(/[^ -~]/g, "?"));
+    const waiting = [...this.#open.values(), ...this.#later];
+    this.#open.clear();
+    this.#later.clear();
+    for (const done of waiting) done(void 0, { code: 0, text: "the connection ended", retry: true });
+  }
+};
+
+// src/socket.ts
+async function findWebSocket() {
+  if (globalThis.WebSocket) return globalThis.WebSocket;
+  const peer = "ws";
+  try {
+    const { default: found } = await import(
+      /* @vite-ignore */
+      /* webpackIgnore: true */
+      peer
+    );
+    return found;
+  } catch {
+    throw new Error("no WebSocket here: install the ws package, or pass { WebSocket }");
+  }
+}
+
+// src/again.ts
+var FIRST_MS = 1e3;
+var MOST_MS = 5e3;
+var GROWTH = 1.6;
+var Again = class {
+  #due = /* @__PURE__ */ new Set();
+  #known = /* @__PURE__ */ new Set();
+  #ask;
+  #delayMs = FIRST_MS;
+  #timer;
+  constructor(ask) {
+    this.#ask = ask;
+  }
+  /** Asks for the symbol later; true when it was not among them so far. */
+  add(symbol) {
+    const fresh = !this.#known.has(symbol);
+    if (fresh) {
+      this.#known.add(symbol);
+      this.#delayMs = FIRST_MS;
+    }
+    this.#due.add(symbol);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = void 0;
+      const symbols = [...this.#due];
+      this.#due.clear();
+      this.#ask(symbols);
+    }, this.#delayMs * (0.8 + 0.4 * Math.random()));
+    if (!fresh) this.#delayMs = Math.min(this.#delayMs * GROWTH, MOST_MS);
+    return fresh;
+  }
+  /** The symbol appeared, or is wanted no more. */
+  done(symbol) {
+    this.#known.delete(symbol);
+    this.#due.delete(symbol);
+  }
+  /** A new connection asks for everything anyway. */
+  clear() {
+    clearTimeout(this.#timer);
+    this.#timer = void 0;
+    this.#due.clear();
+    this.#known.clear();
+    this.#delayMs = FIRST_MS;
+  }
+};
+
+// src/terms.ts
+var isPattern = (symbol) => symbol.endsWith("*");
+var matches = (pattern, symbol) => symbol.startsWith(pattern.slice(0, -1));
+var viewOf = (terms) => terms.fields?.length ? [...new Set(terms.fields)].sort().join() : "";
+var keyOf = (terms) => `${terms.rate ?? 0} ${viewOf(terms)}`;
+var Wanted = class {
+  #wants = /* @__PURE__ */ new Map();
+  #patterns = /* @__PURE__ */ new Set();
+  /** Symbols given up by name that a pattern still names. */
+  #dropped = /* @__PURE__ */ new Set();
+  add(symbol, terms) {
+    this.#wants.set(symbol, { terms, taken: this.#wants.get(symbol)?.taken });
+    this.#dropped.delete(symbol);
+    if (isPattern(symbol)) this.#patterns.add(symbol);
+  }
+  /** Of a pattern: what was dropped of it is dropped no more, for it is gone with it. */
+  remove(symbol) {
+    this.#wants.delete(symbol);
+    if (this.#patterns.delete(symbol)) {
+      for (const s of this.#dropped) if (!this.byPattern(s)) this.#dropped.delete(s);
+    } else if (this.byPattern(symbol)) {
+      this.#dropped.add(symbol);
+    }
+  }
+  all() {
+    return [...this.#wants.keys()];
+  }
+  has(symbol) {
+    return this.#wants.has(symbol);
+  }
+  isDropped(symbol) {
+    return this.#dropped.has(symbol);
+  }
+  /** A pattern that names the symbol. */
+  byPattern(symbol) {
+    for (const p of this.#patterns) if (matches(p, symbol)) return p;
+    return void 0;
+  }
+  /** What is still wanted of that which a node ends with the pattern: names, and patterns that share some. */
+  under(pattern) {
+    const prefix = pattern.slice(0, -1);
+    return this.all().filter((s) => matches(pattern, s) || isPattern(s) && prefix.startsWith(s.slice(0, -1)));
+  }
+  /** Whether updates of the symbol are welcome, by its name or a pattern's. */
+  welcomes(symbol) {
+    return this.has(symbol) || !this.isDropped(symbol) && this.byPattern(symbol) !== void 0;
+  }
+  terms(symbol) {
+    return (this.#wants.get(symbol) ?? this.#wants.get(this.byPattern(symbol) ?? ""))?.terms;
+  }
+  /** The node took a symbol on these terms. */
+  took(symbol, terms) {
+    const w = this.#wants.get(symbol);
+    if (w) w.taken = terms;
+  }
+  /** The node refused the terms: back to those it took, or wanted no more. */
+  refused(symbol, terms) {
+    const w = this.#wants.get(symbol);
+    if (!w || keyOf(w.terms) !== keyOf(terms)) return;
+    if (w.taken) w.terms = w.taken;
+    else this.remove(symbol);
+  }
+  /**
+   * What to ask for, to have these: by terms, patterns first, for they take over what
+   * they name; then the symbols that are wanted by name on terms of their own.
+   */
+  groups(symbols) {
+    const asked = new Set(symbols);
+    const patterns = symbols.filter(isPattern);
+    if (patterns.length > 0) {
+      for (const s of this.#wants.keys()) if (!isPattern(s) && patterns.some((p) => matches(p, s))) asked.add(s);
+    }
+    const first = /* @__PURE__ */ new Map(), then = /* @__PURE__ */ new Map();
+    for (const s of asked) {
+      const terms = this.#wants.get(s)?.terms;
+      if (!terms) continue;
+      const into = isPattern(s) ? first : then;
+      const group = into.get(keyOf(terms));
+      if (group) group.symbols.push(s);
+      else into.set(keyOf(terms), { terms, symbols: [s] });
+    }
+    return [...first.values(), ...then.values()];
+  }
+};
+
+// src/waiters.ts
+var Waiters = class {
+  #bySymbol = /* @__PURE__ */ new Map();
+  #ofPatterns = /* @__PURE__ */ new Set();
+  /** A promise of the results of all these; nobody need wait for it. */
+  add(symbols) {
+    const promise = new Promise((resolve, reject) => {
+      const w = { left: new Set(symbols), patterns: symbols.filter(isPattern), results: [], resolve, reject };
+      if (w.left.size === 0) return resolve([]);
+      for (const symbol of w.left) {
+        const all = this.#bySymbol.get(symbol);
+        if (all) all.add(w);
+        else this.#bySymbol.set(symbol, /* @__PURE__ */ new Set([w]));
+      }
+      if (w.patterns.length > 0) this.#ofPatterns.add(w);
+    });
+    promise.catch(() => {
+    });
+    return promise;
+  }
+  /** Takes a whole reply: a pattern's result is followed by those of its symbols. */
+  offer(results) {
+    const touched = /* @__PURE__ */ new Set();
+    for (const r of results) {
+      const byName = this.#bySymbol.get(r.symbol);
+      this.#bySymbol.delete(r.symbol);
+      for (const w of byName ?? []) {
+        w.left.delete(r.symbol);
+        w.results.push(r);
+        touched.add(w);
+      }
+      for (const w of this.#ofPatterns) {
+        if (!byName?.has(w) && w.patterns.some((p) => matches(p, r.symbol))) w.results.push(r);
+      }
+    }
+    this.#settle(touched);
+  }
+  /** These are wanted no more: nobody waits for them. */
+  skip(symbols) {
+    this.#settle(this.#take(symbols));
+  }
+  /** The node refused these, terms and all. */
+  reject(symbols, error) {
+    for (const w of this.#take(symbols)) {
+      for (const symbol of w.left) this.#bySymbol.get(symbol)?.delete(w);
+      this.#ofPatterns.delete(w);
+      w.reject(error);
+    }
+  }
+  rejectAll(error) {
+    this.reject([...this.#bySymbol.keys()], error);
+  }
+  #take(symbols) {
+    const touched = /* @__PURE__ */ new Set();
+    for (const symbol of [...symbols]) {
+      for (const w of this.#bySymbol.get(symbol) ?? []) {
+        w.left.delete(symbol);
+        touched.add(w);
+      }
+      this.#bySymbol.delete(symbol);
+    }
+    return touched;
+  }
+  #settle(touched) {
+    for (const w of touched) {
+      if (w.left.size > 0) continue;
+      this.#ofPatterns.delete(w);
+      w.resolve(w.results);
+    }
+  }
+};
+
+// src/subscriptions.ts
+var REQUEST_BYTES = 65536;
+var REQUEST_SYMBOLS = 4096;
+var HEAD_BYTES = 256;
+var BAD_SYMBOL = { code: 110, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
+var NOT_SUBSCRIBED = { code: 112, text: "not_subscribed: subscribe first", retry: false };
+var SYMBOL = /^[!-~]{1,64}$/;
+var Subscriptions = class {
+  #board;
+  #report;
+  #wanted = new Wanted();
+  #again = new Again((symbols) => this.#ask(symbols));
+  #waiters = new Waiters();
+  /** Fields of patterns, by the id of the request that subscribed them: later replies have it too. */
+  #views = /* @__PURE__ */ new Map();
+  /** To be asked for at the end of this turn, in one request if it can be. */
+  #fresh = /* @__PURE__ */ new Set();
+  #session;
+  constructor(board, report) {
+    this.#board = board;
+    this.#report = report;
+  }
+  /** A connection begins: everything wanted is asked for, with the seqs held. */
+  greeted(session) {
+    this.lost();
+    this.#session = session;
+    this.#board.reset();
+    this.#fresh.clear();
+    this.#ask(this.#wanted.all());
+  }
+  lost() {
+    this.#session = void 0;
+    this.#again.clear();
+    this.#views.clear();
+  }
+  /** No connection is to come any more. */
+  close() {
+    this.lost();
+    this.#waiters.rejectAll(new RequestError({ code: 0, text: "the client is closed", retry: false }));
+  }
+  subscribe(symbols, terms) {
+    const results = this.#waiters.add(symbols);
+    if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
+    for (const symbol of symbols.filter((s) => SYMBOL.test(s))) {
+      this.#wanted.add(symbol, terms);
+      this.#fresh.add(symbol);
+    }
+    const bad = symbols.filter((s) => !SYMBOL.test(s));
+    this.#settle(bad.map((symbol) => ({ symbol, error: BAD_SYMBOL })));
+    return results;
+  }
+  async unsubscribe(symbols) {
+    this.flush();
+    const still = /* @__PURE__ */ new Set();
+    for (const symbol of symbols) {
+      this.#wanted.remove(symbol);
+      this.#again.done(symbol);
+      if (!isPattern(symbol)) this.#board.forget(symbol);
+    }
+    for (const pattern of symbols.filter(isPattern)) {
+      for (const s of this.#wanted.under(pattern)) still.add(s);
+      for (const s of [...this.#board.quotes.keys()]) {
+        if (!matches(pattern, s)) continue;
+        if (this.#wanted.welcomes(s)) this.#board.unconfirm(s);
+        else this.#board.forget(s);
+      }
+    }
+    this.#waiters.skip(symbols);
+    const results = this.#tell("unsubscribe", { terms: {}, symbols: symbols.filter((s) => SYMBOL.test(s)) });
+    this.#ask([...still]);
+    return results;
+  }
+  async set(symbols, terms) {
+    this.flush();
+    for (const symbol of symbols) {
+      const had = this.#wanted.terms(symbol);
+      if (!had || !this.#wanted.welcomes(symbol)) continue;
+      this.#wanted.add(symbol, { rate: terms.rate ?? had.rate, fields: terms.fields ?? had.fields });
+    }
+    this.#ask(symbols.filter(isPattern));
+    const groups = this.#wanted.groups(symbols.filter((s) => !isPattern(s)));
+    const none = symbols.filter((s) => !this.#wanted.has(s)).map((symbol) => ({ symbol, error: NOT_SUBSCRIBED }));
+    return (await Promise.all(groups.map((g) => this.#tell("set", g)))).flat().concat(none);
+  }
+  /** Asks for what gathered in this turn. */
+  flush() {
+    const symbols = [...this.#fresh];
+    this.#fresh.clear();
+    this.#ask(symbols);
+  }
+  /** A reply that nobody waits for: symbols that appeared, of a pattern. */
+  appeared(reply2) {
+    const view = this.#views.get(reply2.id);
+    if (view !== void 0) this.#confirm(reply2.results ?? [], view);
+  }
+  #ask(symbols) {
+    const s = this.#session;
+    if (!s || symbols.length === 0) return;
+    for (const { terms, symbols: group } of this.#wanted.groups(symbols)) {
+      const view = viewOf(terms);
+      for (const part of parts(group, (symbol) => this.#positions(symbol, view), ...most(s.hello, terms))) {
+        const request = { op: "subscribe", symbols: part.symbols };
+        if (terms.fields?.length) request.fields = terms.fields;
+        if (terms.rate !== void 0) request.rate = terms.rate;
+        if (part.resume.length > 0) request.resume = part.resume;
+        const id = s.request(request, (reply2, error) => {
+          if (reply2) {
+            for (const symbol of part.symbols) this.#wanted.took(symbol, terms);
+            this.#confirm(reply2.results ?? [], view);
+          } else if (error.code !== 0) this.#refused(part.symbols, terms, error);
+        });
+        if (part.symbols.some(isPattern)) this.#views.set(id, view);
+      }
+    }
+  }
+  /** What is held of a symbol, or of all that only a pattern names. */
+  #positions(symbol, view) {
+    const names2 = isPattern(symbol) ? [...this.#board.quotes.keys()].filter((s) => matches(symbol, s) && !this.#wanted.has(s)) : [symbol];
+    return names2.flatMap((s) => {
+      const p = this.#board.position(s, view);
+      return p ? [p] : [];
+    });
+  }
+  /** Takes the numbers of symbols that are subscribed now; all before any of their updates is read. */
+  #confirm(results, view) {
+    const dropped = [];
+    for (const r of results) {
+      if (r.error) this.#board.unconfirm(r.symbol);
+      else if (r.id === void 0) continue;
+      else if (this.#wanted.welcomes(r.symbol)) this.#board.confirm(r.symbol, r.id, view);
+      else if (this.#wanted.isDropped(r.symbol)) dropped.push(r.symbol);
+    }
+    if (dropped.length > 0) this.#tell("unsubscribe", { terms: {}, symbols: dropped }).catch(() => {
+    });
+    this.#settle(results);
+  }
+  /** Symbols that may appear are asked for again, reported but once; who waits is told. */
+  #settle(results) {
+    for (const { symbol, error } of results) {
+      if (!error) this.#again.done(symbol);
+      else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
+      if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
+    }
+    this.#waiters.offer(results);
+  }
+  /** A subscribe failed as a whole. */
+  #refused(symbols, terms, error) {
+    if (error.retry) {
+      for (const symbol of symbols) if (this.#wanted.has(symbol)) this.#again.add(symbol);
+      return;
+    }
+    for (const symbol of symbols) this.#wanted.refused(symbol, terms);
+    this.#waiters.reject(symbols, new RequestError(error));
+  }
+  /** Sends unsubscribe or set; without a connection there is nothing to say. */
+  async #tell(op, { terms, symbols }) {
+    const s = this.#session;
+    if (!s || symbols.length === 0) return [];
+    const calls = [];
+    for (const part of parts(symbols, () => [], ...most(s.hello, terms))) {
+      const request = { op, symbols: part.symbols };
+      if (op === "set") {
+        request.fields = terms.fields?.length ? terms.fields : s.hello.fields;
+        request.rate = terms.rate ?? 0;
+      }
+      const took = (reply2) => {
+        for (const r of op === "set" && reply2.results || []) {
+          if (r.id === void 0 || !this.#wanted.welcomes(r.symbol)) continue;
+          this.#wanted.took(r.symbol, terms);
+          this.#board.confirm(r.symbol, r.id, viewOf(terms));
+        }
+      };
+      calls.push(s.call(request, true, took).then((reply2) => reply2.results ?? [], (e) => {
+        if (e.code === 0) return [];
+        for (const symbol of part.symbols) if (op === "set") this.#wanted.refused(symbol, terms);
+        throw e;
+      }));
+    }
+    return (await Promise.all(calls)).flat();
+  }
+};
+function most(hello2, terms) {
+  const fields = (terms.fields ?? hello2.fields).reduce((n, f) => n + f.length + 3, 0);
+  const bytes = (hello2.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields;
+  return [hello2.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
+}
 
 // src/client.ts
 var BACKOFF_FIRST_MS = 250;
 var BACKOFF_MOST_MS = 1e4;
-var ASK_AGAIN_FIRST_MS = 1e3;
-var ASK_AGAIN_MOST_MS = 5e3;
-var STALE_HEARTBEATS = 2.5;
-var REQUEST_SYMBOLS = 1e3;
-var isFinal = (code) => code === 1002 || code === 1003 || code === 1007 || code === 1008 || code === 1009 || code >= 4e3 && code < 4100;
 var Tickwire = class extends Emitter {
-  #board = new Board();
-  #wanted = /* @__PURE__ */ new Map();
-  #patterns = /* @__PURE__ */ new Map();
-  #pending = /* @__PURE__ */ new Map();
-  #later = /* @__PURE__ */ new Set();
   #options;
-  #socket;
-  #hello;
+  #board = new Board();
+  #subs = new Subscriptions(this.#board, (symbol, error) => this.emit("error", { ...error, symbol }));
+  #session;
   #state = "connecting";
-  #requests = 0;
+  /** Until the next dial, or until we leave a node that drains. */
+  #timer;
   #attempts = 0;
-  #paused = false;
-  #resumes = true;
-  #heard = 0;
   #drainUntil = 0;
-  #askAgainMs = ASK_AGAIN_FIRST_MS;
-  #timers = /* @__PURE__ */ new Set();
-  #watch;
-  /** Bytes of messages received. */
-  bytes = 0;
+  #paused = false;
+  #pastBytes = 0;
   constructor(options) {
     super();
-    this.#options = options;
-    queueMicrotask(() => this.#connect());
+    this.#options = { ...options };
+    queueMicrotask(() => void this.#dial());
   }
+  /** Merged quotes of all that is subscribed; without a connection they stay, and grow old. */
   get quotes() {
     return this.#board.quotes;
   }
   get state() {
     return this.#state;
   }
-  /** Subscribes, now and after every reconnect; symbols or patterns such as sim:*. Errors come as events. */
+  /** Bytes of messages received so far. */
+  get bytes() {
+    return this.#pastBytes + (this.#session?.bytes ?? 0);
+  }
+  /**
+   * Wants symbols, or patterns such as sim:*, now and after every reconnect. The
+   * promise gives what became of each once a node has answered, and rejects when the
+   * terms are refused. It need not be waited for: refusals are error events too.
+   */
   subscribe(symbols, terms = {}) {
-    for (const s of symbols) this.#wanted.set(s, terms);
-    if (this.#state === "open") this.#ask(symbols);
+    if (this.#state === "closed") return quiet(Promise.reject(closed()));
+    const { rate, fields } = this.#options;
+    return this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields });
   }
+  /** Wants them no more. A pattern ends as it was given, with all that only it had named. */
   unsubscribe(symbols) {
-    for (const s of symbols) {
-      this.#wanted.delete(s);
-      this.#later.delete(s);
-    }
-    if (this.#state === "open") this.#send("unsubscribe", { symbols }).catch(() => {
-    });
-    for (const s of symbols) this.#board.forget(s);
+    return quiet(this.#subs.unsubscribe(listOf(symbols)));
   }
-  /** Changes rate or fields; fresh images follow. */
+  /** Changes the rate or the fields of what is subscribed, [] being all; fresh images follow. */
   set(symbols, terms) {
-    for (const s of symbols) if (this.#wanted.has(s)) this.#wanted.set(s, { ...this.#wanted.get(s), ...terms });
-    if (this.#state === "open") this.#send("set", { symbols, ...terms }).catch(() => {
-    });
+    return quiet(this.#subs.set(listOf(symbols), terms));
   }
-  /** Silence, but for heartbeats; resume brings what changed, merged. */
+  /** Asks for silence, now and after a reconnect. */
   pause() {
-    this.#paused = true;
-    if (this.#state === "open") this.#send("pause", {}).catch(() => {
-    });
+    return this.#hold(true);
   }
+  /** Ends a pause: what changed meanwhile comes merged. */
   resume() {
-    this.#paused = false;
-    if (this.#state === "open") this.#send("resume", {}).catch(() => {
-    });
+    return this.#hold(false);
   }
-  /** What the node says is subscribed. */
-  async list() {
-    return (await this.#send("list", {})).results ?? [];
+  /** What the node says is subscribed, and on which terms; rejects without a connection. */
+  list() {
+    return quiet(this.#call({ op: "list" }).then((reply2) => reply2.results ?? []));
   }
-  /** The node's time in us; rejects while there is no connection. */
-  async ping() {
-    return { time: (await this.#send("ping", {})).time ?? 0 };
+  /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
+  ping() {
+    const from = performance.now();
+    return quiet(this.#call({ op: "ping" }).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
   }
+  /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
+  auth(token) {
+    this.#options.token = token;
+    return quiet(this.#session?.hello ? this.#call({ op: "auth", token }, true).then(() => {
+    }) : Promise.resolve());
+  }
+  /** Ends it, for good. */
   close() {
-    this.#end("closed by us");
-    this.#socket?.close(1e3);
+    this.#finish("closed by the client");
   }
-  #connect() {
-    if (this.#state === "closed") return;
-    const { url, encoding, token, WebSocket: given } = this.#options;
-    const Socket = given ?? globalThis.WebSocket;
-    if (!Socket) throw new Error("no WebSocket here: pass { WebSocket } from the ws package");
-    const protocols = [`tickwire.v1.${encoding ?? "msgpack"}`];
-    if (token) protocols.push(`bearer.${token}`);
-    const socket = this.#socket = new Socket(url, protocols);
-    socket.binaryType = "arraybuffer";
-    this.#heard = Date.now();
-    socket.onmessage = (e) => {
-      if (socket === this.#socket) this.#received(e.data);
-    };
-    socket.onerror = () => {
-    };
-    socket.onclose = (e) => {
-      if (socket === this.#socket) this.#lost(e.code, e.reason);
-    };
-  }
-  #received(data) {
-    this.#heard = Date.now();
+  async #dial() {
+    if (this.#isClosed()) return;
+    const { url, token, encoding = "msgpack", WebSocket: given } = this.#options;
     try {
-      if (typeof data === "string") {
-        this.bytes += data.length;
-        this.#take(parseMessageJSON(data));
-      } else {
-        this.bytes += data.byteLength;
-        this.#take(parseMessage(new Uint8Array(data)));
-      }
+      const Socket = given ?? await findWebSocket();
+      if (this.#isClosed()) return;
+      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
+      this.#session = new Session(socket, encoding, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
     } catch (e) {
-      if (!(e instanceof ProtocolError)) throw e;
-      this.#resumes = false;
-      this.emit("error", { code: 0, text: e.message, retry: true });
-      this.#socket?.close(4e3, "protocol error");
+      this.emit("error", { code: 0, text: String(e), retry: false });
+      this.#finish(String(e));
     }
   }
   #take(m) {
     switch (m.type) {
-      case "data": {
-        this.#attempts = 0;
-        const quotes = [];
-        for (const u of m.updates) {
-          const q = this.#board.merge(u);
-          if (!q) continue;
-          quotes.push(q);
-          this.emit("quote", q, { sentAt: m.sentAt });
-        }
-        this.emit("batch", { sentAt: m.sentAt, quotes });
-        break;
-      }
+      case "data":
+        return this.#merge(m.sentAt, m.updates);
       case "hello":
-        this.#opened(m);
-        break;
+        return this.#greeted(m);
       case "reply":
-        this.#attempts = 0;
-        this.#answered(m);
-        break;
-      case "heartbeat":
-        if (this.#pending.size === 0 && (m.subs !== this.#board.subs || m.hash !== this.#board.hash)) {
-          this.#resumes = false;
-          this.#socket?.close(4e3, "subscriptions differ");
-        }
-        break;
+        return this.#subs.appeared(m);
       case "lag":
-        this.emit("lag", m.blocked_ms);
-        break;
+        return this.emit("lag", m.blocked_ms);
+      case "error":
+        return this.emit("error", { code: m.code, text: m.text, retry: m.retry });
+      case "heartbeat":
+        return this.#compare(m.subs, m.hash);
       case "drain":
         this.#drainUntil = Date.now() + m.within_ms;
+        this.#after(Math.random() * m.within_ms, () => this.#leave());
         this.emit("drain", m.within_ms);
-        break;
-      case "error":
-        if (m.id != null) {
-          this.#pending.get(m.id)?.reject(new Error(m.text));
-          this.#pending.delete(m.id);
-        }
-        this.emit("error", m);
     }
   }
-  #opened(hello) {
-    this.#hello = hello;
-    this.#board.reset();
-    this.#become("open", hello.node);
-    this.emit("hello", hello);
-    if (this.#paused) this.#send("pause", {}).catch(() => {
+  /** Merges a whole message before any of it is told: no listener sees half of it. */
+  #merge(sentAt, updates) {
+    const quotes = [];
+    for (const u of updates) {
+      const event = this.#board.merge(u, sentAt);
+      if (event) quotes.push(event);
+    }
+    if (quotes.length === 0) return;
+    if (this.heard("quote")) for (const event of quotes) this.emit("quote", event);
+    this.emit("batch", { sentAt, quotes });
+  }
+  #greeted(hello2) {
+    const session = this.#session;
+    this.#drainUntil = 0;
+    if (this.#paused) session.call({ op: "pause" }, true).catch(() => {
     });
-    this.#ask([...this.#wanted.keys()]);
-    clearInterval(this.#watch);
-    this.#watch = setInterval(() => {
-      if (Date.now() - this.#heard > STALE_HEARTBEATS * hello.heartbeat) {
-        const dead = this.#socket;
-        this.#lost(1006, "nothing heard");
-        dead?.close();
-      }
-    }, hello.heartbeat / 4);
+    this.#subs.greeted(session);
+    this.emit("hello", hello2);
+    this.#become("live", `node ${hello2.node}`);
   }
-  /** Subscribes to symbols, grouped by terms, bringing what is held of them. */
-  #ask(symbols) {
-    const groups = /* @__PURE__ */ new Map();
-    for (const s of symbols) {
-      const terms = this.#wanted.get(s);
-      if (!terms) continue;
-      const key = JSON.stringify([terms.rate ?? 0, terms.fields ?? null]);
-      const g = groups.get(key);
-      if (g) g.symbols.push(s);
-      else groups.set(key, { terms, symbols: [s] });
-    }
-    const most = Math.min(REQUEST_SYMBOLS, this.#hello?.limits?.request_symbols ?? REQUEST_SYMBOLS);
-    for (const { terms, symbols: all } of groups.values()) {
-      for (let i = 0; i < all.length; i += most) {
-        const part = all.slice(i, i + most);
-        const resume = this.#resumes ? part.flatMap((s) => {
-          const q = this.#board.quotes.get(s);
-          return q && q.history ? [[s, q.history, q.seq]] : [];
-        }) : [];
-        this.#send("subscribe", { symbols: part, ...terms, ...resume.length ? { resume } : {} }, terms).catch(() => {
-        });
-      }
-    }
-    this.#resumes = true;
+  #compare(subs, hash) {
+    this.#subs.flush();
+    if (this.#session.busy || subs === this.#board.subs && hash === this.#board.hash) return;
+    this.#session.giveUp(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`);
   }
-  #answered(reply) {
-    for (const r of reply.results ?? []) {
-      if (r.error) {
-        const code = r.error.code;
-        if (r.error.retry && this.#wanted.has(r.symbol)) this.#askLater(r.symbol);
-        this.emit("error", { ...r.error, code, symbol: r.symbol });
-      } else if (r.id !== void 0 && (reply.op === "subscribe" || reply.op === "set")) {
-        if (this.#wanted.has(r.symbol) || this.#patterns.has(reply.id)) this.#board.confirm(r.symbol, r.id);
-      }
-    }
-    this.#pending.get(reply.id)?.resolve(reply);
-    this.#pending.delete(reply.id);
+  /** Leaves a node that drains, before it closes. */
+  #leave() {
+    this.#part();
+    this.#become("connecting", "the node drains");
+    void this.#dial();
   }
-  /** Asks again for symbols that may appear, all at once, less and less often. */
-  #askLater(symbol) {
-    if (this.#later.size === 0) {
-      this.#after(this.#askAgainMs * (0.5 + Math.random() / 2), () => {
-        const again = [...this.#later];
-        this.#later.clear();
-        if (this.#state === "open") this.#ask(again);
-      });
-      this.#askAgainMs = Math.min(this.#askAgainMs * 2, ASK_AGAIN_MOST_MS);
+  #lost(why) {
+    if (this.#session.talked && !why.distrust) this.#attempts = 0;
+    this.#part();
+    if (why.distrust) {
+      this.#board.distrust();
+      this.emit("error", { code: 0, text: why.reason, retry: true });
     }
-    this.#later.add(symbol);
-  }
-  #send(op, body, patternTerms) {
-    const socket = this.#socket;
-    if (this.#state !== "open" || !socket) return Promise.reject(new Error("not connected"));
-    const id = ++this.#requests;
-    if (patternTerms && body.symbols.some((s) => s.endsWith("*"))) this.#patterns.set(id, patternTerms);
-    socket.send(JSON.stringify({ op, id, ...body }));
-    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
-  }
-  #lost(code, reason) {
-    clearInterval(this.#watch);
-    this.#socket = void 0;
-    this.#later.clear();
-    this.#patterns.clear();
-    for (const p of this.#pending.values()) p.reject(new Error("connection lost"));
-    this.#pending.clear();
-    if (this.#state === "closed") return;
-    if (isFinal(code) && reason !== "protocol error" && reason !== "subscriptions differ") {
-      this.emit("error", { code, text: `the node refuses this client: ${reason || code}`, retry: false });
-      this.#end(reason || `closed with ${code}`);
-      return;
+    if (why.final) {
+      this.emit("error", { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false });
+      return this.#finish(why.reason);
     }
+    if (why.silent) this.#become("stale", why.reason);
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
-    const most = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
-    const wait = Math.random() * most;
-    this.#become("reconnecting", `${reason || `closed with ${code}`}; again in ${(wait / 1e3).toFixed(1)} s`);
-    this.#after(wait, () => this.#connect());
+    const most2 = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
+    const wait = Math.random() * most2;
+    this.#become("connecting", `${why.reason}; again in ${(wait / 1e3).toFixed(1)} s`);
+    this.#after(wait, () => void this.#dial());
   }
-  #end(text) {
-    clearInterval(this.#watch);
-    for (const t of this.#timers) clearTimeout(t);
-    this.#timers.clear();
-    if (this.#state !== "closed") this.#become("closed", text);
+  /** Lets the session go, and keeps what it was worth. */
+  #part() {
+    const session = this.#session;
+    this.#session = void 0;
+    this.#subs.lost();
+    this.#pastBytes += session?.bytes ?? 0;
+    session?.close("bye");
+    clearTimeout(this.#timer);
   }
-  #become(state, text) {
+  #finish(reason) {
+    if (this.#isClosed()) return;
+    this.#part();
+    this.#become("closed", reason);
+    this.#subs.close();
+  }
+  #hold(paused) {
+    this.#paused = paused;
+    this.#subs.flush();
+    if (!this.#session?.hello) return Promise.resolve();
+    const ended = (e) => {
+      if (e.code !== 0) throw e;
+    };
+    return quiet(this.#call({ op: paused ? "pause" : "resume" }, true).then(() => {
+    }, ended));
+  }
+  #call(request, patient = false) {
+    const session = this.#session;
+    if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: "not connected", retry: true }));
+    this.#subs.flush();
+    return session.call(request, patient);
+  }
+  #isClosed() {
+    return this.#state === "closed";
+  }
+  #become(state, reason) {
+    if (this.#isClosed()) return;
     this.#state = state;
-    this.emit("state", { state, text });
+    this.emit("state", { state, reason });
   }
   #after(ms, fn) {
-    const t = setTimeout(() => {
-      this.#timers.delete(t);
-      fn();
-    }, ms);
-    this.#timers.add(t);
+    clearTimeout(this.#timer);
+    if (!this.#isClosed()) this.#timer = setTimeout(fn, ms);
   }
 };
+var listOf = (symbols) => typeof symbols === "string" ? [symbols] : [...symbols];
+var closed = () => new RequestError({ code: 0, text: "the client is closed", retry: false });
+function quiet(p) {
+  p.catch(() => {
+  });
+  return p;
+}
 export {
   Board,
+  CONFLATED,
   FIELDS,
+  GAP,
+  IMAGE,
+  MAX_INT,
+  MAX_SCALE,
   ProtocolError,
-  Quote,
+  RequestError,
   STATUSES,
   Tickwire,
+  decimalText,
+  encodeRequest,
+  fieldsOf,
+  parseDecimal,
   parseMessage,
   parseMessageJSON,
+  reasonOf,
   symbolHash
 };

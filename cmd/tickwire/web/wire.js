@@ -25,19 +25,19 @@ export class Wire {
    */
   constructor(on) {
     const client = this.#client;
-    client.on('quote', (quote, { sentAt }) => on.quote(quote, sentAt));
+    client.on('quote', ({ quote, sentAt }) => on.quote(quote, sentAt));
     client.on('batch', ({ sentAt }) => on.message(sentAt));
     client.on('hello', ({ node }) => { this.node = node; });
     client.on('error', (error) => on.refused(error.symbol, error));
     client.on('lag', on.lag);
-    client.on('state', ({ state, text }) => {
-      this.state = state;
-      if (state === 'open') {
-        this.node = text;
+    client.on('state', ({ state, reason }) => {
+      if (state === 'stale') return; // another connection follows at once
+      this.state = state === 'live' ? 'open' : state === 'connecting' ? 'reconnecting' : state;
+      if (this.state === 'open') {
         this.#samples.length = 0; // perhaps another node, with another clock
         this.#sample(PINGS_AT_START);
       }
-      on.state(state, text);
+      on.state(this.state, reason);
     });
     setInterval(() => this.#sample(1), PING_EVERY_MS);
   }
