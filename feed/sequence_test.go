@@ -202,11 +202,14 @@ func TestThePatientAreNotMerged(t *testing.T) {
 	for ; q.hasRoom(); n++ {
 		q.apply(bookTick("x:A", int64(n)))
 	}
-	for range 5000 { // the block that was let in may be large
+	for range 20_000 { // the block that was let in may be large
 		n++
 		q.apply(bookTick("x:A", int64(n)))
 	}
 	b := q.take(new(batch))
+	if len(b.body) < bodyMax {
+		t.Fatal("the test is too small")
+	}
 	if err := r.read(b.body, b.count, true); err != nil || r.count != n || q.counts.merged.Load() != 0 {
 		t.Errorf("%d of %d updates, %v", r.count, n, err)
 	}

@@ -320,6 +320,21 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	if f.stream.seq.counts.holes.Load() != 0 {
 		t.Error("nothing is missing, yet it is taken for a hole")
 	}
+	var last, fence, before codec.ID
+	var prev codec.ID
+	for _, m := range s.client().XRange(t.Context(), codec.TapeKey("x/0"), "-", "+").Val() {
+		e, _, err := codec.ParseEntry([]byte(m.Values[codec.EntryField].(string)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.ID.N == 0 {
+			fence, prev, before = e.ID, e.Prev, last
+		}
+		last = e.ID
+	}
+	if prev != before || fence.Epoch != f.stream.tape.id.Epoch {
+		t.Errorf("the reign's fence %s says it comes after %s, which is %s", fence, prev, before)
+	}
 }
 
 // Feeds that begin in the same millisecond do not share a reign: an entry is ours if

@@ -237,6 +237,10 @@ func TestARefusedCheckpoint(t *testing.T) {
 	eventually(t, "it is logged", func() bool { return f.log.count("does not take the checkpoint") > 0 })
 	f.say(10, 2)
 	f.written("x:S9", 2)
+	time.Sleep(time.Second)
+	if tries := f.stream.seq.counts.redisErrors.Load(); tries > 4 {
+		t.Errorf("it is tried %d times in a second", tries)
+	}
 	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "+set").Err(); err != nil {
 		t.Fatal(err)
 	}
