@@ -61,11 +61,8 @@ func TestRunThroughEverything(t *testing.T) {
 	if err := <-done; !errors.Is(err, ErrFenced) || !strings.HasPrefix(err.Error(), "feed: sim/0: another feed took over (") {
 		t.Errorf("the older: %v", err)
 	}
-	time.Sleep(300 * time.Millisecond)
 	for _, name := range []string{"updates_total", "entries_total", "checkpoints_total", "symbols"} {
-		if v := gathered(t, other, "tickwire_feed_"+name); v <= 0 {
-			t.Errorf("%s is %v", name, v)
-		}
+		eventually(t, name+" is counted", func() bool { return gathered(t, other, "tickwire_feed_"+name) > 0 })
 	}
 	if v := gathered(t, other, "tickwire_feed_redis_away"); v != 0 {
 		t.Error("redis is away")
