@@ -160,9 +160,25 @@ func TestANewReignGoesOn(t *testing.T) {
 	f := beginFeed(t, s.url())
 	f.say(10, 1)
 	f.say(5, 2)
+	var before []state // of the feed before, which has ended
+	var history int64
+	ended := func() {
+		t.Helper()
+		seq := f.stream.seq
+		if before != nil && f.stream.tape.history != history {
+			t.Error("a new history")
+		}
+		for i := range before {
+			// Its first words: stale, if it was live; then live again, with GAP.
+			old, now := &before[i].update, &seq.states[seq.ids[before[i].symbol]].update
+			if d := now.Seq - old.Seq; d < 1 || d > 2 || now.Quote[codec.Bid] != 2 {
+				t.Errorf("%s seq %d after %d, bid %d", before[i].symbol, now.Seq, old.Seq, now.Quote[codec.Bid])
+			}
+		}
+		before, history = seq.states, f.stream.tape.history
+	}
 	for _, end := range []string{"stop", "crash", "stop"} {
 		f.written("x:S0", 2)
-		history := f.stream.tape.history
 		if end == "stop" {
 			if err := f.stop(); err != nil {
 				t.Fatal(err)
@@ -170,23 +186,14 @@ func TestANewReignGoesOn(t *testing.T) {
 		} else {
 			f.crash()
 		}
-		before := f.stream.seq.states // it has ended: nobody writes them
+		ended()
 		f = beginFeed(t, s.url())
 		f.say(10, 2)
 		eventually(t, "what was said is sequenced", func() bool { return f.stream.seq.counts.updates.Load() >= 10 })
 		f.written("x:S0", 2)
-		if f.stream.tape.history != history {
-			t.Errorf("%s: a new history", end)
-		}
-		for i := range before {
-			// Its first words: stale, if it was live; then live again, with GAP.
-			old, now := &before[i].update, f.stream.seq.states[f.stream.seq.ids[before[i].symbol]].update
-			if d := now.Seq - old.Seq; d < 1 || d > 2 || now.Quote[codec.Bid] != 2 {
-				t.Errorf("%s: %s seq %d after %d, bid %d", end, before[i].symbol, now.Seq, old.Seq, now.Quote[codec.Bid])
-			}
-		}
 	}
 	finished(t, f, n, s)
+	ended()
 	if n.holes > 0 || !unbroken(n.ids) || n.gaps["x:S0"] != 3 || n.gaps["x:S9"] != 3 {
 		t.Errorf("%d holes, gaps %v, ids %v", n.holes, n.gaps, n.ids)
 	}
