@@ -28,7 +28,7 @@ type upgrade struct {
 	up   ws.Upgrader
 }
 
-func newUpgrade(origins []string) *upgrade {
+func newUpgrade() *upgrade {
 	u := new(upgrade)
 	u.up = ws.Upgrader{
 		ReadBufferSize: handshakeBytes,

@@ -100,7 +100,7 @@ func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, erro
 		patterns: make(map[uint32][]pattern),
 		swept:    make(map[uint32]struct{}),
 		in:       make([]byte, requestBytes+maxHeader+2*readBytes),
-		upgrade:  newUpgrade(nil),
+		upgrade:  newUpgrade(),
 		connsMax: cfg.MaxConns,
 	}
 	l.conns[0].fd = -1
