@@ -48,8 +48,8 @@ func startRedis(t *testing.T, args ...string) *server {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	s := &server{t: t, dir: t.TempDir(), port: port, args: args}
-	s.start()
 	t.Cleanup(s.kill)
+	s.start()
 	return s
 }
 
@@ -122,6 +122,26 @@ func eventually(t *testing.T, what string, done func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// ended waits for what a feed ends with.
+func ended(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("the feed does not end")
+		return nil
+	}
+}
+
+// fenced waits for the end of a feed that another has taken over from.
+func (f *hand) fenced() error {
+	f.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f.writers.Wait() }()
+	return ended(f.t, done)
 }
 
 // journal keeps what was logged.

@@ -209,7 +209,7 @@ func TestTheOlderFeedIsFenced(t *testing.T) {
 	hush := talk(old)
 	time.Sleep(200 * time.Millisecond)
 	f := beginFeed(t, s.url())
-	err := old.writers.Wait()
+	err := old.fenced()
 	if !errors.Is(err, ErrFenced) {
 		t.Fatalf("the older feed ended with %v", err)
 	}
