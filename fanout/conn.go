@@ -18,7 +18,7 @@ import (
 //	          (gone)         closing <------------+   ours or the peer's close
 //	       to net/http          |
 //	                            v
-//	                          free, gen+1
+//	                      gone, free at the end of the cycle, gen+1
 type conn struct {
 	fd    int32
 	gen   uint32 // told to epoll, so that an event of a former conn is known
@@ -33,6 +33,7 @@ type conn struct {
 	asked   bool // a ping is not answered yet
 	slow    bool // was blocked since its last whole flush
 	unread  bool // bytes came while it was blocked
+	ended   bool // nothing follows what its socket holds
 	op      ws.OpCode
 
 	lanes uint32 // first lane; 0 none
@@ -61,6 +62,7 @@ const (
 	stateHandshake
 	stateOpen
 	stateClosing // our close frame is on its way; reading only to see the end
+	stateGone    // lost in this cycle
 )
 
 // asleep reports whether the conn is not to be flushed.
@@ -74,8 +76,10 @@ func (l *loop) accept() {
 			return
 		}
 		if err != nil {
-			// Out of descriptors: the backlog keeps the peers until some are free.
+			// Out of descriptors: the backlog keeps the peers until some are free,
+			// and the listener would be announced without end.
 			l.count[acceptErrors]++
+			l.deaf = l.poll.Remove(l.listener) == nil
 			return
 		}
 		l.count[accepted]++
@@ -87,7 +91,7 @@ func (l *loop) accept() {
 		}
 		ci := l.newConn(fd)
 		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
-			l.free(ci, closedReset)
+			l.lose(ci, closedReset)
 		}
 	}
 }
@@ -116,24 +120,36 @@ func (l *loop) newConn(fd int) uint32 {
 	return ci
 }
 
-// free closes a conn's socket at once and forgets the conn.
-func (l *loop) free(ci uint32, why counter) {
-	c := &l.conns[ci]
-	if c.fd >= 0 {
-		l.sock.Close(int(c.fd))
+// lose gives a conn up. It is freed at the end of the cycle, so that whoever wrote
+// to it may go on with it.
+func (l *loop) lose(ci uint32, why counter) {
+	if c := &l.conns[ci]; c.state != stateGone {
+		c.state = stateGone
+		l.lost = append(l.lost, ci)
+		l.count[why]++
 	}
-	if c.blocked {
-		l.blocked--
+}
+
+// reap frees what was lost in this cycle.
+func (l *loop) reap() {
+	for _, ci := range l.lost {
+		c := &l.conns[ci]
+		if c.fd >= 0 {
+			l.sock.Close(int(c.fd))
+		}
+		if c.blocked {
+			l.blocked--
+			l.tails -= int(c.tailLen)
+		}
+		l.dropLanes(ci)
+		l.bytes.release(c.tail)
+		l.bytes.release(c.rest)
+		l.bytes.release(c.msg)
+		*c = conn{fd: -1, gen: c.gen + 1, lanes: l.freeConn}
+		l.freeConn = ci
+		l.open--
 	}
-	l.dropLanes(ci)
-	delete(l.patterns, ci)
-	l.bytes.release(c.tail)
-	l.bytes.release(c.rest)
-	l.bytes.release(c.msg)
-	*c = conn{fd: -1, gen: c.gen + 1, lanes: l.freeConn}
-	l.freeConn = ci
-	l.open--
-	l.count[why]++
+	l.lost = l.lost[:0]
 }
 
 // write gives the socket bytes of whole frames. What it does not take becomes the
@@ -141,6 +157,9 @@ func (l *loop) free(ci uint32, why counter) {
 // It reports whether the conn is open and the socket took everything.
 func (l *loop) write(ci uint32, p []byte) bool {
 	c := &l.conns[ci]
+	if c.state == stateGone {
+		return false
+	}
 	if c.blocked {
 		l.addTail(c, p)
 		return false
@@ -154,7 +173,7 @@ func (l *loop) write(ci uint32, p []byte) bool {
 		return true
 	}
 	if err != nil && err != epoll.ErrAgain {
-		l.free(ci, closedReset)
+		l.lose(ci, closedReset)
 		return false
 	}
 	l.count[shortWrites]++
@@ -172,6 +191,7 @@ func (l *loop) addTail(c *conn, p []byte) {
 	c.tail = l.bytes.grow(c.tail, int(c.tailLen), int(c.tailLen)+len(p))
 	copy(l.bytes.get(c.tail)[c.tailLen:], p)
 	c.tailLen += uint32(len(p))
+	l.tails += len(p)
 }
 
 // lull puts the lanes of a blocked or paused conn to sleep.
@@ -203,7 +223,7 @@ func (l *loop) writable(ci uint32) {
 	l.count[writes]++
 	l.count[bytesOut] += uint64(n)
 	if err != nil && err != epoll.ErrAgain {
-		l.free(ci, closedReset)
+		l.lose(ci, closedReset)
 		return
 	}
 	if c.tailOff += uint32(n); c.tailOff < c.tailLen {
@@ -215,6 +235,7 @@ func (l *loop) writable(ci uint32) {
 	l.bytes.release(c.tail)
 	c.tail, c.blocked, c.spoke = 0, false, l.clock
 	l.blocked--
+	l.tails -= int(c.tailLen)
 	switch c.state {
 	case stateClosing:
 		epoll.Shutdown(int(c.fd))
@@ -233,11 +254,11 @@ func (l *loop) writable(ci uint32) {
 // the peer has answered, or after lingerTime.
 func (l *loop) bye(ci uint32, code ws.StatusCode, text string) {
 	c := &l.conns[ci]
-	if c.state == stateClosing {
+	if c.state != stateOpen {
 		return
 	}
 	l.count[byeCounter(code)]++
-	c.state = stateClosing
+	c.state, c.since = stateClosing, l.clock
 	l.dropLanes(ci)
 	var body [125]byte
 	n := 2 + copy(body[2:], text)
@@ -245,8 +266,5 @@ func (l *loop) bye(ci uint32, code ws.StatusCode, text string) {
 	l.control = appendFrame(l.control[:0], ws.OpClose, body[:n])
 	if l.write(ci, l.control) {
 		epoll.Shutdown(int(c.fd))
-	}
-	if c := &l.conns[ci]; c.state == stateClosing {
-		c.since = l.clock
 	}
 }

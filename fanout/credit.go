@@ -18,28 +18,30 @@ const (
 	creditMax  = 32 << 10 // and bytes after that ping, unanswered, that choke the conn
 )
 
-// ping sends the conn its next ping.
-func (l *loop) ping(ci uint32) {
-	c := &l.conns[ci]
+// appendPing appends the conn's next ping.
+func (c *conn) appendPing(dst []byte) []byte {
 	c.pinged++
 	c.asked, c.flow = true, 0
 	var payload [4]byte
 	binary.BigEndian.PutUint32(payload[:], c.pinged)
-	l.control = appendFrame(l.control[:0], ws.OpPing, payload[:])
-	l.write(ci, l.control)
+	return appendFrame(dst, ws.OpPing, payload[:])
 }
 
-// credit looks at what a conn was sent since its last answer.
-func (l *loop) credit(ci uint32) {
+// credit looks at what a conn was sent since its last answer, and reports whether
+// it may be sent more.
+func (l *loop) credit(ci uint32) bool {
 	switch c := &l.conns[ci]; {
 	case !c.answers:
 	case !c.asked && c.flow >= creditPing:
-		l.ping(ci)
-	case c.asked && c.flow >= creditMax && !c.choked:
+		l.control = c.appendPing(l.control[:0])
+		return l.write(ci, l.control)
+	case c.asked && c.flow >= creditMax:
 		c.choked, c.slow, c.since = true, true, l.clock
 		l.count[chokes]++
 		l.lull(c)
+		return false
 	}
+	return true
 }
 
 // answered takes a pong: of the last ping, it gives new credit.

@@ -112,11 +112,7 @@ func (l *loop) flush(ci uint32) {
 func (l *loop) sendFrame(ci uint32) bool {
 	l.count[messages]++
 	l.count[updatesOut] += uint64(l.frame.n)
-	if !l.write(ci, l.frame.seal(l.sentAt)) {
-		return false
-	}
-	l.credit(ci)
-	return !l.conns[ci].asleep()
+	return l.write(ci, l.frame.seal(l.sentAt)) && l.credit(ci)
 }
 
 // collect puts the rows that hit a settled lane into the frame.

@@ -1,95 +1,72 @@
 package fanout
 
 import (
-	"context"
-	"errors"
-	"log/slog"
+	"bytes"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
 // httpMax bounds the plain HTTP connections of a node; a browser opens six.
 const httpMax = 1024
 
-// handover is the net.Listener that net/http serves from: loops offer it the
+// handover is the net.Listener that net/http serves from: loops give it the
 // connections that did not ask for an upgrade.
 type handover struct {
-	addr   net.Addr
-	conns  chan net.Conn
-	open   atomic.Int64
-	closed chan struct{}
-	once   sync.Once
+	addr  net.Addr
+	conns chan net.Conn
+	open  atomic.Int64 // places taken
+	done  chan struct{}
+	close func()
 }
 
 func newHandover(addr netip.AddrPort) *handover {
+	done := make(chan struct{})
 	return &handover{
-		addr:   net.TCPAddrFromAddrPort(addr),
-		conns:  make(chan net.Conn, httpMax),
-		closed: make(chan struct{}),
+		addr:  net.TCPAddrFromAddrPort(addr),
+		conns: make(chan net.Conn, httpMax),
+		done:  done,
+		close: sync.OnceFunc(func() { close(done) }),
 	}
 }
 
-// offer hands over a connection, or says why it cannot; it never blocks a loop.
-func (h *handover) offer(c net.Conn) error {
+// reserve takes a place, which closing the connection gives back.
+func (h *handover) reserve() bool {
 	if h.open.Add(1) > httpMax {
 		h.open.Add(-1)
-		return errHTTPFull
+		return false
 	}
-	select {
-	case <-h.closed:
-		h.open.Add(-1)
-		return net.ErrClosed
-	default:
-	}
-	h.conns <- &counted{Conn: c, open: &h.open} // has room: open bounds what is in it
-	return nil
+	return true
 }
 
+// Accept returns the next connection given.
 func (h *handover) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.conns:
 		return c, nil
-	case <-h.closed:
+	case <-h.done:
 		return nil, net.ErrClosed
 	}
 }
 
+// Addr is the address of the loops' listeners.
 func (h *handover) Addr() net.Addr { return h.addr }
 
-func (h *handover) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return nil
-}
+// Close ends Accept.
+func (h *handover) Close() error { h.close(); return nil }
 
-// serve answers plain HTTP until ctx ends.
-func (h *handover) serve(ctx context.Context, mux http.Handler, log *slog.Logger) error {
-	srv := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: handshakeTime,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    handshakeBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(h); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// readFirst is a connection of which the beginning was read already.
-type readFirst struct {
+// handed is a connection of which the beginning was read already.
+type handed struct {
 	net.Conn
 	first []byte
+	leave func() // gives its place back, once
 }
 
-func (c *readFirst) Read(p []byte) (int, error) {
+func (c *handed) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(p, c.first)
 		c.first = c.first[n:]
@@ -98,14 +75,31 @@ func (c *readFirst) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// counted gives its place back when it is closed.
-type counted struct {
-	net.Conn
-	open *atomic.Int64
-	once sync.Once
+func (c *handed) Close() error {
+	c.leave()
+	return c.Conn.Close()
 }
 
-func (c *counted) Close() error {
-	c.once.Do(func() { c.open.Add(-1) })
-	return c.Conn.Close()
+// handOver gives a conn and what was read of it to net/http.
+func (l *loop) handOver(ci uint32, p []byte) {
+	if !l.http.reserve() {
+		l.refuse(ci, refusedHTTP, http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
+		return
+	}
+	c := &l.conns[ci]
+	fd := int(c.fd)
+	c.fd = -1
+	l.lose(ci, handedOver)
+	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
+	err := l.poll.Remove(fd)
+	nc, detachErr := epoll.Detach(fd)
+	if err == nil {
+		err = detachErr
+	}
+	if err != nil {
+		l.log.Error("hand over to http", "err", err)
+		leave()
+		return
+	}
+	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
 }

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -105,11 +104,11 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	c := &l.conns[ci]
 	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
 	l.count[upgraded]++
-	if l.write(ci, l.upgrade.out) {
-		tell(l, ci, l.hello(), codec.AppendHello, codec.AppendHelloJSON)
-		l.ping(ci)
-	}
-	return rest, l.conns[ci].state == stateOpen
+	// One write: a peer may be gone before the second.
+	l.control = appendTold(l, append(l.control[:0], l.upgrade.out...), c.json, l.hello(), codec.AppendHello, codec.AppendHelloJSON)
+	l.control = c.appendPing(l.control)
+	l.write(ci, l.control)
+	return rest, c.state == stateOpen
 }
 
 // hello is what a conn is told first.
@@ -144,28 +143,6 @@ func isUpgrade(head []byte) bool {
 	}
 	return false
 }
-
-// handOver gives a conn and what was read of it to net/http.
-func (l *loop) handOver(ci uint32, p []byte) {
-	c := &l.conns[ci]
-	fd := int(c.fd)
-	c.fd = -1
-	l.free(ci, handedOver)
-	if err := l.poll.Remove(fd); err != nil {
-		l.log.Error("hand over to http", "err", err)
-	}
-	nc, err := epoll.Detach(fd)
-	if err != nil {
-		l.log.Error("hand over to http", "err", err)
-		return
-	}
-	if err := l.http.offer(&readFirst{Conn: nc, first: bytes.Clone(p)}); err != nil {
-		l.count[refusedHTTP]++
-		nc.Close()
-	}
-}
-
-var errHTTPFull = errors.New("fanout: too many plain HTTP connections")
 
 // refuse answers a request head with an HTTP error and ends the conn.
 func (l *loop) refuse(ci uint32, why counter, status int, text string) {

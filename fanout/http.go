@@ -1,13 +1,17 @@
 package fanout
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
+	"net"
 	"net/http"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -16,39 +20,44 @@ import (
 // should not be sent anyone, "" when it should.
 func newMux(m *master, page fs.FS, unready func() string) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/symbols", get(func(w http.ResponseWriter, r *http.Request) {
+	handleProbes(mux, unready)
+	mux.HandleFunc("/v1/symbols", func(w http.ResponseWriter, r *http.Request) {
 		symbols := append([]string{}, m.list()...) // [] when there is none
 		slices.Sort(symbols)
 		answer(w, http.StatusOK, map[string]any{"symbols": symbols})
-	}))
-	mux.Handle("/v1/snapshot", get(func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) }))
-	mux.Handle(streamPath, get(func(w http.ResponseWriter, r *http.Request) {
+	})
+	mux.HandleFunc("/v1/snapshot", func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) })
+	mux.HandleFunc(streamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		fail(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
-	}))
-	mux.Handle("/healthz", get(func(w http.ResponseWriter, r *http.Request) {
+	})
+	mux.HandleFunc("/", servePage(page))
+	return onlyGet(mux)
+}
+
+// handleProbes answers whether the process runs and whether it should be sent anyone.
+func handleProbes(mux *http.ServeMux, unready func() string) {
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"ok": true})
-	}))
-	mux.Handle("/readyz", get(func(w http.ResponseWriter, r *http.Request) {
+	})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if why := unready(); why != "" {
 			fail(w, http.StatusServiceUnavailable, why)
 			return
 		}
 		answer(w, http.StatusOK, map[string]any{"ok": true})
-	}))
-	mux.Handle("/", get(servePage(page)))
-	return mux
+	})
 }
 
-// get refuses every method but GET and HEAD.
-func get(next http.HandlerFunc) http.Handler {
+// onlyGet refuses every method but GET and HEAD.
+func onlyGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, r.Method+" is not for this; GET is")
 			return
 		}
-		next(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -84,14 +93,15 @@ const snapshotChunk = 256
 // all of them together are not.
 func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
 	ids, unknown := wanted(m, r)
-	out := make([]byte, 0, 256+512*len(ids))
-	out = append(out, '{')
+	out := struct {
+		Error   string                     `json:"error,omitempty"`
+		Symbols map[string]json.RawMessage `json:"symbols"`
+		Unknown []string                   `json:"unknown,omitempty"`
+	}{Symbols: make(map[string]json.RawMessage, len(ids)), Unknown: unknown}
 	status := http.StatusOK
 	if len(unknown) > 0 && len(ids) == 0 {
-		status = http.StatusNotFound
-		out = append(out, `"error":"none of these symbols is on the board; it may appear later",`...)
+		status, out.Error = http.StatusNotFound, "none of these symbols is on the board; it may appear later"
 	}
-	out = append(out, `"symbols":{`...)
 	names, rows := m.list(), make([]codec.Update, 0, snapshotChunk)
 	for chunk := range slices.Chunk(ids, snapshotChunk) {
 		rows = rows[:0]
@@ -101,22 +111,10 @@ func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
 		}
 		m.mu.RUnlock()
 		for i := range rows {
-			out = append(appendString(out, names[rows[i].ID]), ':')
-			out = append(codec.AppendQuoteJSON(out, rows[i].Seq, &rows[i].Quote), ',')
+			out.Symbols[names[rows[i].ID]] = codec.AppendQuoteJSON(nil, rows[i].Seq, &rows[i].Quote)
 		}
 	}
-	if len(ids) > 0 {
-		out = out[:len(out)-1]
-	}
-	out = append(out, '}')
-	if len(unknown) > 0 {
-		out = append(out, `,"unknown":[`...)
-		for _, symbol := range unknown {
-			out = append(appendString(out, symbol), ',')
-		}
-		out[len(out)-1] = ']'
-	}
-	reply(w, status, append(out, '}', '\n'))
+	answer(w, status, out)
 }
 
 // wanted is the rows that a request names, each once, and what is not known; all
@@ -148,18 +146,6 @@ func wanted(m *master, r *http.Request) (ids []uint32, unknown []string) {
 	return ids, unknown
 }
 
-// appendString appends a JSON string; symbols need no escapes, but whoever asks may
-// write anything.
-func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			text, _ := json.Marshal(s)
-			return append(dst, text...)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
-}
-
 func fail(w http.ResponseWriter, status int, text string) {
 	answer(w, status, map[string]any{"error": text})
 }
@@ -169,15 +155,27 @@ func answer(w http.ResponseWriter, status int, x any) {
 	if err != nil {
 		panic("fanout: internal error: " + err.Error())
 	}
-	reply(w, status, append(body, '\n'))
-}
-
-func reply(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(body)
+	w.Write(append(body, '\n'))
+}
+
+// serve runs a server until ctx ends; answers under way have a second to end.
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }

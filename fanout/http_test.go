@@ -53,8 +53,8 @@ func TestHTTP(t *testing.T) {
 		want           string
 	}{
 		{"GET", "/v1/symbols", 200, `{"symbols":["sim:A","sim:B"]}`},
-		{"GET", "/v1/snapshot", 200, `{"symbols":{"sim:B":` + quote(5) + `,"sim:A":` + quote(6) + `}}`},
-		{"GET", "/v1/snapshot?symbols=", 200, `{"symbols":{"sim:B":` + quote(5) + `,"sim:A":` + quote(6) + `}}`},
+		{"GET", "/v1/snapshot", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
+		{"GET", "/v1/snapshot?symbols=", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A", 200, `{"symbols":{"sim:A":` + quote(6) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:A&symbols=sim:B", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:C", 200, `{"symbols":{"sim:A":` + quote(6) + `},"unknown":["sim:C"]}`},

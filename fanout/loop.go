@@ -28,6 +28,7 @@ type loop struct {
 	mailbox
 	sock     socket
 	listener int
+	deaf     bool // the listener is out of the poll, for want of descriptors
 	master   *master
 	http     *handover
 	limits   *Config
@@ -46,6 +47,7 @@ type loop struct {
 	freeLane uint32
 	open     int // conns in use
 	blocked  int // of which wait for their socket
+	tails    int // bytes that wait for them
 	connsMax int
 	subs     int // of all lanes
 	rawSubs  int // of lanes with period 0: what a scan of all of them passes
@@ -59,6 +61,7 @@ type loop struct {
 
 	// The cycle's own, emptied by the next.
 	roused []uint32 // conns to flush
+	lost   []uint32 // conns to free
 	hits   []hit    // 0 is no hit
 	arena  []byte   // encoded updates, see variant
 	frame  frame
@@ -118,23 +121,26 @@ var listenerKey = epoll.Key{}
 
 // run is the loop: what has come, then what is due, then again.
 func (l *loop) run() error {
-	defer l.poll.Close()
 	for !l.stopped {
-		timeout := l.timeout()
-		events, err := l.poll.Wait(timeout)
+		events, err := l.poll.Wait(l.timeout())
 		if err != nil {
 			return err
 		}
-		l.begin()
-		l.drain()
-		l.handle(events)
-		l.readAgain()
-		l.due()
-		l.flushAll()
-		l.sweep()
-		l.publish()
+		l.runCycle(events)
 	}
 	return nil
+}
+
+func (l *loop) runCycle(events []epoll.Event) {
+	l.begin()
+	l.drain()
+	l.handle(events)
+	l.readAgain()
+	l.due()
+	l.flushAll()
+	l.sweep()
+	l.reap()
+	l.publish()
 }
 
 // begin opens a cycle.
@@ -155,7 +161,7 @@ func (l *loop) stamp() {
 }
 
 func (l *loop) timeout() time.Duration {
-	if len(l.again) > 0 || len(l.roused) > 0 {
+	if len(l.again) > 0 {
 		return 0
 	}
 	return l.nextTurn(max(0, l.sweepAt-l.clock))
@@ -222,13 +228,15 @@ func (l *loop) handle(events []epoll.Event) {
 			continue
 		}
 		ci := e.Key.Index
-		if l.conns[ci].gen != e.Key.Gen || l.conns[ci].state == stateFree {
+		c := &l.conns[ci]
+		if c.gen != e.Key.Gen || c.state == stateGone {
 			continue
 		}
+		c.ended = c.ended || e.Ended()
 		if e.Writable() {
 			l.writable(ci)
 		}
-		if e.Readable() && l.conns[ci].gen == e.Key.Gen {
+		if e.Readable() && c.state != stateGone {
 			l.readable(ci)
 		}
 	}
@@ -239,7 +247,7 @@ func (l *loop) readAgain() {
 	now := l.again
 	l.again = l.spare[:0]
 	for _, key := range now {
-		if c := &l.conns[key.Index]; c.gen == key.Gen && c.state != stateFree {
+		if c := &l.conns[key.Index]; c.gen == key.Gen && c.state != stateGone {
 			l.readable(key.Index)
 		}
 	}

@@ -1,12 +1,6 @@
 package fanout
 
-import (
-	"net/http"
-	"net/http/pprof"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // collector reads the loops' published counts when Prometheus asks.
 type collector struct {
@@ -86,16 +80,4 @@ var countHelp = map[string]string{
 	"conflated_updates": "Updates sent that merge several.",
 	"closed":            "Connections gone.",
 	"close_frames_sent": "Close frames sent.",
-}
-
-// opsMux serves /metrics and /debug/pprof, for the operator's listener only.
-func opsMux(reg *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
 }

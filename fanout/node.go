@@ -28,6 +28,7 @@ type node struct {
 	master *master
 	tape   *tape
 	http   *handover
+	ops    net.Listener // nil: off
 	loops  []*loop
 	addr   netip.AddrPort
 }
@@ -56,6 +57,9 @@ func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, err
 	n := &node{cfg: &cfg, log: log, master: newMaster()}
 	fds, err := n.listen()
 	if err != nil {
+		return nil, err
+	}
+	if n.ops, err = listenOps(n.cfg.Metrics); err != nil {
 		return nil, err
 	}
 	n.http = newHandover(n.addr)
@@ -118,43 +122,52 @@ func (n *node) post(b *batch) {
 
 // run serves until ctx ends and the last client is gone.
 func (n *node) run(ctx context.Context, reg *prometheus.Registry) error {
-	ops, err := n.listenOps()
-	if err != nil {
-		return err
-	}
 	// What serves lives as long as the loops do; they outlive ctx by the drain.
 	serving, stop := context.WithCancel(context.Background())
+	defer stop()
 	g, serving := errgroup.WithContext(serving)
-	var loops errgroup.Group
+	loops, looping := errgroup.WithContext(serving)
 	for _, l := range n.loops {
 		loops.Go(l.run)
 	}
-	g.Go(func() error { return n.tape.run(serving) })
-	g.Go(func() error {
-		unready := func() string {
-			if ctx.Err() != nil {
-				return "draining"
-			}
-			return n.tape.unready()
+	unready := func() string {
+		if ctx.Err() != nil {
+			return "draining"
 		}
-		return n.http.serve(serving, newMux(n.master, n.cfg.Page, unready), n.log)
+		return n.tape.unready()
+	}
+	g.Go(func() error { return n.tape.run(serving) })
+	errorLog := slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)
+	g.Go(func() error {
+		return serve(serving, &http.Server{
+			Handler:        newMux(n.master, n.cfg.Page, unready),
+			ReadTimeout:    handshakeTime,
+			WriteTimeout:   30 * time.Second,
+			IdleTimeout:    time.Minute,
+			MaxHeaderBytes: handshakeBytes,
+			ErrorLog:       errorLog,
+		}, n.http)
 	})
-	if ops != nil {
-		g.Go(func() error { return serveOps(serving, ops, opsMux(reg)) })
+	if n.ops != nil {
+		g.Go(func() error {
+			return serve(serving, &http.Server{Handler: opsMux(reg, unready), ReadHeaderTimeout: handshakeTime, ErrorLog: errorLog}, n.ops)
+		})
 	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
 			n.drain(context.Cause(ctx))
-		case <-serving.Done():
+		case <-looping.Done(): // something failed
 			n.drain(ErrNow)
 		}
 		err := loops.Wait()
 		stop()
 		return err
 	})
-	err = g.Wait()
-	stop()
+	err := g.Wait()
+	for _, l := range n.loops {
+		l.poll.Close() // not before nobody posts to it
+	}
 	return err
 }
 
@@ -168,30 +181,4 @@ func (n *node) drain(cause error) {
 	for _, l := range n.loops {
 		l.mailbox.send(func(l *loop) { l.beginDrain(window) })
 	}
-}
-
-// listenOps opens the operator's listener, unless it is off.
-func (n *node) listenOps() (net.Listener, error) {
-	if n.cfg.Metrics == "off" || n.cfg.Metrics == "" {
-		return nil, nil
-	}
-	ln, err := net.Listen("tcp", n.cfg.Metrics)
-	if err != nil {
-		return nil, fmt.Errorf("fanout: --metrics %s: %w; choose another, or --metrics off", n.cfg.Metrics, err)
-	}
-	return ln, nil
-}
-
-func serveOps(ctx context.Context, ln net.Listener, mux http.Handler) error {
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: handshakeTime}
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		srv.Shutdown(grace)
-	})
-	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

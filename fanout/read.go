@@ -24,14 +24,14 @@ func (l *loop) readable(ci uint32) {
 			return
 		}
 		if err != nil || n == 0 {
-			l.free(ci, closedPeer)
+			l.lose(ci, closedPeer)
 			return
 		}
 		l.count[bytesIn] += uint64(n)
 		if !l.digest(ci, l.in[:had+n]) {
 			return
 		}
-		if n < readBytes {
+		if n < readBytes && !c.ended {
 			return // the socket is empty; more will raise an edge
 		}
 	}
@@ -51,11 +51,10 @@ func (l *loop) reread(ci uint32) {
 
 // digest consumes p and keeps what is left; false when the conn is gone.
 func (l *loop) digest(ci uint32, p []byte) bool {
-	gen := l.conns[ci].gen
 	rest := l.consume(ci, p)
 	c := &l.conns[ci]
-	if c.gen != gen {
-		return false // closed, or handed over, on the way
+	if c.state == stateGone {
+		return false
 	}
 	l.keepRest(c, rest)
 	return true
@@ -73,8 +72,7 @@ func (l *loop) keepRest(c *conn, rest []byte) {
 	c.restLen = uint32(len(rest))
 }
 
-// consume takes what is whole off p and returns the rest. The conn may be closed
-// and freed when it returns.
+// consume takes what is whole off p and returns the rest.
 func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 	c := &l.conns[ci]
 	if c.state == stateHandshake {
@@ -83,11 +81,7 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 			return p
 		}
 	}
-	for gen := l.conns[ci].gen; len(p) > 0; {
-		c = &l.conns[ci]
-		if c.gen != gen {
-			return nil
-		}
+	for len(p) > 0 && c.state != stateGone {
 		if c.blocked && c.state == stateOpen {
 			c.unread = true
 			return p // answers wait for the socket, and so do further requests
@@ -98,7 +92,7 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 		}
 		if c.state == stateClosing {
 			if h.OpCode == ws.OpClose && err == nil {
-				l.free(ci, closedDone)
+				l.lose(ci, closedDone)
 			}
 			return nil
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
@@ -33,6 +34,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into tes
 //	cycle                      the loop runs one cycle
 //	full N / take N BYTES      its socket takes nothing more / so many bytes
 //	writable N                 its socket takes everything again, and says so
+//	reset N                    its next write meets a reset
 //	time DURATION              the clock goes on, and the loop runs a cycle
 //	lap                        the mailbox overflows
 //	state N                    prints what the loop knows of a conn
@@ -95,6 +97,7 @@ type stage struct {
 type fakeSocket struct {
 	room   int
 	took   []byte
+	reset  bool
 	closed bool
 }
 
@@ -102,6 +105,9 @@ func (s *stage) Read(fd int, p []byte) (int, error) { return 0, epoll.ErrAgain }
 func (s *stage) Close(fd int)                       { s.fds[fd].closed = true }
 func (s *stage) Write(fd int, p []byte) (int, error) {
 	f := s.fds[fd]
+	if f.reset {
+		return 0, unix.ECONNRESET
+	}
 	n := min(f.room, len(p))
 	f.room -= n
 	f.took = append(f.took, p[:n]...)
@@ -125,16 +131,9 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// cycle is loop.run's body without the kernel.
+// cycle is one of the loop, in which no socket has anything to say.
 func (s *stage) cycle() {
-	l := s.l
-	l.begin()
-	l.drain()
-	l.readAgain()
-	l.due()
-	l.flushAll()
-	l.sweep()
-	l.publish()
+	s.l.runCycle(nil)
 }
 
 func (s *stage) do(line string) {
@@ -165,6 +164,8 @@ func (s *stage) do(line string) {
 	case "writable":
 		s.fds[n].room = 1 << 30
 		s.l.writable(s.conns[n])
+	case "reset":
+		s.fds[n].reset = true
 	case "time":
 		d, err := time.ParseDuration(word[1])
 		if err != nil {

@@ -16,15 +16,17 @@ const closeRestart ws.StatusCode = 1012
 const closeStalled ws.StatusCode = 4100
 
 // sweep looks after time: no conn has a timer, each is seen once a second, a
-// tenth of them every sweepEvery. While draining all are seen each time.
+// tenth of them every sweepEvery.
 func (l *loop) sweep() {
 	if l.clock < l.sweepAt {
 		return
 	}
 	l.sweepAt = l.clock + sweepEvery
+	if l.deaf && l.listener >= 0 {
+		l.deaf = l.poll.AddListener(l.listener, listenerKey) != nil
+	}
 	if l.drainEnd != 0 {
 		l.sweepDraining()
-		return
 	}
 	l.swept10th = (l.swept10th + 1) % sweepParts
 	for ci := 1 + l.swept10th; ci < len(l.conns); ci += sweepParts {
@@ -36,33 +38,28 @@ func (l *loop) sweepConn(ci uint32) {
 	c := &l.conns[ci]
 	age := l.clock - c.since
 	switch c.state {
-	case stateFree:
 	case stateHandshake:
 		if age > handshakeTime {
 			l.refuse(ci, refusedSlow, 408, "the request head took too long")
 		}
 	case stateClosing:
 		if age > lingerTime {
-			l.free(ci, closedDone)
+			l.lose(ci, closedDone)
 		}
 	case stateOpen:
 		if (c.blocked || c.choked) && age > l.limits.Stall {
-			l.count[closedStalled]++
 			if c.blocked {
-				l.free(ci, closedDone) // its socket takes nothing, the close frame included
+				l.lose(ci, closedStalled) // its socket takes nothing, the close frame included
 			} else {
 				l.bye(ci, closeStalled, "pings are not answered")
 			}
-			return
-		}
-		if c.blocked || c.choked {
 			return
 		}
 		c.tokens = min(requestBurst, c.tokens+requestsPerSecond)
 		if c.tokens == requestBurst {
 			c.floods = 0
 		}
-		if l.clock-c.spoke >= l.limits.Heartbeat {
+		if !c.blocked && !c.choked && l.clock-c.spoke >= l.limits.Heartbeat {
 			l.sendHeartbeat(ci)
 		}
 	}
@@ -83,13 +80,18 @@ func (l *loop) sendLag(ci uint32, blocked time.Duration) bool {
 
 // tell sends a conn a message other than data, in its own encoding.
 func tell[T any](l *loop, ci uint32, x *T, msgpack, json func([]byte, *T) []byte) bool {
+	l.control = appendTold(l, l.control[:0], l.conns[ci].json, x, msgpack, json)
+	return l.write(ci, l.control)
+}
+
+// appendTold appends its frame.
+func appendTold[T any](l *loop, dst []byte, asJSON bool, x *T, msgpack, json func([]byte, *T) []byte) []byte {
 	op, appendX := ws.OpBinary, msgpack
-	if l.conns[ci].json {
+	if asJSON {
 		op, appendX = ws.OpText, json
 	}
 	l.payload = appendX(l.payload[:0], x)
-	l.control = appendFrame(l.control[:0], op, l.payload)
-	return l.write(ci, l.control)
+	return appendFrame(dst, op, l.payload)
 }
 
 // beginDrain stops accepting, tells every client, and has them go at random
@@ -114,7 +116,7 @@ func (l *loop) sweepDraining() {
 	for ci := 1; ci < len(l.conns); ci++ {
 		switch c := &l.conns[ci]; {
 		case c.state == stateHandshake:
-			l.free(uint32(ci), closedDrained)
+			l.lose(uint32(ci), closedDrained)
 		case c.state == stateOpen && (over || l.clock >= c.leave):
 			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")
 		}
@@ -122,7 +124,7 @@ func (l *loop) sweepDraining() {
 	if l.open == 0 || l.clock >= l.drainEnd+lingerTime/4 {
 		for ci := 1; ci < len(l.conns); ci++ {
 			if l.conns[ci].state != stateFree {
-				l.free(uint32(ci), closedDrained)
+				l.lose(uint32(ci), closedDrained)
 			}
 		}
 		l.stopped = true

@@ -32,6 +32,12 @@ type Event struct {
 // stream or an error to be had.
 func (e Event) Readable() bool { return e.Ready&In != 0 }
 
+// Ended reports whether the peer sends no more: no event follows this one, so what
+// is there must be read to its end.
+func (e Event) Ended() bool {
+	return e.Ready&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+}
+
 // Writable reports whether writing will not block.
 func (e Event) Writable() bool { return e.Ready&Out != 0 }
 

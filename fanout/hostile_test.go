@@ -1,0 +1,172 @@
+package fanout
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// opened is how many connections the node has.
+func (n *testNode) opened() (conns int64) {
+	for _, l := range n.loops {
+		conns += l.published.conns.Load()
+	}
+	return conns
+}
+
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in %v: %s", within, what)
+		}
+	}
+}
+
+const upgradeHead = "GET " + streamPath + " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+// A broken client is told why, and harms nobody.
+func TestBrokenClients(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(100))
+	good := dial(t, n.addr)
+	good.next(codec.TypeHello)
+	good.send(`{"op":"subscribe","id":1,"symbols":["sim:A"]}`)
+	good.next(codec.TypeData)
+	for name, c := range map[string]struct {
+		raw  []byte
+		want ws.StatusCode
+	}{
+		"unmasked":                {appendFrame(nil, ws.OpText, []byte("{}")), ws.StatusProtocolError},
+		"reserved bits":           {append([]byte{0xf1}, masked(ws.OpText, true, nil)[1:]...), ws.StatusProtocolError},
+		"reserved op code":        {masked(0xb, true, nil), ws.StatusProtocolError},
+		"continuation of nothing": {masked(ws.OpContinuation, true, []byte("x")), ws.StatusProtocolError},
+		"too big":                 {masked(ws.OpText, true, make([]byte, requestBytes+1)), ws.StatusMessageTooBig},
+		"too big in fragments": {append(masked(ws.OpText, false, bytes.Repeat([]byte("x"), requestBytes)),
+			masked(ws.OpContinuation, true, []byte("x"))...), ws.StatusMessageTooBig},
+		"not UTF-8":       {masked(ws.OpText, true, []byte{0xff, 0xfe}), ws.StatusInvalidFramePayloadData},
+		"close":           {masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "bye")), ws.StatusNormalClosure},
+		"close of 1 byte": {masked(ws.OpClose, true, []byte{3}), ws.StatusProtocolError},
+		"close with 1005": {masked(ws.OpClose, true, ws.NewCloseFrameBody(1005, "")), ws.StatusProtocolError},
+	} {
+		p := dial(t, n.addr)
+		p.next(codec.TypeHello)
+		p.conn.Write(c.raw)
+		if got := p.closedWith(); got != c.want {
+			t.Errorf("%s: closed with %d, want %d", name, got, c.want)
+		}
+	}
+	n.publish("sim:A", bid(101))
+	if u := good.next(codec.TypeData).Updates[0]; u.Quote[codec.Bid] != 101 {
+		t.Errorf("the good client has %+v", u)
+	}
+}
+
+func TestTooManyConnectionsAndRequests(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.Loops, cfg.MaxConns = 1, 2 })
+	a, _ := dial(t, n.addr), dial(t, n.addr)
+	conn, err := net.Dial("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got := make([]byte, 12)
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	if io.ReadFull(conn, got); string(got) != "HTTP/1.1 503" {
+		t.Errorf("the third connection got %q", got)
+	}
+	a.next(codec.TypeHello)
+	for range requestBurst + 1 {
+		a.send(`{"op":"ping","id":1}`)
+	}
+	if e := a.next(codec.TypeError).Error; e.Code != codec.CodeTooManyRequests || !e.Retry {
+		t.Errorf("error %+v", e)
+	}
+	go func() {
+		raw := bytes.Repeat(masked(ws.OpText, true, []byte(`{"op":"ping"}`)), 2*floodMax)
+		a.conn.Write(raw)
+	}()
+	if code := a.closedWith(); code != ws.StatusPolicyViolation {
+		t.Errorf("a flood closes with %d", code)
+	}
+}
+
+// Peers that ask for an upgrade and are reset before they are answered: their places
+// are free again, and the others get their prices.
+func TestResetBehindUpgrade(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(1))
+	honest := dial(t, n.addr)
+	honest.next(codec.TypeHello)
+	honest.send(`{"op":"subscribe","id":1,"symbols":["sim:*"]}`)
+	honest.next(codec.TypeReply)
+	var request bytes.Buffer
+	wsutil.WriteClientText(&request, []byte(`{"op":"subscribe","symbols":["sim:*"]}`))
+	for i := range 300 {
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, upgradeHead)
+		if i%2 == 0 {
+			conn.Write(request.Bytes())
+		}
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}
+	n.publish("sim:A", bid(2))
+	for honest.next(codec.TypeData).Updates[0].Quote[codec.Bid] != 2 {
+	}
+	eventually(t, 5*time.Second, "only the honest peer is open", func() bool { return n.opened() == 1 })
+}
+
+// A client that sends a request, and the end of its stream right behind it, is
+// answered and gone; it does not stay for want of a further event.
+func TestEndBehindRequest(t *testing.T) {
+	n := startNode(t, nil)
+	for range 50 {
+		p := dial(t, n.addr)
+		p.next(codec.TypeHello)
+		p.send(`{"op":"ping","id":1}`)
+		p.conn.(*net.TCPConn).CloseWrite()
+		p.next(codec.TypeReply)
+	}
+	eventually(t, 5*time.Second, "nobody is left", func() bool { return n.opened() == 0 })
+}
+
+// Bodies that never come take the places of plain HTTP for a while only, and who finds
+// none is told so.
+func TestUnsentBodies(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.MaxConns = 2 * httpMax })
+	n.publish("sim:A", bid(1))
+	for range httpMax {
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	}
+	eventually(t, 5*time.Second, "every place is taken", func() bool { return n.http.open.Load() == httpMax })
+	res, err := http.Get("http://" + n.addr + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "try again") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	dial(t, n.addr).next(codec.TypeHello) // the stream has places of its own
+	eventually(t, handshakeTime+5*time.Second, "the places are free again", func() bool { return n.http.open.Load() == 0 })
+}
