@@ -73,8 +73,8 @@ type Result struct {
 	Symbol  string   `json:"symbol"`
 	ID      *uint32  `json:"id,omitempty"`      // the node's number for it
 	Matched *int     `json:"matched,omitempty"` // of a pattern: symbols that match now
-	Rate    *float64 `json:"rate,omitempty"`    // of list
-	Fields  Mask     `json:"fields,omitempty"`  // of list
+	Rate    *float64 `json:"rate,omitempty"`    // of set and list
+	Fields  Mask     `json:"fields,omitempty"`  // of set and list
 	Error   *Error   `json:"error,omitempty"`
 }
 

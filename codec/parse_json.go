@@ -36,7 +36,7 @@ func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err er
 	switch string(key) {
 	case "symbol":
 		text, err := v.StringBytes()
-		if err != nil || len(text) > symbolMax {
+		if err != nil || len(text) > SymbolMax {
 			return fmt.Errorf("%w: symbol", ErrType)
 		}
 		*symbol = string(text)

@@ -12,8 +12,8 @@ const (
 	EntryField = "b"     // the one field of a stream entry
 
 	tapeVersion = 1
-	// symbolMax bounds a symbol's length in bytes.
-	symbolMax = 64
+	// SymbolMax bounds a symbol's length in bytes.
+	SymbolMax = 64
 )
 
 // TapeKey is the Redis stream of "venue/shard"; the braces keep it in one slot of a
@@ -115,7 +115,7 @@ func ParseTapeUpdate(src []byte, u *Update) (symbol, rest []byte, err error) {
 	if err == nil {
 		symbol, err = r.text()
 	}
-	if err == nil && (len(symbol) == 0 || len(symbol) > symbolMax) {
+	if err == nil && (len(symbol) == 0 || len(symbol) > SymbolMax) {
 		err = ErrRange
 	}
 	if err == nil {

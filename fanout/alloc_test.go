@@ -53,13 +53,13 @@ func newCrowd(t testing.TB, conns, symbols int, json bool, rate float64) *crowd 
 		c.symbols = append(c.symbols, fmt.Appendf(nil, "sim:S%04d", i))
 	}
 	c.tick(symbols)
-	c.turnOnce()
+	c.runCycle(nil)
 	for range conns {
 		ci := l.newConn(1)
 		l.conns[ci].state, l.conns[ci].json = stateOpen, json
 		l.request(ci, true, fmt.Appendf(nil, `{"op":"subscribe","id":1,"symbols":["sim:*"],"rate":%v}`, rate))
 	}
-	c.turnOnce()
+	c.runCycle(nil)
 	return c
 }
 
@@ -83,16 +83,6 @@ func (c *crowd) tick(n int) {
 	b.release()
 }
 
-// turnOnce is a cycle without the kernel's poll.
-func (c *crowd) turnOnce() {
-	c.begin()
-	c.drain()
-	c.readAgain()
-	c.due()
-	c.flushAll()
-	c.publish()
-}
-
 // From batch to socket, and from socket to request, nothing allocates.
 func TestNoAllocations(t *testing.T) {
 	if raceEnabled {
@@ -110,7 +100,7 @@ func TestNoAllocations(t *testing.T) {
 		crowd := newCrowd(t, c.conns, c.symbols, c.json, 0)
 		run := func() {
 			crowd.tick(c.changed)
-			crowd.turnOnce()
+			crowd.runCycle(nil)
 		}
 		run()
 		before := crowd.count[updatesOut]
@@ -145,13 +135,13 @@ func TestBlockedConnAllocatesNothing(t *testing.T) {
 	run := func() {
 		full.room = 100
 		crowd.tick(50)
-		crowd.turnOnce() // blocks conn 1
+		crowd.runCycle(nil) // blocks conn 1
 		full.room = 1 << 30
 		crowd.tick(50)
-		crowd.turnOnce() // passes it over
+		crowd.runCycle(nil) // passes it over
 		crowd.writable(1)
 		crowd.writable(2)
-		crowd.turnOnce()
+		crowd.runCycle(nil)
 	}
 	for range 5 {
 		run()
@@ -192,7 +182,7 @@ func BenchmarkCycle(b *testing.B) {
 			before := crowd.count[updatesOut]
 			for b.Loop() {
 				crowd.tick(c.changed)
-				crowd.turnOnce()
+				crowd.runCycle(nil)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(crowd.count[updatesOut]-before), "ns/update")
 		})

@@ -32,9 +32,8 @@ type row struct {
 	last    codec.Mask // what changed in the last cycle that changed anything
 	hash    uint32     // codec.SymbolHash of the name
 
-	subscribers uint32 // slab handle: raw lanes with a sub of this row
-	nsubs       uint32 // entries in it
-	dead        uint32 // of which so many no longer have the sub; see loop.leave
+	subscribers uint32 // slab handle
+	nsubs       uint32 // subscribers in it
 
 	variants [4]variant
 	turn     uint8 // the variant to be replaced next

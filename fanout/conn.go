@@ -50,8 +50,8 @@ type conn struct {
 
 	pinged uint32        // number of the last ping
 	flow   uint32        // bytes written since that ping, or its answer
-	tokens uint16        // requests left in the bucket
-	floods uint16        // requests refused for want of a token
+	tokens int32         // budget for requests; see limits.go
+	floods uint16        // frames without a token
 	since  time.Duration // when state or blocked began, on the loop's clock
 	spoke  time.Duration // last write
 	leave  time.Duration // draining: when to go; 0 not

@@ -124,7 +124,7 @@ func (l *loop) publish() {
 		}
 	}
 	l.published.conns.Store(int64(l.open))
-	l.published.subs.Store(int64(l.subs))
+	l.published.subs.Store(int64(l.nsubs))
 	l.published.blocked.Store(int64(l.blocked))
 }
 

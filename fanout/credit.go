@@ -44,19 +44,20 @@ func (l *loop) credit(ci uint32) bool {
 	return true
 }
 
-// answered takes a pong: of the last ping, it gives new credit.
-func (l *loop) answered(ci uint32, payload []byte) {
+// answered takes a pong, and reports whether it was waited for: of the last ping,
+// once, it gives new credit.
+func (l *loop) answered(ci uint32, payload []byte) bool {
 	c := &l.conns[ci]
-	if len(payload) != 4 || binary.BigEndian.Uint32(payload) != c.pinged {
-		return
+	if !c.asked || len(payload) != 4 || binary.BigEndian.Uint32(payload) != c.pinged {
+		return false
 	}
 	c.answers, c.asked = true, false
 	if !c.choked {
-		return
+		return true
 	}
 	c.choked = false
-	if blocked := l.clock - c.since; blocked >= lagAfter && !l.sendLag(ci, blocked) {
-		return
+	if blocked := l.clock - c.since; blocked < lagAfter || l.sendLag(ci, blocked) {
+		l.wake(ci)
 	}
-	l.wake(ci)
+	return true
 }

@@ -29,6 +29,14 @@ func (l *loop) due() {
 // to visit one.
 const scanAdvantage = 4
 
+// signature is the union of the rows' signature bits.
+func signature(ids []uint32) (sig uint64) {
+	for _, id := range ids {
+		sig |= 1 << (id % 64)
+	}
+	return sig
+}
+
 func (l *loop) dueByScan(dirty uint64) {
 	for li := range l.lanes {
 		ln := &l.lanes[li]
@@ -42,11 +50,8 @@ func (l *loop) dueByScan(dirty uint64) {
 func (l *loop) dueByList(changed []uint32) {
 	for _, id := range changed {
 		r := &l.board.rows[id]
-		if r.dead > 0 {
-			l.sweepSubscribers(id) // costs less than the deliveries that follow
-		}
-		for _, li := range l.words.get(r.subscribers)[:r.nsubs] {
-			ln := &l.lanes[li]
+		for _, s := range l.subscribers.get(r.subscribers)[:r.nsubs] {
+			ln := &l.lanes[s.lane]
 			if ln.asleep || ln.scan {
 				continue
 			}
@@ -148,18 +153,18 @@ func (l *loop) scan(ci uint32, ln *lane) {
 
 // scanRest goes from the cursor to the end; false when the socket is full.
 func (l *loop) scanRest(ci uint32, ln *lane) bool {
-	subs := l.words.get(ln.subs)[:ln.n]
+	subs := l.subs.get(ln.subs)[:ln.n]
 	for ; ln.cursor < ln.n; ln.cursor++ {
-		entry := subs[ln.cursor]
-		id := entry &^ isNew
-		if entry&isNew == 0 && l.board.cur[id] <= ln.base {
+		row := subs[ln.cursor].row
+		id := row &^ isNew
+		if row&isNew == 0 && l.board.cur[id] <= ln.base {
 			continue
 		}
 		if !l.room(ci) {
 			return false
 		}
-		if entry&isNew != 0 {
-			subs[ln.cursor] = id
+		if row&isNew != 0 {
+			subs[ln.cursor].row = id
 			l.putImage(id, ln.view)
 		} else {
 			l.put(ci, ln, id)

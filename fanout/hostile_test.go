@@ -170,3 +170,130 @@ func TestUnsentBodies(t *testing.T) {
 	dial(t, n.addr).next(codec.TypeHello) // the stream has places of its own
 	eventually(t, handshakeTime+5*time.Second, "the places are free again", func() bool { return n.http.open.Load() == 0 })
 }
+
+// The pattern of everything, 4,000 times in a request, has an answer of one board; and
+// so have positions of everything.
+func TestRepeatedPatterns(t *testing.T) {
+	n := startNode(t, nil)
+	const symbols = 2000
+	n.publishMany(symbols)
+	p := dial(t, n.addr, codec.ProtocolJSON)
+	p.next(codec.TypeHello)
+	p.send(`{"op":"subscribe","id":1,"symbols":["*"` + strings.Repeat(`,"*"`, requestSymbols-1) + `]}`)
+	if got := len(p.next(codec.TypeReply).Reply.Results); got != requestSymbols+symbols {
+		t.Errorf("%d results", got)
+	}
+	p.send(`{"op":"subscribe","id":2,"symbols":["*"],"resume":[["sim:S00000-USD",1,1]` +
+		strings.Repeat(`,["x:y",1,1]`, requestSymbols) + `]}`)
+	if e := p.next(codec.TypeError).Error; e.Code != codec.CodeTooManySymbols {
+		t.Errorf("%+v", e)
+	}
+}
+
+// publishMany brings so many symbols to the board in one batch.
+func (n *testNode) publishMany(symbols int) {
+	b := newBatch()
+	n.master.mu.Lock()
+	for _, symbol := range manySymbols(symbols) {
+		u := codec.Update{Seq: 1, History: 1, Flags: codec.Image, Quote: bid(1)}
+		u.Mask = u.Quote.Present()
+		n.master.take(b, n.stream, []byte(symbol), &u)
+	}
+	n.master.publish()
+	n.master.mu.Unlock()
+	b.refs.Add(1)
+	n.post(b)
+	b.release()
+}
+
+// Frames that cost without asking for anything come out of the same budget: pings,
+// pongs that nobody waits for, fragments of nothing. The answers to our pings do not.
+func TestFloods(t *testing.T) {
+	n := startNode(t, nil)
+	n.publish("sim:A", bid(1))
+	for name, frames := range map[string][][]byte{
+		"pings":     {masked(ws.OpPing, true, nil)},
+		"pongs":     {masked(ws.OpPong, true, []byte("nobody asked"))},
+		"fragments": {masked(ws.OpText, false, nil), masked(ws.OpContinuation, false, nil)},
+	} {
+		p := dial(t, n.addr)
+		p.next(codec.TypeHello)
+		go func() {
+			p.conn.Write(frames[0])
+			p.conn.Write(bytes.Repeat(frames[len(frames)-1], 2*floodMax))
+		}()
+		if code := p.closedWith(); code != ws.StatusPolicyViolation {
+			t.Errorf("%s: closed with %d", name, code)
+		}
+	}
+	p := dial(t, n.addr)
+	p.next(codec.TypeHello)
+	p.send(`{"op":"subscribe","id":1,"symbols":["sim:A"]}`)
+	p.next(codec.TypeReply)
+	for i := range 2 * floodMax { // each of 200 bytes: one ping in 80
+		n.publish("sim:A", likely(int64(2+i)))
+		p.next(codec.TypeData)
+	}
+	p.send(`{"op":"ping","id":2}`)
+	if r := p.next(codec.TypeReply).Reply; r.ID != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Clients that ask for everything and read nothing: what waits for them is bounded,
+// the others are told to ask again, and when they are gone all is well. The next ones
+// take what the first left behind.
+func TestUnreadAnswers(t *testing.T) {
+	const symbols, deaf = 20_000, 250
+	n := startNode(t, func(cfg *Config) { cfg.Loops, cfg.MaxConns, cfg.MaxSubs = 1, 2*deaf, symbols })
+	n.publishMany(symbols)
+	honest := dial(t, n.addr)
+	honest.next(codec.TypeHello)
+	before := heapInUse()
+	var kept [2]int64
+	for wave := range kept {
+		var peers []*peer
+		for range deaf {
+			p := dial(t, n.addr, codec.ProtocolJSON)
+			p.send(`{"op":"subscribe","id":1,"symbols":["*"]}`)
+			peers = append(peers, p)
+		}
+		eventually(t, 10*time.Second, "a request is put off", func() bool {
+			time.Sleep(50 * time.Millisecond)
+			r, e := honest.ask(`{"op":"subscribe","id":7,"symbols":["sim:S00000-USD"]}`)
+			return r == nil && e.Code == codec.CodeUnavailable && e.Retry
+		})
+		if grown := heapInUse() - before; grown > 3*tailsMax {
+			t.Errorf("the heap grew by %d MB", grown>>20)
+		}
+		for _, p := range peers {
+			p.conn.Close()
+		}
+		eventually(t, 5*time.Second, "one is left", func() bool { return n.opened() == 1 })
+		if r, e := honest.ask(`{"op":"subscribe","id":8,"symbols":["sim:S00000-USD"]}`); r == nil || r.Results[0].ID == nil {
+			t.Errorf("%+v %+v", r, e)
+		}
+		kept[wave] = heapInUse() - before
+	}
+	if most := int64(2 * deaf * symbols * 8); kept[0] > most || kept[1] > kept[0]+8<<20 {
+		t.Errorf("%d MB are kept when they are gone", kept)
+	}
+}
+
+// ask sends a request and returns what answers it; data in between is passed over.
+func (p *peer) ask(request string) (*codec.Reply, *codec.Error) {
+	p.t.Helper()
+	p.send(request)
+	for {
+		_, payload := p.frame()
+		if err := codec.ParseMessage(payload, &p.msg); err != nil {
+			p.t.Fatal(err)
+		}
+		switch p.msg.Type {
+		case codec.TypeReply:
+			return p.msg.Reply, nil
+		case codec.TypeError:
+			return nil, p.msg.Error
+		}
+	}
+}

@@ -10,11 +10,19 @@ const (
 	requestBytes = 64 << 10
 	// requestSymbols bounds the symbols of one request, patterns counted once.
 	requestSymbols = 4096
-	// requestsPerSecond refills a conn's bucket of requestBurst; floodMax refusals
-	// in a row of seconds close it with 1008.
+	// requestsPerSecond tokens a second fill a conn's budget of requestBurst. A
+	// request takes one, and one more for so many bytes and so many results, which
+	// it may owe: some 0.5 ms each. The 10,000 subs of a conn fit the burst, with
+	// what is held of each: ten full requests. Any frame but the answer to a ping takes one too. floodMax of
+	// either without a token, and no second of calm, close with 1008.
 	requestsPerSecond = 50
 	requestBurst      = 100
+	tokenBytes        = 16 << 10
+	tokenResults      = 1024
 	floodMax          = 1000
+	// tailsMax bounds what a loop keeps for sockets that take nothing: beyond it
+	// requests, whose answers are the larger part, are refused until it is less.
+	tailsMax = 64 << 20
 	// patternsMax bounds the patterns a conn may hold: each new symbol of the board
 	// is matched against all of them.
 	patternsMax = 16
@@ -59,3 +67,33 @@ var periods = [...]time.Duration{
 
 // phases spreads the conns of one period over that many moments of it.
 const phases = 8
+
+// periodOf is the shortest period that keeps below a rate, in updates a second.
+func periodOf(rate float64) (uint8, bool) {
+	if rate == 0 {
+		return 0, true
+	}
+	if !(rate > 0) {
+		return 0, false
+	}
+	for i, p := range periods {
+		if p > 0 && 1/p.Seconds() <= rate+1e-9 {
+			return uint8(i), true
+		}
+	}
+	return 0, false
+}
+
+// rateOf is what a period allows, in updates a second; 0 is raw.
+func rateOf(period uint8) float64 {
+	if period == 0 {
+		return 0
+	}
+	return float64(time.Second) / float64(periods[period])
+}
+
+// effective is rateOf as a reply has it.
+func effective(period uint8) *float64 {
+	rate := rateOf(period)
+	return &rate
+}

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
@@ -49,15 +50,14 @@ type loop struct {
 	blocked  int // of which wait for their socket
 	tails    int // bytes that wait for them
 	connsMax int
-	subs     int // of all lanes
+	nsubs    int // of all lanes
 	rawSubs  int // of lanes with period 0: what a scan of all of them passes
-	words    slab[uint32]
-	bytes    slab[byte]
 	wheel    wheel
 	patterns map[uint32][]pattern // by conn: rare, so not in conn
-	swept    map[uint32]struct{}  // scratch of sweepSubscribers
-	mine     []uint64             // by row: the last markMine that noted it
-	mineTurn uint64
+
+	subs        slab[sub]        // of lanes
+	subscribers slab[subscriber] // of rows
+	bytes       slab[byte]       // of conns
 
 	// The cycle's own, emptied by the next.
 	roused []uint32 // conns to flush
@@ -77,6 +77,8 @@ type loop struct {
 	upgrade *upgrade
 	req     codec.Request
 	reply   codec.Reply
+	notes   []note // by row, of the request under way
+	noting  uint64 // its number
 
 	count     counts
 	published published
@@ -101,7 +103,6 @@ func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, erro
 		lanes:    make([]lane, 1),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
-		swept:    make(map[uint32]struct{}),
 		in:       make([]byte, requestBytes+maxHeader+2*readBytes),
 		upgrade:  newUpgrade(),
 		connsMax: cfg.MaxConns,
@@ -177,10 +178,11 @@ func (l *loop) drain() {
 	}
 	for i, b := range l.queue {
 		for j := range b.updates {
-			if u := &b.updates[j]; int(u.ID) >= len(l.board.rows) {
+			u := &b.updates[j]
+			if int(u.ID) >= len(l.board.rows) {
 				l.growBoard()
 			}
-			l.board.apply(&b.updates[j], l.cycle)
+			l.board.apply(u, l.cycle)
 		}
 		l.count[updatesIn] += uint64(len(b.updates))
 		b.release()
@@ -206,6 +208,7 @@ func (l *loop) catchUp() {
 func (l *loop) growBoard() {
 	before := len(l.board.rows)
 	l.board.grow(l.master.list())
+	l.notes = slices.Grow(l.notes, len(l.board.rows)-before)[:len(l.board.rows)]
 	l.matchPatterns(before)
 }
 

@@ -18,22 +18,39 @@ type pattern struct {
 }
 
 func (l *loop) subscribePattern(ci, li uint32, p pattern) {
-	held := l.patterns[ci]
-	held = slices.DeleteFunc(held, func(q pattern) bool { return q.prefix == p.prefix })
-	symbol := []byte(p.prefix + "*")
+	held := slices.DeleteFunc(l.patterns[ci], func(q pattern) bool { return q.prefix == p.prefix })
+	symbol := p.prefix + "*"
 	if len(held) >= patternsMax {
 		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns on one connection", patternsMax))
 		return
 	}
-	l.patterns[ci] = append(held, p)
-	matched := new(int)
-	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: string(symbol), Matched: matched})
-	for id, name := range l.board.names[:len(l.board.rows)] {
-		if strings.HasPrefix(name, p.prefix) {
-			l.subscribeRow(ci, li, []byte(name), uint32(id), &codec.Request{})
-			*matched++
+	for id, n := range l.notes {
+		// A pattern is taken whole or not at all: who asks again names the pattern.
+		if n.request == l.noting && n.ahead && !n.answered && strings.HasPrefix(l.board.names[id], p.prefix) {
+			l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold of "+l.board.names[id])
+			return
 		}
 	}
+	l.patterns[ci] = append(held, p)
+	matched := new(int)
+	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: symbol, Matched: matched})
+	*matched = l.joinMatching(ci, li, p.prefix, 0)
+}
+
+// joinMatching subscribes a conn to the rows from first on that a prefix names, and
+// returns their number. A row that the reply has already stays as it is: patterns
+// that overlap would else make an answer of many boards.
+func (l *loop) joinMatching(ci, li uint32, prefix string, first int) (matched int) {
+	for id := first; id < len(l.board.rows); id++ {
+		if !strings.HasPrefix(l.board.names[id], prefix) {
+			continue
+		}
+		matched++
+		if !l.note(uint32(id)).answered {
+			l.subscribeRow(ci, li, uint32(id))
+		}
+	}
+	return matched
 }
 
 // matchPatterns subscribes the conns that hold a pattern to the new rows it names.
@@ -41,27 +58,18 @@ func (l *loop) matchPatterns(first int) {
 	for ci, held := range l.patterns {
 		for _, p := range held {
 			l.reply = codec.Reply{ID: p.id, Op: codec.OpSubscribe, Rate: effective(p.period), Fields: narrowed(p.view), Results: l.reply.Results[:0]}
-			l.markMine(ci)
-			li := l.laneFor(ci, p.period, p.view)
-			for id := first; id < len(l.board.rows); id++ {
-				name := l.board.names[id]
-				if strings.HasPrefix(name, p.prefix) {
-					l.subscribeRow(ci, li, []byte(name), uint32(id), &codec.Request{})
-				}
-			}
+			l.noteSubs(ci)
+			l.joinMatching(ci, l.laneFor(ci, p.period, p.view), p.prefix, first)
 			if len(l.reply.Results) > 0 {
 				l.answer(ci)
 			}
-			if l.conns[ci].state != stateOpen {
-				break
-			}
-			l.prune(ci)
 		}
+		l.prune(ci)
 	}
 }
 
-func (l *loop) unsubscribePattern(ci uint32, symbol []byte) {
-	prefix := string(symbol[:len(symbol)-1])
+func (l *loop) unsubscribePattern(ci uint32, symbol string) {
+	prefix := strings.TrimSuffix(symbol, "*")
 	held := l.patterns[ci]
 	rest := slices.DeleteFunc(held, func(p pattern) bool { return p.prefix == prefix })
 	if len(rest) == len(held) {
@@ -74,12 +82,12 @@ func (l *loop) unsubscribePattern(ci uint32, symbol []byte) {
 	matched := 0
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		for i := l.lanes[li].n; i > 0; i-- {
-			id := l.words.get(l.lanes[li].subs)[i-1] &^ isNew
+			id := l.subs.get(l.lanes[li].subs)[i-1].row &^ isNew
 			if strings.HasPrefix(l.board.names[id], prefix) {
 				l.leave(li, i-1)
 				matched++
 			}
 		}
 	}
-	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: string(symbol), Matched: &matched})
+	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: symbol, Matched: &matched})
 }

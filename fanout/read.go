@@ -116,10 +116,15 @@ func (l *loop) took(ci uint32, h ws.Header, payload []byte) {
 	c := &l.conns[ci]
 	switch h.OpCode {
 	case ws.OpPing:
-		l.control = appendFrame(l.control[:0], ws.OpPong, payload)
-		l.write(ci, l.control)
+		l.spend(ci, 1)
+		if c.state == stateOpen {
+			l.control = appendFrame(l.control[:0], ws.OpPong, payload)
+			l.write(ci, l.control)
+		}
 	case ws.OpPong:
-		l.answered(ci, payload)
+		if !l.answered(ci, payload) {
+			l.spend(ci, 1)
+		}
 	case ws.OpClose:
 		l.tookClose(ci, payload)
 	default:
@@ -137,7 +142,9 @@ func (l *loop) took(ci uint32, h ws.Header, payload []byte) {
 		c.msg = l.bytes.grow(c.msg, int(c.msgLen), int(c.msgLen)+len(payload))
 		copy(l.bytes.get(c.msg)[c.msgLen:], payload)
 		c.msgLen += uint32(len(payload))
-		if h.Fin {
+		if !h.Fin {
+			l.spend(ci, 1)
+		} else {
 			msg, n, op := c.msg, c.msgLen, c.op
 			c.msg, c.msgLen, c.op = 0, 0, 0
 			l.message(ci, op, l.bytes.get(msg)[:n])

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -14,15 +13,15 @@ import (
 // request acts on one request message and answers it.
 func (l *loop) request(ci uint32, text bool, payload []byte) {
 	c := &l.conns[ci]
-	if c.tokens == 0 {
-		if c.floods++; c.floods > floodMax {
-			l.bye(ci, ws.StatusPolicyViolation, "too many requests")
-			return
-		}
-		l.fail(ci, nil, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second", requestsPerSecond))
+	if !l.spend(ci, 1+len(payload)/tokenBytes) {
+		l.fail(ci, nil, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", requestsPerSecond))
 		return
 	}
-	c.tokens--
+	if l.tails > tailsMax {
+		l.fail(ci, nil, codec.CodeUnavailable, "slow readers leave too much unread; ask again")
+		return
+	}
+	l.reply = codec.Reply{Results: l.reply.Results[:0]}
 	parse := codec.ParseRequest
 	if text {
 		parse = codec.ParseRequestJSON
@@ -36,11 +35,11 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 		l.fail(ci, &r.ID, code, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
-	if len(r.Symbols) > requestSymbols {
-		l.fail(ci, &r.ID, codec.CodeTooManySymbols, fmt.Sprintf("%d in one request; at most %d", len(r.Symbols), requestSymbols))
+	if n := max(len(r.Symbols), len(r.Resume)); n > requestSymbols {
+		l.fail(ci, &r.ID, codec.CodeTooManySymbols, fmt.Sprintf("%d in one request; at most %d", n, requestSymbols))
 		return
 	}
-	l.reply = codec.Reply{ID: r.ID, Op: r.Op, Results: l.reply.Results[:0]}
+	l.reply.ID, l.reply.Op = r.ID, r.Op
 	switch r.Op {
 	case codec.OpSubscribe:
 		l.subscribe(ci, r)
@@ -65,9 +64,22 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 	default: // auth
 		l.fail(ci, &r.ID, codec.CodeTokenRefused, "this node takes no tokens")
 	}
-	if l.conns[ci].state == stateOpen {
-		l.prune(ci)
+	c.tokens -= int32(len(l.reply.Results) / tokenResults)
+	l.prune(ci)
+}
+
+// spend takes the price of a frame from a conn's budget, which it may then owe.
+// Without any it reports false; too often, that ends the conn.
+func (l *loop) spend(ci uint32, price int) bool {
+	c := &l.conns[ci]
+	if c.tokens > 0 {
+		c.tokens -= int32(price)
+		return true
 	}
+	if c.floods++; c.floods > floodMax {
+		l.bye(ci, ws.StatusPolicyViolation, "too many requests")
+	}
+	return false
 }
 
 // answer sends the reply and reports whether the socket took it.
@@ -78,20 +90,28 @@ func (l *loop) answer(ci uint32) bool {
 
 // fail answers a request as a whole with an error.
 func (l *loop) fail(ci uint32, id *int64, code codec.Code, detail string) {
+	if l.conns[ci].state != stateOpen {
+		return // it was closed for this very request
+	}
 	l.count[requestErrors]++
 	tell(l, ci, codec.NewError(id, code, detail), codec.AppendError, codec.AppendErrorJSON)
 }
 
-// result adds what became of one symbol to the reply.
-func (l *loop) result(symbol []byte, id uint32) {
-	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: string(symbol), ID: &id})
+// result adds what became of one row to the reply.
+func (l *loop) result(id uint32) {
+	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: l.board.names[id], ID: &id})
 }
 
-func (l *loop) failed(symbol []byte, code codec.Code, detail string) {
-	l.count[requestErrors]++
+// resultOf is result with the terms of the row's lane.
+func (l *loop) resultOf(id uint32, ln *lane) {
 	l.reply.Results = append(l.reply.Results, codec.Result{
-		Symbol: string(symbol), Error: codec.NewError(nil, code, detail),
+		Symbol: l.board.names[id], ID: &id, Rate: effective(ln.period), Fields: narrowed(ln.view),
 	})
+}
+
+func (l *loop) failed(symbol string, code codec.Code, detail string) {
+	l.count[requestErrors]++
+	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: symbol, Error: codec.NewError(nil, code, detail)})
 }
 
 // terms reads a request's rate and fields; a whole request fails with them.
@@ -116,36 +136,6 @@ func (l *loop) terms(ci uint32, r *codec.Request) (period uint8, view codec.Mask
 	return period, view.WithScales(), true
 }
 
-// periodOf is the shortest period that keeps below a rate, in updates a second.
-func periodOf(rate float64) (uint8, bool) {
-	if rate == 0 {
-		return 0, true
-	}
-	if !(rate > 0) {
-		return 0, false
-	}
-	for i, p := range periods {
-		if p > 0 && 1/p.Seconds() <= rate+1e-9 {
-			return uint8(i), true
-		}
-	}
-	return 0, false
-}
-
-// rateOf is what a period allows, in updates a second; 0 is raw.
-func rateOf(period uint8) float64 {
-	if period == 0 {
-		return 0
-	}
-	return float64(time.Second) / float64(periods[period])
-}
-
-// effective is rateOf as a reply has it.
-func effective(period uint8) *float64 {
-	rate := rateOf(period)
-	return &rate
-}
-
 // narrowed is a view as a reply has it: none when it is everything.
 func narrowed(view codec.Mask) codec.Mask {
 	if view == codec.AllFields {
@@ -155,19 +145,15 @@ func narrowed(view codec.Mask) codec.Mask {
 }
 
 func (l *loop) unsubscribe(ci uint32, r *codec.Request) {
-	l.markMine(ci)
+	l.noteSubs(ci)
 	for _, symbol := range r.Symbols {
 		if n := len(symbol); n > 0 && symbol[n-1] == '*' {
-			l.unsubscribePattern(ci, symbol)
-			continue
-		}
-		id, known := l.row(symbol)
-		if li, i, ok := l.locateMine(ci, id); known && ok {
-			l.leave(li, uint32(i))
-			l.mine[id] = 0
-			l.result(symbol, id)
+			l.unsubscribePattern(ci, string(symbol))
+		} else if id, n := l.subscribed(symbol); n != nil {
+			l.leave(n.lane, n.at)
+			l.result(id)
 		} else {
-			l.failed(symbol, codec.CodeNotSubscribed, "nothing to end")
+			l.failed(string(symbol), codec.CodeNotSubscribed, "nothing to end")
 		}
 	}
 	l.answer(ci)
@@ -180,55 +166,34 @@ func (l *loop) set(ci uint32, r *codec.Request) {
 	if !ok {
 		return
 	}
-	l.markMine(ci)
+	l.noteSubs(ci)
 	for _, symbol := range r.Symbols {
-		id, known := l.row(symbol)
-		li, i, ok := l.locateMine(ci, id)
-		if !known || !ok {
-			l.failed(symbol, codec.CodeNotSubscribed, "subscribe first")
+		id, n := l.subscribed(symbol)
+		if n == nil {
+			l.failed(string(symbol), codec.CodeNotSubscribed, "subscribe first")
 			continue
 		}
-		p, v := l.lanes[li].period, l.lanes[li].view
+		p, v := l.lanes[n.lane].period, l.lanes[n.lane].view
 		if r.HasRate {
 			p = period
 		}
 		if len(r.Fields) > 0 {
 			v = view
 		}
-		l.leave(li, uint32(i))
-		l.join(l.laneFor(ci, p, v), id)
-		l.reply.Rate, l.reply.Fields = effective(p), narrowed(v)
-		l.result(symbol, id)
+		l.leave(n.lane, n.at)
+		li := l.laneFor(ci, p, v)
+		l.join(li, id)
+		l.resultOf(id, &l.lanes[li])
 	}
 	l.answer(ci)
 }
 
 func (l *loop) listSubs(ci uint32) {
-	l.eachSub(ci, func(li, id uint32) {
+	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		ln := &l.lanes[li]
-		l.reply.Results = append(l.reply.Results, codec.Result{
-			Symbol: l.board.names[id], ID: &id, Rate: effective(ln.period), Fields: narrowed(ln.view),
-		})
-	})
-	l.answer(ci)
-}
-
-// row finds a symbol's row on this loop's board.
-func (l *loop) row(symbol []byte) (uint32, bool) {
-	id, ok := l.board.ids[string(symbol)]
-	return id, ok
-}
-
-// prune frees the lanes of a conn that have no subs left.
-func (l *loop) prune(ci uint32) {
-	for at := &l.conns[ci].lanes; *at != 0; {
-		li := *at
-		ln := &l.lanes[li]
-		if ln.n > 0 {
-			at = &ln.next
-			continue
+		for _, s := range l.subs.get(ln.subs)[:ln.n] {
+			l.resultOf(s.row&^isNew, ln)
 		}
-		*at = ln.next
-		l.dropLane(li)
 	}
+	l.answer(ci)
 }

@@ -187,7 +187,7 @@ func (s *stage) do(line string) {
 func (s *stage) state(n int) {
 	c := &s.l.conns[s.conns[n]]
 	lanes := 0
-	for li := c.lanes; li != 0; li = s.l.lanes[li].next {
+	for li := c.lanes; li != 0 && c.state != stateFree; li = s.l.lanes[li].next {
 		lanes++
 	}
 	fmt.Fprintf(&s.print, "%d: subs=%d lanes=%d blocked=%v paused=%v tail=%d closed=%v\n",

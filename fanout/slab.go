@@ -4,11 +4,11 @@ package fanout
 // class keeps its blocks in a few chunks, so the garbage collector sees a handful
 // of slices however many subscribers there are. A block is named by a handle; 0
 // is no block. One goroutine, its loop's, uses a slab.
-type slab[T uint32 | byte] struct {
+type slab[T any] struct {
 	classes [slabClasses]slabClass[T]
 }
 
-type slabClass[T uint32 | byte] struct {
+type slabClass[T any] struct {
 	chunks [][]T
 	free   []uint32 // indexes of blocks given back
 	used   uint32   // blocks ever handed out
@@ -18,7 +18,7 @@ const (
 	slabSmallest = 4  // elements of class 0
 	slabClasses  = 26 // the largest class holds 4<<25 = 134 M elements
 	chunkBlocks  = 64 // blocks in a chunk, while it stays within chunkMax
-	chunkMax     = 1 << 16
+	chunkMax     = 1 << 13
 	classShift   = 27 // handle: class+1 above, index of the block below
 )
 
@@ -36,8 +36,11 @@ func (s *slab[T]) alloc(n int) uint32 {
 		index = c.used
 		c.used++
 		if int(index)/perChunk(class) == len(c.chunks) {
-			c.chunks = append(c.chunks, make([]T, perChunk(class)*slabSmallest<<class))
+			c.chunks = append(c.chunks, nil)
 		}
+	}
+	if chunk := &c.chunks[int(index)/perChunk(class)]; *chunk == nil {
+		*chunk = make([]T, perChunk(class)*slabSmallest<<class)
 	}
 	return uint32(class+1)<<classShift | index
 }
@@ -53,11 +56,17 @@ func (s *slab[T]) get(h uint32) []T {
 	return s.classes[class].chunks[index/per][at : at+size : at+size]
 }
 
-// release gives a block back; none is fine.
+// release gives a block back; none is fine. One that fills a chunk goes back to the
+// collector: a rare large answer is not kept for ever.
 func (s *slab[T]) release(h uint32) {
-	if h != 0 {
-		c := &s.classes[h>>classShift-1]
-		c.free = append(c.free, h&(1<<classShift-1))
+	if h == 0 {
+		return
+	}
+	class, index := int(h>>classShift)-1, h&(1<<classShift-1)
+	c := &s.classes[class]
+	c.free = append(c.free, index)
+	if perChunk(class) == 1 {
+		c.chunks[index] = nil
 	}
 }
 

@@ -7,6 +7,51 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
+// note is what the request under way knows of a row, so that one with thousands of
+// symbols searches no list for each.
+type note struct {
+	request  uint64 // of this number; of another, it says nothing
+	lane, at uint32 // the conn's sub of the row; lane 0: none
+	answered bool   // the reply has a result of the row
+	ahead    bool   // the client holds a later seq
+}
+
+// note returns a row's note.
+func (l *loop) note(id uint32) *note {
+	n := &l.notes[id]
+	if n.request != l.noting {
+		*n = note{request: l.noting}
+	}
+	return n
+}
+
+// noteSubs begins the notes of a request with what the conn subscribes to.
+func (l *loop) noteSubs(ci uint32) {
+	l.noting++
+	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
+		for i, s := range l.subs.get(l.lanes[li].subs)[:l.lanes[li].n] {
+			n := l.note(s.row &^ isNew)
+			n.lane, n.at = li, uint32(i)
+		}
+	}
+}
+
+// row finds a symbol's row on this loop's board.
+func (l *loop) row(symbol []byte) (uint32, bool) {
+	id, ok := l.board.ids[string(symbol)]
+	return id, ok
+}
+
+// subscribed finds a symbol's row, and its note if the conn has a sub of it.
+func (l *loop) subscribed(symbol []byte) (uint32, *note) {
+	if id, known := l.row(symbol); known {
+		if n := l.note(id); n.lane != 0 {
+			return id, n
+		}
+	}
+	return 0, nil
+}
+
 func (l *loop) subscribe(ci uint32, r *codec.Request) {
 	period, view, ok := l.terms(ci, r)
 	if !ok {
@@ -17,63 +62,72 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		return
 	}
 	l.reply.Rate, l.reply.Fields = effective(period), narrowed(view)
-	l.markMine(ci)
-	li := l.laneFor(ci, period, view)
+	l.noteSubs(ci)
+	l.noteAhead(r.Resume)
+	li, patterns := l.laneFor(ci, period, view), 0
 	for _, symbol := range r.Symbols {
+		id, known := l.row(symbol)
 		switch {
+		case known:
+			l.subscribeRow(ci, li, id)
 		case !validSymbol(symbol):
-			l.failed(symbol, codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
-		case symbol[len(symbol)-1] == '*':
-			l.subscribePattern(ci, li, pattern{r.ID, string(symbol[:len(symbol)-1]), period, view})
+			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
+		case symbol[len(symbol)-1] != '*':
+			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
+		case patterns == patternsMax:
+			l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
 		default:
-			if id, known := l.row(symbol); !known {
-				l.failed(symbol, codec.CodeUnknownSymbol, "not on the board; it may appear later")
-			} else {
-				l.subscribeRow(ci, li, symbol, id, r)
-			}
+			patterns++
+			l.subscribePattern(ci, li, pattern{r.ID, string(symbol[:len(symbol)-1]), period, view})
 		}
 	}
 	if l.answer(ci) {
-		l.resumeAll(ci, r)
+		l.resumeAll(ci, r.Resume)
 	}
 }
 
 // subscribeRow joins the lane to a row; a sub that the conn had of it ends.
-func (l *loop) subscribeRow(ci, li uint32, symbol []byte, id uint32, r *codec.Request) {
-	if at, i, had := l.locateMine(ci, id); had {
-		l.leave(at, uint32(i))
-	} else if int(l.conns[ci].subs) >= l.limits.MaxSubs {
+func (l *loop) subscribeRow(ci, li, id uint32) {
+	n, symbol := l.note(id), l.board.names[id]
+	n.answered = true
+	switch {
+	case n.ahead:
+		l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold")
+		return
+	case n.lane != 0:
+		l.leave(n.lane, n.at)
+	case int(l.conns[ci].subs) >= l.limits.MaxSubs:
 		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.limits.MaxSubs))
 		return
 	}
-	row := &l.board.rows[id]
-	for i := range r.Resume {
-		p := &r.Resume[i]
-		if p.History == row.update.History && p.Seq > row.update.Seq && bytes.Equal(p.Symbol, symbol) {
-			l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold")
-			return
+	l.join(li, id)
+	l.result(id)
+}
+
+// noteAhead notes the rows of which a client holds more than this node.
+func (l *loop) noteAhead(held []codec.Position) {
+	for _, p := range held {
+		if id, known := l.row(p.Symbol); known {
+			u := &l.board.rows[id].update
+			l.note(id).ahead = p.History == u.History && p.Seq > u.Seq
 		}
 	}
-	l.join(li, id)
-	l.mine[id] = l.mineTurn
-	l.result(symbol, id)
 }
 
 // resumeAll sends what a client lacks that told what it holds. What does not fit
 // one message gets images, as do other histories.
-func (l *loop) resumeAll(ci uint32, r *codec.Request) {
+func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 	l.frame.begin(l.conns[ci].json)
-	for _, p := range r.Resume {
-		id, known := l.row(p.Symbol)
-		if !known {
-			continue // its result says so
+	for _, p := range held {
+		id, n := l.subscribed(p.Symbol)
+		if n == nil || len(l.frame.buf) >= messageBytes {
+			continue // its result says so, or an image follows
 		}
-		row := &l.board.rows[id]
-		li, i, ok := l.locateMine(ci, id)
-		if !ok || row.update.History != p.History || len(l.frame.buf) >= messageBytes {
+		row, ln := &l.board.rows[id], &l.lanes[n.lane]
+		if n.ahead || row.update.History != p.History {
 			continue
 		}
-		l.words.get(l.lanes[li].subs)[i] = id
+		l.subs.get(ln.subs)[n.at].row = id
 		var flags codec.Flags
 		if row.update.Seq-p.Seq > 1 {
 			flags = codec.Conflated | codec.ReasonCatchUp
@@ -81,7 +135,7 @@ func (l *loop) resumeAll(ci uint32, r *codec.Request) {
 		if row.gapSeq > p.Seq {
 			flags |= codec.Gap
 		}
-		if mask := row.sinceSeq(p.Seq) & l.lanes[li].view; mask != 0 {
+		if mask := row.sinceSeq(p.Seq) & ln.view; mask != 0 {
 			l.putUpdate(row, mask, flags)
 		}
 	}
@@ -90,34 +144,13 @@ func (l *loop) resumeAll(ci uint32, r *codec.Request) {
 	}
 }
 
-// markMine notes which rows the conn subscribes to, so that a request with many
-// symbols need not search its subs for each.
-func (l *loop) markMine(ci uint32) {
-	l.mineTurn++
-	if n := len(l.board.rows) - len(l.mine); n > 0 {
-		l.mine = append(l.mine, make([]uint64, n)...)
-	}
-	l.eachSub(ci, func(_, id uint32) { l.mine[id] = l.mineTurn })
-}
-
-// locateMine is locate for a row that markMine may have noted.
-func (l *loop) locateMine(ci, id uint32) (li uint32, i int, ok bool) {
-	if int(id) >= len(l.mine) || l.mine[id] != l.mineTurn {
-		return 0, 0, false
-	}
-	return l.locate(ci, id)
-}
-
-// symbolMax bounds a symbol's length, in bytes.
-const symbolMax = 64
-
 // validSymbol reports whether s can name a symbol or a pattern: venue, colon,
 // name, of visible ASCII, a * at the end alone; or * for everything.
 func validSymbol(s []byte) bool {
 	if string(s) == "*" {
 		return true
 	}
-	if len(s) > symbolMax {
+	if len(s) > codec.SymbolMax {
 		return false
 	}
 	colon := bytes.IndexByte(s, ':')

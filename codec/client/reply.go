@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (s *session) answered(r *codec.Reply) {
 			}
 		default:
 			s.confirmed(x, r, a)
-			events = append(events, Event{Kind: Subscribed, Symbol: x.Symbol, Rate: rateOf(r)})
+			events = append(events, Event{Kind: Subscribed, Symbol: x.Symbol, Rate: rateOf(x, r)})
 		}
 	}
 	if a.call != nil {
@@ -42,11 +43,12 @@ func (s *session) answered(r *codec.Reply) {
 	}
 }
 
-func rateOf(r *codec.Reply) float64 {
-	if r.Rate == nil {
-		return 0
+// rateOf is the rate in effect: set tells it of each symbol, subscribe of all.
+func rateOf(x *codec.Result, r *codec.Reply) float64 {
+	if rate := cmp.Or(x.Rate, r.Rate); rate != nil {
+		return *rate
 	}
-	return *r.Rate
+	return 0
 }
 
 // confirmed takes the result of a symbol, or of a pattern, that was subscribed to.
@@ -62,10 +64,7 @@ func (s *session) confirmed(x *codec.Result, r *codec.Reply, a *asked) {
 	if x.ID == nil {
 		return // a pattern
 	}
-	view := r.Fields
-	if view == 0 {
-		view = codec.AllFields
-	}
+	view := cmp.Or(x.Fields, r.Fields, codec.AllFields)
 	c.board.confirm(x.Symbol, *x.ID, view, a.resumed[x.Symbol])
 	if c.except[x.Symbol] || c.takes(x.Symbol) == 0 {
 		c.board.rows[x.Symbol].muted = true
