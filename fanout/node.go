@@ -47,8 +47,8 @@ func Run(ctx context.Context, cfg Config, reg *prometheus.Registry, log *slog.Lo
 }
 
 func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, error) {
-	if err := cfg.check(); err != nil {
-		return nil, err
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("fanout: %w", err)
 	}
 	if cfg.Node == "" {
 		host, _ := os.Hostname()
@@ -75,7 +75,7 @@ func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, err
 		}
 		n.loops = append(n.loops, l)
 	}
-	n.tape, err = newTape(cfg.Redis, cfg.Streams, n.master, n.post, reg, log)
+	n.tape, err = newTape(cfg.Redis, n.master, n.post, reg, log)
 	if err != nil {
 		return nil, err
 	}

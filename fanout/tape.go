@@ -42,7 +42,6 @@ func (silent) Printf(context.Context, string, ...any) {}
 // the master board.
 type tape struct {
 	opt    *redis.Options
-	fixed  []string // the streams to read; none: all that Redis lists
 	master *master
 	post   func(*batch)
 	log    *slog.Logger
@@ -74,7 +73,7 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 	}
 }
 
-func newTape(url string, fixed []string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
+func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
 	opt, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("fanout: --redis %s: %w", url, err)
@@ -85,7 +84,7 @@ func newTape(url string, fixed []string, m *master, post func(*batch), reg prome
 	opt.ContextTimeoutEnabled = true
 	opt.PoolSize = 2 // a client each: no stream waits for another's connection
 	return &tape{
-		opt: opt, fixed: fixed, master: m, post: post, log: log,
+		opt: opt, master: m, post: post, log: log,
 		counts: newTapeCounts(reg), streams: make(map[string]*stream),
 	}, nil
 }
@@ -122,9 +121,6 @@ func (t *tape) run(ctx context.Context) error {
 }
 
 func (t *tape) discover(ctx context.Context, rdb *redis.Client) ([]string, error) {
-	if len(t.fixed) > 0 {
-		return t.fixed, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	return rdb.SMembers(ctx, codec.TapesKey).Result()

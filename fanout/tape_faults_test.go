@@ -197,7 +197,7 @@ func TestTapeAnything(t *testing.T) {
 			defer rdb.Close()
 			l := newLine(t, mr.Addr())
 			w := newWriter(t, rdb, sim)
-			r := newReader(t, l.ln.Addr().String(), sim)
+			r := newReader(t, l.ln.Addr().String())
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			for range 60 {
 				disturb(w, l, rnd)

@@ -167,14 +167,14 @@ type reader struct {
 	stales map[string]int // times a symbol was told to be stale
 }
 
-func newReader(t *testing.T, addr string, fixed ...string) *reader {
+func newReader(t *testing.T, addr string) *reader {
 	t.Helper()
 	r := &reader{
 		t: t, master: newMaster(), done: make(chan struct{}),
 		rows: make(map[uint32]*codec.Update), gaps: make(map[string]int), stales: make(map[string]int),
 	}
 	var err error
-	r.tape, err = newTape("redis://"+addr, fixed, r.master, r.post, prometheus.NewRegistry(), discard)
+	r.tape, err = newTape("redis://"+addr, r.master, r.post, prometheus.NewRegistry(), discard)
 	if err != nil {
 		t.Fatal(err)
 	}

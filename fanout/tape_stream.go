@@ -103,7 +103,7 @@ func (s *stream) follow(ctx context.Context) error {
 		return err
 	}
 	if len(entries) == 0 {
-		s.synced.Store(s.last != codec.ID{} || len(s.tape.fixed) == 0)
+		s.synced.Store(true)
 		return s.listen(ctx)
 	}
 	s.heard = time.Now()

@@ -48,7 +48,7 @@ func (r *reader) stalesOf(symbol string) int {
 }
 
 func TestTapeURL(t *testing.T) {
-	_, err := newTape("nonsense", nil, newMaster(), nil, prometheus.NewRegistry(), discard)
+	_, err := newTape("nonsense", newMaster(), nil, prometheus.NewRegistry(), discard)
 	if err == nil || !strings.HasPrefix(err.Error(), "fanout: --redis nonsense: ") {
 		t.Fatal(err)
 	}
@@ -59,12 +59,13 @@ func TestTapeInMemory(t *testing.T) {
 	mr := miniredis.RunT(t)
 	rdb := redis.NewClient(&redis.Options{Addr: mr.Addr()})
 	defer rdb.Close()
-	early := newReader(t, mr.Addr(), sim)
+	early := newReader(t, mr.Addr())
 	time.Sleep(700 * time.Millisecond) // longer than a read waits
-	if why := early.tape.unready(); !strings.Contains(why, sim) {
+	if why := early.tape.unready(); !strings.Contains(why, "no stream") {
 		t.Errorf("ready with nothing on the tape: %q", why)
 	}
 	w := newWriter(t, rdb, sim)
+	w.checkpoint() // lists the stream
 	w.tick(100, "sim:A", "sim:B")
 	w.tick(101, "sim:A")
 	early.agrees(w)

@@ -22,7 +22,7 @@ type Config struct {
 	Venue      []string          `env:"TICKWIRE_VENUE" placeholder:"NAME" help:"Exchanges to read: binance, binance-usdm, binance-coinm, coinbase, kraken, or sim, a simulated market. [sim]"`
 	Symbols    []string          `env:"TICKWIRE_SYMBOLS" placeholder:"SYMBOL" help:"Symbols to read, as BTC-USD or, for one venue of several, coinbase:BTC-USD. [the venue's largest]"`
 	VenueURL   map[string]string `name:"venue-url" env:"TICKWIRE_VENUE_URL" placeholder:"NAME=URL" help:"Another address of a venue, such as its sandbox."`
-	Replay     string            `env:"TICKWIRE_REPLAY" placeholder:"FILE" help:"Play recorded frames instead; plain, gzip or zstd. Lines tagged I need --venue."`
+	Replay     string            `type:"existingfile" env:"TICKWIRE_REPLAY" placeholder:"FILE" help:"Play recorded frames instead; plain, gzip or zstd. Lines tagged I need --venue."`
 	Speed      string            `default:"1" env:"TICKWIRE_SPEED" placeholder:"N" help:"Of a replay: 1 as recorded, 10 ten times as fast, max as fast as it goes. [${default}]"`
 	Loop       bool              `env:"TICKWIRE_LOOP" help:"Begin a replay again when it ends."`
 	SimSymbols int               `default:"24" env:"TICKWIRE_SIM_SYMBOLS" placeholder:"N" help:"Of the simulated market: symbols. [${default}]"`
@@ -50,8 +50,8 @@ type press struct {
 // pending, for at most a second, and returns nil. A stream that another feed has
 // taken over ends it with ErrFenced. reg may be nil.
 func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) error {
-	if err := cfg.check(); err != nil {
-		return err
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("feed: %w", err)
 	}
 	rdb, err := openRedis(ctx, cfg.Redis)
 	if err != nil {
@@ -151,41 +151,41 @@ func (p *press) open(venue string) (*source, error) {
 // rateMax bounds --sim-rate, in updates a second: a source makes some 2 million.
 const rateMax = 10_000_000
 
-// check completes a Config and refuses what cannot work.
-func (cfg *Config) check() error {
+// Validate completes a Config and refuses what cannot work.
+func (cfg *Config) Validate() error {
 	if len(cfg.Venue) == 0 && cfg.Replay == "" {
 		cfg.Venue = []string{"sim"}
 	}
 	for i, name := range cfg.Venue {
 		if venues[name] == nil && name != "sim" {
-			return fmt.Errorf("feed: --venue %s: there are %s and sim", name, strings.Join(slices.Sorted(maps.Keys(venues)), ", "))
+			return fmt.Errorf("--venue %s: there are %s and sim", name, strings.Join(slices.Sorted(maps.Keys(venues)), ", "))
 		}
 		if slices.Contains(cfg.Venue[:i], name) {
-			return fmt.Errorf("feed: --venue %s: named twice", name)
+			return fmt.Errorf("--venue %s: named twice", name)
 		}
 	}
 	for name := range cfg.VenueURL {
 		if venues[name] == nil {
-			return fmt.Errorf("feed: --venue-url %s: no such venue", name)
+			return fmt.Errorf("--venue-url %s: no such venue", name)
 		}
 	}
 	if cfg.Replay != "" {
 		if len(cfg.Venue) > 1 {
-			return errors.New("feed: --replay takes one --venue, that of lines tagged I")
+			return errors.New("--replay takes one --venue, that of lines tagged I")
 		}
 		if _, err := parseSpeed(cfg.Speed); err != nil {
 			return err
 		}
 	}
 	if cfg.Shard < 0 {
-		return fmt.Errorf("feed: --shard %d: at least 0", cfg.Shard)
+		return fmt.Errorf("--shard %d: at least 0", cfg.Shard)
 	}
 	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) {
-		return fmt.Errorf("feed: --sim-symbols is from 1 to %d, --sim-rate from 0 to %d", symbolsMax, rateMax)
+		return fmt.Errorf("--sim-symbols is from 1 to %d, --sim-rate from 0 to %d", symbolsMax, rateMax)
 	}
 	for _, symbol := range cfg.Symbols {
 		if venue, _, ok := strings.Cut(symbol, ":"); ok && !slices.Contains(cfg.Venue, venue) {
-			return fmt.Errorf("feed: --symbols %s: add --venue %s", symbol, venue)
+			return fmt.Errorf("--symbols %s: add --venue %s", symbol, venue)
 		}
 	}
 	return nil

@@ -285,7 +285,7 @@ func parseSpeed(text string) (float64, error) {
 	}
 	speed, err := strconv.ParseFloat(strings.TrimSuffix(text, "x"), 64)
 	if err != nil || !(speed > 0) {
-		return 0, fmt.Errorf("feed: --speed %s: a factor such as 1 or 10, or max", text)
+		return 0, fmt.Errorf("--speed %s: a factor such as 1 or 10, or max", text)
 	}
 	return speed, nil
 }

@@ -5,9 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
 	"github.com/tickwire/tickwire/cmd/tickwire/web"
 	"github.com/tickwire/tickwire/fanout"
 )
@@ -17,16 +14,11 @@ type fanoutCmd struct {
 	Fanout fanout.Config `embed:""`
 }
 
+func (c *fanoutCmd) Validate() error { return c.Fanout.Validate() }
+
 func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Fanout.Redis, c.Fanout.Page = c.Redis, web.FS
 	return fanout.Run(ctx, c.Fanout, newRegistry(), log, func(addr netip.AddrPort) {
 		log.Info("serving", "page", "http://"+shown(addr), "stream", "ws://"+shown(addr)+"/v1/stream")
 	})
-}
-
-// newRegistry holds a process's metrics, the runtime's included.
-func newRegistry() *prometheus.Registry {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return reg
 }

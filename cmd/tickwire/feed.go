@@ -12,6 +12,8 @@ type feedCmd struct {
 	Feed  feed.Config `embed:""`
 }
 
+func (c *feedCmd) Validate() error { return c.Feed.Validate() }
+
 func (c *feedCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Feed.Redis = c.Redis
 	return feed.Run(ctx, c.Feed, newRegistry(), log)

@@ -10,11 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/tickwire/tickwire/fanout"
 )
@@ -45,7 +48,7 @@ func main() {
 	var cli commands
 	k := kong.Parse(&cli, kong.Name("tickwire"), kong.Description(about), kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Exit(exit))
 	var level slog.Level
 	level.UnmarshalText([]byte(cli.Log)) // kong has checked it
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
@@ -53,6 +56,29 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tickwire:", err)
 		os.Exit(1)
 	}
+}
+
+// exit ends the process; how kong says that it was called wrongly is 2 elsewhere.
+func exit(code int) {
+	if code == 80 {
+		code = 2
+	}
+	os.Exit(code)
+}
+
+// newRegistry holds a process's metrics, the runtime's included.
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// shown is an address a browser can open.
+func shown(addr netip.AddrPort) string {
+	if addr.Addr().IsUnspecified() || addr.Addr().IsLoopback() {
+		return fmt.Sprintf("localhost:%d", addr.Port())
+	}
+	return addr.String()
 }
 
 // onSignal ends the context on SIGTERM, which leaves time to drain, and on

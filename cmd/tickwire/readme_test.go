@@ -27,8 +27,13 @@ func blocks(t *testing.T, language string) (all []string) {
 
 // Every command line of the README is one that the program takes.
 func TestReadmeCommands(t *testing.T) {
+	console := blocks(t, "console")
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("session.tsv.gz", nil, 0o600); err != nil { // must be there to be replayed
+		t.Fatal(err)
+	}
 	seen := 0
-	for _, block := range blocks(t, "console") {
+	for _, block := range console {
 		for line := range strings.Lines(block) {
 			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
 			command, _, _ = strings.Cut(command, " #")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,9 @@ type upCmd struct {
 // at every read: half a minute of 400 updates a second cost a core.
 const memoryRetention = 2 * time.Second
 
+// Validate refuses wrong flags before anything starts.
+func (c *upCmd) Validate() error { return cmp.Or(c.Feed.Validate(), c.Fanout.Validate()) }
+
 func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Redis == "" {
 		memory := miniredis.NewMiniRedis()
@@ -47,12 +51,4 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 	g.Go(func() error { return feed.Run(both, c.Feed, reg, log) })
 	g.Go(func() error { return fanout.Run(both, c.Fanout, reg, log, ready) })
 	return g.Wait()
-}
-
-// shown is an address a browser can open.
-func shown(addr netip.AddrPort) string {
-	if addr.Addr().IsUnspecified() || addr.Addr().IsLoopback() {
-		return fmt.Sprintf("localhost:%d", addr.Port())
-	}
-	return addr.String()
 }
