@@ -110,9 +110,8 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 	cl.OnUpdate = func(u *client.Update) {
 		line = appendLine(line[:0], u)
 		out.Write(line)
-		if u.More {
-			return // one write a message
-		}
+	}
+	cl.OnMessage = func() {
 		if err := out.Flush(); err != nil {
 			refusals.stop(fatal{fmt.Errorf("watch: %w", err)}) // whoever read us has gone
 		}

@@ -22,7 +22,6 @@ type Update struct {
 	Skipped    int64
 	SentAt     int64 // when the node sent it, us since the Unix epoch by its clock
 	ReceivedAt int64 // when it was read, us since the Unix epoch by ours
-	More       bool  // further updates of the same message follow at once
 }
 
 // Float is a field as a floating point number, NaN when it is not known: for
@@ -158,6 +157,6 @@ func (b *board) merge(r *row, m *codec.Message, i int, out *Update) error {
 	r.quote.Merge(&u.Quote, mask)
 	r.seq, r.shown = u.Seq, true
 	out.Symbol, out.Seq, out.History, out.Flags, out.Mask = r.symbol, u.Seq, r.history, u.Flags, u.Mask
-	out.Quote, out.SentAt, out.More = r.quote, m.SentAt, i+1 < len(m.Updates)
+	out.Quote, out.SentAt = r.quote, m.SentAt
 	return nil
 }

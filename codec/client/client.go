@@ -127,6 +127,9 @@ func (e Event) String() string {
 type Client struct {
 	// OnUpdate is called with every update; u is used again after it returns.
 	OnUpdate func(u *Update)
+	// OnMessage is called after the last OnUpdate of a message: the moment to write what
+	// was gathered. Nil ignores it.
+	OnMessage func()
 	// OnEvent is called with what happens to the connection; nil ignores it.
 	OnEvent func(Event)
 

@@ -77,15 +77,18 @@ func (s *session) confirmed(x *codec.Result, r *codec.Reply, a *asked) {
 
 // refusedSymbol takes the error of one symbol of a subscription.
 func (s *session) refusedSymbol(x *codec.Result, op codec.Op) (Event, bool) {
+	e := Event{Kind: Refused, Symbol: x.Symbol, Err: x.Error}
 	w := s.client.wants[x.Symbol]
-	if w == nil || w.state != awaited {
-		return Event{}, false // given up, or put off, meanwhile
+	if w == nil {
+		return e, s.client.takes(x.Symbol) > 0 && !s.client.except[x.Symbol] // one that a pattern takes
+	}
+	if w.state != awaited {
+		return Event{}, false // put off meanwhile
 	}
 	if op == codec.OpSet && x.Error.Code == codec.CodeNotSubscribed {
 		s.client.ask(w, codec.OpSubscribe) // dropped meanwhile, with a pattern
 		return Event{}, false
 	}
-	e := Event{Kind: Refused, Symbol: x.Symbol, Err: x.Error}
 	if !x.Error.Retry {
 		w.state = refused
 		return e, true

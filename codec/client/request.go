@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,9 +17,6 @@ const (
 	symbolCost   = 8  // bytes of a symbol in a request, beside its name
 	resumeCost   = 32 // bytes of a position in a request, beside its name
 )
-
-// What a node takes that does not say.
-var defaultLimits = codec.Limits{RequestBytes: 64 << 10, RequestSymbols: 4096, RequestsPerSecond: 50}
 
 // asked is a request that is not answered yet.
 type asked struct {
@@ -88,18 +86,9 @@ func (s *session) write() {
 // limits are the node's, where it said any.
 func (s *session) limits() codec.Limits {
 	l := s.hello.Limits
-	for _, x := range []struct {
-		have *int
-		or   int
-	}{
-		{&l.RequestBytes, defaultLimits.RequestBytes},
-		{&l.RequestSymbols, defaultLimits.RequestSymbols},
-		{&l.RequestsPerSecond, defaultLimits.RequestsPerSecond},
-	} {
-		if *x.have <= 0 {
-			*x.have = x.or
-		}
-	}
+	l.RequestBytes = cmp.Or(max(0, l.RequestBytes), 64<<10)
+	l.RequestSymbols = cmp.Or(max(0, l.RequestSymbols), 4096)
+	l.RequestsPerSecond = cmp.Or(max(0, l.RequestsPerSecond), 50)
 	return l
 }
 

@@ -173,6 +173,7 @@ func (s *session) greet(hello *codec.Hello) error {
 func (s *session) data() error {
 	c := s.client
 	s.out.ReceivedAt = time.Now().UnixMicro()
+	told := false
 	for i := range s.msg.Updates {
 		c.mu.Lock()
 		r := c.board.find(&s.msg, i)
@@ -188,7 +189,11 @@ func (s *session) data() error {
 		}
 		if c.OnUpdate != nil && !muted {
 			c.OnUpdate(&s.out)
+			told = true
 		}
+	}
+	if told && c.OnMessage != nil {
+		c.OnMessage()
 	}
 	return nil
 }
@@ -211,4 +216,40 @@ func (s *session) drain(d *codec.Drain) {
 	wait := rand.N(within + 1)
 	s.leave = time.Now().Add(wait)
 	s.client.event(Event{Kind: Draining, After: wait})
+}
+
+// begin has a new connection ask for everything.
+func (c *Client) begin(s *session) {
+	c.session = s
+	c.board.reset()
+	for symbol := range c.board.rows {
+		if c.takes(symbol) == 0 || c.except[symbol] {
+			c.board.forget(symbol)
+		}
+	}
+	for _, w := range c.inOrder(func(*want) bool { return true }) {
+		w.state, w.op = queued, codec.OpSubscribe
+		s.queue = append(s.queue, w)
+	}
+}
+
+// postpone puts off a want that the node may have in a moment; all of those are
+// asked for at once then. It returns how long that is.
+func (s *session) postpone(w *want) time.Duration {
+	w.state = later
+	if s.askAt.IsZero() {
+		// A fifth more or less, so that clients do not stay in step.
+		s.askAt = time.Now().Add(time.Duration(float64(s.askDelay) * (0.8 + 0.4*rand.Float64())))
+		s.askDelay = min(2*s.askDelay, s.client.pace.askMost)
+		s.kick()
+	}
+	return time.Until(s.askAt)
+}
+
+// askAgain queues what was put off.
+func (s *session) askAgain() {
+	s.askAt = time.Time{}
+	for _, w := range s.client.inOrder(func(w *want) bool { return w.state == later }) {
+		s.client.ask(w, codec.OpSubscribe)
+	}
 }

@@ -2,10 +2,8 @@ package client
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -178,21 +176,6 @@ func (c *Client) change(w *want, t Terms) {
 	}
 }
 
-// begin has a new connection ask for everything.
-func (c *Client) begin(s *session) {
-	c.session = s
-	c.board.reset()
-	for symbol := range c.board.rows {
-		if c.takes(symbol) == 0 || c.except[symbol] {
-			c.board.forget(symbol)
-		}
-	}
-	for _, w := range c.inOrder(func(*want) bool { return true }) {
-		w.state, w.op = queued, codec.OpSubscribe
-		s.queue = append(s.queue, w)
-	}
-}
-
 // inOrder lists wants in the order they came.
 func (c *Client) inOrder(these func(*want) bool) (list []*want) {
 	for _, w := range c.wants {
@@ -202,25 +185,4 @@ func (c *Client) inOrder(these func(*want) bool) (list []*want) {
 	}
 	slices.SortFunc(list, func(a, b *want) int { return cmp.Compare(a.order, b.order) })
 	return list
-}
-
-// postpone puts off a want that the node may have in a moment; all of those are
-// asked for at once then. It returns how long that is.
-func (s *session) postpone(w *want) time.Duration {
-	w.state = later
-	if s.askAt.IsZero() {
-		// A fifth more or less, so that clients do not stay in step.
-		s.askAt = time.Now().Add(time.Duration(float64(s.askDelay) * (0.8 + 0.4*rand.Float64())))
-		s.askDelay = min(2*s.askDelay, s.client.pace.askMost)
-		s.kick()
-	}
-	return time.Until(s.askAt)
-}
-
-// askAgain queues what was put off.
-func (s *session) askAgain() {
-	s.askAt = time.Time{}
-	for _, w := range s.client.inOrder(func(w *want) bool { return w.state == later }) {
-		s.client.ask(w, codec.OpSubscribe)
-	}
 }

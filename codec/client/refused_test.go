@@ -1,0 +1,121 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// Final codes end Run with an error that says what to do; others do not.
+func TestFinal(t *testing.T) {
+	for _, code := range []ws.StatusCode{1002, 1003, 1007, 1008, 1009, 4001, 4002, 4050} {
+		n := newNode(t, func(p *peer) {
+			p.hello(time.Minute)
+			p.write(ws.OpClose, ws.NewCloseFrameBody(code, "because\n\x1b[2J"))
+		}) // which goes without reading what is asked
+		err := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) }).wait()
+		var final *FinalError
+		if !errors.As(err, &final) || final.Code != int(code) {
+			t.Errorf("%d: %v", code, err)
+			continue
+		}
+		if text := err.Error(); !strings.HasPrefix(text, fmt.Sprintf("client: refused with %d: because [2J: ", code)) || len(text) < 60 {
+			t.Errorf("%d: %q", code, text)
+		}
+	}
+	for _, code := range []ws.StatusCode{1000, 1001, 1011, 1012, 1013, 3000, 4100, 4101} {
+		n := newNode(t, func(p *peer) {
+			p.hello(time.Minute)
+			p.bye(code, "")
+		})
+		r := start(t, Config{URL: n.url()}, nil)
+		for range 2 {
+			if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), fmt.Sprint(int(code))) {
+				t.Errorf("%d: %v", code, e.Err)
+			}
+		}
+	}
+}
+
+// Who refuses the handshake may let us in later, unless it is about who we are.
+func TestRefusedHandshake(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		n := newNode(t, nil)
+		n.status = status
+		err := start(t, Config{URL: n.url(), Token: "a.b.c"}, nil).wait()
+		var final *FinalError
+		if !errors.As(err, &final) || final.Code != status || final.Reason != "no [31m entry" {
+			t.Errorf("%d: %v", status, err)
+		}
+		if got := n.authorization(0); got != "Bearer a.b.c" {
+			t.Errorf("authorization %q", got)
+		}
+	}
+	for _, status := range []int{http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		n := newNode(t, nil)
+		n.status = status
+		r := start(t, Config{URL: n.url()}, nil)
+		for range 2 {
+			if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), fmt.Sprint(status)) {
+				t.Errorf("%d: %v", status, e.Err)
+			}
+		}
+	}
+}
+
+// Nobody there: Run says so and goes on trying.
+func TestNobodyThere(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "ws://" + ln.Addr().String()
+	ln.Close()
+	r := start(t, Config{URL: url}, nil)
+	for range 3 {
+		if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), "refused") {
+			t.Error(e.Err)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for want, cfg := range map[string]Config{
+		"URL":      {URL: "http://127.0.0.1:1/v1/stream"},
+		"HOST":     {URL: "127.0.0.1:8080"},
+		"wss":      {URL: "ws:///v1/stream"},
+		"encoding": {URL: "ws://h", Encoding: "xml"},
+		"token":    {URL: "ws://h", Token: "a\r\nb: c"},
+	} {
+		if err := New(cfg).Run(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	cfg := Config{URL: "wss://example.com:1"}
+	if err := cfg.check(); err != nil || cfg.URL != "wss://example.com:1/v1/stream" {
+		t.Error(cfg.URL, err)
+	}
+}
+
+// What a pattern takes may be refused too.
+func TestRefusedUnderPattern(t *testing.T) {
+	n := newNode(t, func(p *peer) {
+		p.hello(time.Minute)
+		p.reply(p.request(), takesN("binance:*", 2), is(btc, 0), is404(eth, codec.CodeTooManySubs))
+		p.hang()
+	})
+	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, "binance:*") })
+	e := r.event(Refused)
+	var why *codec.Error
+	if e.Symbol != eth || e.After != 0 || !errors.As(e.Err, &why) || why.Code != codec.CodeTooManySubs {
+		t.Errorf("%+v", e)
+	}
+}
