@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
@@ -68,10 +69,21 @@ const (
 // asleep reports whether the conn is not to be flushed.
 func (c *conn) asleep() bool { return c.blocked || c.paused || c.choked }
 
+// reason says why updates were merged for a conn's lane.
+func (c *conn) reason(ln *lane) codec.Flags {
+	switch {
+	case c.slow:
+		return codec.ReasonSlow
+	case ln.period != 0:
+		return codec.ReasonRate
+	}
+	return codec.ReasonCatchUp
+}
+
 // accept takes what waits at the listener.
 func (l *loop) accept() {
 	for range acceptChunk {
-		fd, err := epoll.Accept(l.listener, l.limits.Stall)
+		fd, err := epoll.Accept(l.listener, l.cfg.Stall)
 		if err == epoll.ErrAgain {
 			return
 		}
@@ -93,15 +105,6 @@ func (l *loop) accept() {
 		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
 			l.lose(ci, closedReset)
 		}
-	}
-}
-
-// stopAccepting closes the listener; what waits in its backlog is refused by the
-// kernel.
-func (l *loop) stopAccepting() {
-	if l.listener >= 0 {
-		epoll.Close(l.listener)
-		l.listener = -1
 	}
 }
 

@@ -49,6 +49,7 @@ const (
 	byeUTF8
 	byeFlood
 	byeTooBig
+	byeStalled
 	byeRestart
 	byeOther
 	numCounters
@@ -95,6 +96,7 @@ var countNames = [numCounters]struct{ metric, value string }{
 	byeUTF8:          {"close_frames_sent", "utf8"},
 	byeFlood:         {"close_frames_sent", "flood"},
 	byeTooBig:        {"close_frames_sent", "too_big"},
+	byeStalled:       {"close_frames_sent", "stalled"},
 	byeRestart:       {"close_frames_sent", "restart"},
 	byeOther:         {"close_frames_sent", "other"},
 }
@@ -141,6 +143,8 @@ func byeCounter(code ws.StatusCode) counter {
 		return byeFlood
 	case ws.StatusMessageTooBig:
 		return byeTooBig
+	case closeStalled:
+		return byeStalled
 	case closeRestart:
 		return byeRestart
 	}

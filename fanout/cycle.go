@@ -206,17 +206,6 @@ func (l *loop) putImage(id uint32, view codec.Mask) {
 	l.putUpdate(r, r.update.Quote.Present()&view, codec.Image)
 }
 
-// reason says why updates were merged for a conn's lane.
-func (c *conn) reason(ln *lane) codec.Flags {
-	switch {
-	case c.slow:
-		return codec.ReasonSlow
-	case ln.period != 0:
-		return codec.ReasonRate
-	}
-	return codec.ReasonCatchUp
-}
-
 // putUpdate adds a row's update to the frame: the same bytes for all conns that
 // need the same fields with the same flags.
 func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {

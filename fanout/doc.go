@@ -33,8 +33,9 @@
 // # Files
 //
 // node.go is the process, config.go and limits.go its bounds, loop.go the loop;
-// conn.go, read.go, frame.go and handshake.go are a conn's life; lane.go is who
-// wants what; request.go, subscribe.go and pattern.go how they say so; credit.go how
-// far they have read; sweep.go is time; http.go is what the
-// same port answers to plain HTTP.
+// handshake.go, conn.go, read.go, frame.go and tell.go are a conn's life; lane.go is
+// who wants what, wheel.go how often; request.go, subscribe.go and pattern.go how they
+// say so; credit.go how far they have read; sweep.go is time, drain.go the end;
+// handover.go and http.go are what the same port answers to plain HTTP, ops.go what
+// the operator's does; counts.go and metrics.go say how it went.
 package fanout

@@ -73,8 +73,8 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 }
 
 var (
-	errPartial = errors.New("fanout: the frame goes on")
-	errTooBig  = errors.New("fanout: message of more than 65,536 bytes")
+	errPartial = errors.New("the frame goes on")
+	errTooBig  = errors.New("a message of more than 65,536 bytes")
 	errLength  = ws.ProtocolError("payload length not in its shortest form")
 )
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -32,7 +31,7 @@ func newUpgrade() *upgrade {
 	u.up = ws.Upgrader{
 		ReadBufferSize: handshakeBytes,
 		OnRequest:      onRequest,
-		ProtocolCustom: u.onProtocol,
+		Protocol:       u.onProtocol,
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
 			if u.open {
 				return nil, ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
@@ -56,17 +55,11 @@ func onRequest(uri []byte) error {
 		ws.RejectionReason("the stream is at "+streamPath+"\n"))
 }
 
-// onProtocol chooses the first subprotocol offered that is ours.
-func (u *upgrade) onProtocol(offered []byte) (string, bool) {
-	for _, name := range strings.Split(string(offered), ",") {
-		switch name = strings.TrimSpace(name); name {
-		case codec.ProtocolMsgpack, codec.ProtocolJSON:
-			u.json, u.open = name == codec.ProtocolJSON, false
-			return name, true
-		}
-	}
-	u.open = true
-	return "", true
+// onProtocol takes the first subprotocol offered that is ours.
+func (u *upgrade) onProtocol(offered []byte) bool {
+	u.json = string(offered) == codec.ProtocolJSON
+	u.open = !u.json && string(offered) != codec.ProtocolMsgpack
+	return !u.open
 }
 
 // run answers a request head; u.out is what to send, whatever the outcome.
@@ -115,14 +108,14 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 func (l *loop) hello() *codec.Hello {
 	h := &codec.Hello{
 		Protocol:  codec.Version,
-		Node:      l.limits.Node,
+		Node:      l.cfg.Node,
 		Time:      l.sentAt,
 		Fields:    codec.FieldNames[:],
-		Heartbeat: l.limits.Heartbeat.Milliseconds(),
+		Heartbeat: l.cfg.Heartbeat.Milliseconds(),
 		Limits: codec.Limits{
 			RequestBytes:      requestBytes,
 			RequestSymbols:    requestSymbols,
-			Subs:              l.limits.MaxSubs,
+			Subs:              l.cfg.MaxSubs,
 			RequestsPerSecond: requestsPerSecond,
 		},
 	}

@@ -50,7 +50,6 @@ const (
 	flushChunk = 512
 
 	acceptChunk = 64                     // accepts per event
-	backlog     = 4096                   // of each listener; the kernel caps it by somaxconn
 	sweepEvery  = 100 * time.Millisecond // a tenth of the conns each: every conn once a second
 	sweepParts  = 10
 	lagAfter    = time.Second     // blocked for longer, a conn is told so

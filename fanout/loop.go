@@ -32,7 +32,7 @@ type loop struct {
 	deaf     bool // the listener is out of the poll, for want of descriptors
 	master   *master
 	http     *handover
-	limits   *Config
+	cfg      *Config
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -97,7 +97,7 @@ func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, erro
 		mailbox:  mailbox{poll: poll},
 		sock:     kernel{},
 		listener: -1,
-		master:   m, http: h, limits: cfg, log: log,
+		master:   m, http: h, cfg: cfg, log: log,
 		now:      time.Now,
 		conns:    make([]conn, 1),
 		lanes:    make([]lane, 1),

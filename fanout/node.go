@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,24 +86,19 @@ func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, err
 
 // listen opens one listener a loop on the same port.
 func (n *node) listen() (fds []int, err error) {
-	tcp, err := net.ResolveTCPAddr("tcp", n.cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("fanout: --listen %s: %w", n.cfg.Listen, err)
-	}
-	n.addr = tcp.AddrPort()
-	if !n.addr.Addr().IsValid() {
-		n.addr = netip.AddrPortFrom(netip.IPv4Unspecified(), n.addr.Port())
-	}
 	// SO_REUSEPORT would let two nodes share a port without a word; a plain
 	// listener is refused when anybody has it.
-	probe, err := net.Listen("tcp", n.addr.String())
-	if err != nil {
+	probe, err := net.Listen("tcp", n.cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("fanout: --listen %s: %w; is another tickwire running? choose another with --listen", n.cfg.Listen, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fanout: --listen %s: %w; an address is HOST:PORT", n.cfg.Listen, err)
 	}
 	n.addr = probe.Addr().(*net.TCPAddr).AddrPort()
 	probe.Close()
 	for range n.cfg.Loops {
-		fd, err := epoll.Listen(n.addr, backlog)
+		fd, _, err := epoll.Listen(n.addr.String())
 		if err != nil {
 			return nil, fmt.Errorf("fanout: %w", err)
 		}

@@ -96,8 +96,8 @@ func (l *loop) subscribeRow(ci, li, id uint32) {
 		return
 	case n.lane != 0:
 		l.leave(n.lane, n.at)
-	case int(l.conns[ci].subs) >= l.limits.MaxSubs:
-		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.limits.MaxSubs))
+	case int(l.conns[ci].subs) >= l.cfg.MaxSubs:
+		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.cfg.MaxSubs))
 		return
 	}
 	l.join(li, id)

@@ -3,7 +3,6 @@ package epoll
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 )
@@ -11,15 +10,11 @@ import (
 // pair is a connection accepted by a Poll's listener and its net.Conn peer.
 func pair(t testing.TB) (fd int, peer net.Conn) {
 	t.Helper()
-	lfd, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), 16)
+	lfd, addr, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer Close(lfd)
-	addr, err := LocalAddr(lfd)
-	if err != nil {
-		t.Fatal(err)
-	}
 	peer, err = net.Dial("tcp", addr.String())
 	if err != nil {
 		t.Fatal(err)
@@ -109,13 +104,12 @@ func TestStoppedReaderFillsSoon(t *testing.T) {
 }
 
 func TestListenersShareAPort(t *testing.T) {
-	a, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), 16)
+	a, addr, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer Close(a)
-	addr, _ := LocalAddr(a)
-	b, err := Listen(addr, 16)
+	b, _, err := Listen(addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}

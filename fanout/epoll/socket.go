@@ -1,10 +1,13 @@
 package epoll
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,52 +22,32 @@ var ErrAgain error = unix.EAGAIN
 // without it, 77 KB with it.
 const notSentLow = 16 << 10
 
-// Listen opens a non-blocking TCP listener on addr. Several may share a port
-// (SO_REUSEPORT): the kernel spreads the connections over them.
-func Listen(addr netip.AddrPort, backlog int) (fd int, err error) {
-	family, sa := sockaddr(addr)
-	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// Listen opens a non-blocking TCP listener and returns its address, a port chosen by
+// the kernel included. Several may share a port (SO_REUSEPORT): the kernel spreads the
+// connections over them.
+func Listen(addr string) (fd int, bound netip.AddrPort, err error) {
+	config := net.ListenConfig{Control: sharePort}
+	config.SetMultipathTCP(false) // its sockets do not take all of Accept's options
+	ln, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
-		return -1, fmt.Errorf("listen %s: %w", addr, err)
+		return -1, bound, err
 	}
-	for _, opt := range []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT} {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, 1); err != nil {
-			unix.Close(fd)
-			return -1, fmt.Errorf("listen %s: %w", addr, err)
-		}
+	defer ln.Close()
+	tcp := ln.(*net.TCPListener)
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1, bound, err
 	}
-	if err := unix.Bind(fd, sa); err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("listen %s: %w", addr, err)
+	// A duplicate, for the runtime polls the other.
+	if ctlErr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); ctlErr != nil {
+		return -1, bound, ctlErr
 	}
-	if err := unix.Listen(fd, backlog); err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("listen %s: %w", addr, err)
-	}
-	return fd, nil
+	return fd, tcp.Addr().(*net.TCPAddr).AddrPort(), err
 }
 
-func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
-	if ip := addr.Addr().Unmap(); ip.Is4() {
-		return unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
-	}
-	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-}
-
-// LocalAddr is the address a socket is bound to, the port chosen by the kernel
-// included.
-func LocalAddr(fd int) (netip.AddrPort, error) {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("getsockname: %w", err)
-	}
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
-	}
-	return netip.AddrPort{}, fmt.Errorf("getsockname: not an IP socket: %T", sa)
+func sharePort(_, _ string, raw syscall.RawConn) (err error) {
+	ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	return cmp.Or(ctlErr, err)
 }
 
 // Accept takes one connection, non-blocking and tuned: no delay, little unsent

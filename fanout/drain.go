@@ -1,0 +1,60 @@
+package fanout
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// closeRestart is RFC 6455's registry's "service restart": connect again.
+const closeRestart ws.StatusCode = 1012
+
+// beginDrain stops accepting, tells every client, and has them go at random
+// moments within the window.
+func (l *loop) beginDrain(window time.Duration) {
+	l.stopAccepting()
+	l.drainEnd = l.clock + window
+	l.sweepAt = 0
+	for ci := 1; ci < len(l.conns); ci++ {
+		c := &l.conns[ci]
+		if c.state == stateOpen {
+			c.leave = l.clock + time.Duration(rand.Int64N(int64(window)+1))
+			tell(l, uint32(ci), &codec.Drain{WithinMS: window.Milliseconds()}, codec.AppendDrain, codec.AppendDrainJSON)
+		}
+	}
+}
+
+// sweepDraining closes who is due to go, and ends the loop when all have gone or
+// the window is over.
+func (l *loop) sweepDraining() {
+	over := l.clock >= l.drainEnd
+	for ci := 1; ci < len(l.conns); ci++ {
+		switch c := &l.conns[ci]; {
+		case c.state == stateHandshake:
+			l.lose(uint32(ci), closedDrained)
+		case c.state == stateOpen && (over || l.clock >= c.leave):
+			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")
+		}
+	}
+	if l.open == 0 || l.clock >= l.drainEnd+lingerTime/4 {
+		for ci := 1; ci < len(l.conns); ci++ {
+			if l.conns[ci].state != stateFree {
+				l.lose(uint32(ci), closedDrained)
+			}
+		}
+		l.stopped = true
+	}
+}
+
+// stopAccepting closes the listener; what waits in its backlog is refused by the
+// kernel.
+func (l *loop) stopAccepting() {
+	if l.listener >= 0 {
+		epoll.Close(l.listener)
+		l.listener = -1
+	}
+}
