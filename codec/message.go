@@ -2,7 +2,6 @@ package codec
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"math/bits"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -158,13 +157,6 @@ func NewError(id *int64, code Code, detail string) *Error {
 	return e
 }
 
-// SymbolHash is FNV-1a, 32 bits, of a symbol's bytes.
-func SymbolHash(symbol string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(symbol))
-	return h.Sum32()
-}
-
 // Names lists the fields of a mask.
 func (m Mask) Names() []string {
 	names := make([]string, 0, NumFields)
@@ -195,41 +187,64 @@ func (m *Mask) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// appendMap appends [type, x] with the names of x's json tags.
-func appendMap(dst []byte, t Type, x any) []byte {
+// Control is a message other than data: *Hello, *Reply, *Heartbeat, *Lag, *Drain or
+// *Error.
+type Control interface{ Type() Type }
+
+func (*Hello) Type() Type     { return TypeHello }
+func (*Reply) Type() Type     { return TypeReply }
+func (*Heartbeat) Type() Type { return TypeHeartbeat }
+func (*Lag) Type() Type       { return TypeLag }
+func (*Drain) Type() Type     { return TypeDrain }
+func (*Error) Type() Type     { return TypeError }
+
+// newControl makes an empty message of a type, nil of data.
+func newControl(t Type) Control {
+	switch t {
+	case TypeHello:
+		return new(Hello)
+	case TypeReply:
+		return new(Reply)
+	case TypeHeartbeat:
+		return new(Heartbeat)
+	case TypeLag:
+		return new(Lag)
+	case TypeDrain:
+		return new(Drain)
+	case TypeError:
+		return new(Error)
+	}
+	return nil
+}
+
+// AppendControl appends a message as msgpack: [type, {...}].
+func AppendControl(dst []byte, m Control) []byte {
 	w := getWriter(dst)
 	w.array(2)
-	w.int(int64(t))
+	w.int(int64(m.Type()))
+	w.object(m)
+	return w.put()
+}
+
+// AppendControlJSON appends a message as a JSON object that begins with its type.
+func AppendControlJSON(dst []byte, m Control) []byte {
+	dst = append(append(append(dst, `{"type":"`...), m.Type().String()...), '"', ',')
+	return append(dst, marshal(m)[1:]...)
+}
+
+// object writes a struct as a map, with the names of its json tags.
+func (w *writer) object(x any) {
 	w.enc.SetCustomStructTag("json")
 	w.enc.UseCompactInts(true)
 	if err := w.enc.Encode(x); err != nil {
 		panic("codec: internal error: " + err.Error())
 	}
-	return w.put()
 }
 
-// appendObject appends x as a JSON object that begins with its type.
-func appendObject(dst []byte, t Type, x any) []byte {
+func marshal(x any) []byte {
 	text, err := json.Marshal(x)
 	if err != nil {
 		panic("codec: internal error: " + err.Error())
 	}
-	dst = append(append(append(dst, `{"type":"`...), typeNames[t]...), '"', ',')
-	return append(dst, text[1:]...)
+	return text
 }
-
-// AppendHello and its like append a message as msgpack, those ending in JSON as
-// text.
-
-func AppendHello(dst []byte, m *Hello) []byte             { return appendMap(dst, TypeHello, m) }
-func AppendHelloJSON(dst []byte, m *Hello) []byte         { return appendObject(dst, TypeHello, m) }
-func AppendReply(dst []byte, m *Reply) []byte             { return appendMap(dst, TypeReply, m) }
-func AppendReplyJSON(dst []byte, m *Reply) []byte         { return appendObject(dst, TypeReply, m) }
-func AppendHeartbeat(dst []byte, m *Heartbeat) []byte     { return appendMap(dst, TypeHeartbeat, m) }
-func AppendHeartbeatJSON(dst []byte, m *Heartbeat) []byte { return appendObject(dst, TypeHeartbeat, m) }
-func AppendLag(dst []byte, m *Lag) []byte                 { return appendMap(dst, TypeLag, m) }
-func AppendLagJSON(dst []byte, m *Lag) []byte             { return appendObject(dst, TypeLag, m) }
-func AppendDrain(dst []byte, m *Drain) []byte             { return appendMap(dst, TypeDrain, m) }
-func AppendDrainJSON(dst []byte, m *Drain) []byte         { return appendObject(dst, TypeDrain, m) }
-func AppendError(dst []byte, m *Error) []byte             { return appendMap(dst, TypeError, m) }
-func AppendErrorJSON(dst []byte, m *Error) []byte         { return appendObject(dst, TypeError, m) }

@@ -53,9 +53,7 @@ func (w *writer) WriteByte(b byte) error      { w.buf = append(w.buf, b); return
 func (w *writer) int(v int64)     { w.enc.EncodeInt(v) } // in the fewest bytes
 func (w *writer) null()           { w.enc.EncodeNil() }
 func (w *writer) array(n int)     { w.enc.EncodeArrayLen(n) }
-func (w *writer) mapLen(n int)    { w.enc.EncodeMapLen(n) }
 func (w *writer) string(s string) { w.enc.EncodeString(s) }
-func (w *writer) float(v float64) { w.enc.EncodeFloat64(v) }
 
 // reader is msgpack's decoder over a slice, stricter: no nil for a number, no
 // integer beyond 53 bits, and nothing allocated because a length says so.

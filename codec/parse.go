@@ -7,19 +7,13 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Message is one message of a server. Of the pointers the one of its Type is set;
-// a data message has Updates.
+// Message is one message of a server: data has Updates, any other its Control.
 type Message struct {
-	Type      Type
-	SentAt    int64    // data: us since the Unix epoch, when the node sent it
-	Updates   []Update // data
-	Symbols   []string // data in JSON: the symbol of each update
-	Hello     *Hello
-	Reply     *Reply
-	Heartbeat *Heartbeat
-	Lag       *Lag
-	Drain     *Drain
-	Error     *Error
+	Type    Type
+	SentAt  int64    // data: us since the Unix epoch, when the node sent it
+	Updates []Update // data
+	Symbols []string // data in JSON: the symbol of each update
+	Control Control  // nil of data, and of a type that is not known
 }
 
 // clear keeps the memory of the updates.
@@ -90,28 +84,8 @@ func (r *reader) message(m *Message) error {
 
 // control reads a message other than data from its map as JSON.
 func (m *Message) control(text []byte) error {
-	var into any
-	switch m.Type {
-	case TypeHello:
-		m.Hello = new(Hello)
-		into = m.Hello
-	case TypeReply:
-		m.Reply = new(Reply)
-		into = m.Reply
-	case TypeHeartbeat:
-		m.Heartbeat = new(Heartbeat)
-		into = m.Heartbeat
-	case TypeLag:
-		m.Lag = new(Lag)
-		into = m.Lag
-	case TypeDrain:
-		m.Drain = new(Drain)
-		into = m.Drain
-	case TypeError:
-		m.Error = new(Error)
-		into = m.Error
-	}
-	if err := json.Unmarshal(text, into); err != nil {
+	m.Control = newControl(m.Type)
+	if err := json.Unmarshal(text, m.Control); err != nil {
 		return fmt.Errorf("%w: %s: %v", ErrType, m.Type, err)
 	}
 	return nil

@@ -36,8 +36,11 @@ func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err er
 	switch string(key) {
 	case "symbol":
 		text, err := v.StringBytes()
-		if err != nil || len(text) > SymbolMax {
+		if err != nil {
 			return fmt.Errorf("%w: symbol", ErrType)
+		}
+		if !ValidSymbol(text) {
+			return fmt.Errorf("%w: symbol", ErrRange)
 		}
 		*symbol = string(text)
 	case "seq":

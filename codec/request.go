@@ -3,7 +3,6 @@ package codec
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/valyala/fastjson"
 )
@@ -158,10 +157,13 @@ func (r *Request) takeResume(v *fastjson.Value) error {
 		if err != nil {
 			return ErrType
 		}
-		history, err1 := natural(part[1])
-		seq, err2 := natural(part[2])
-		if err := errors.Join(err1, err2); err != nil {
-			return ErrRange
+		history, err := natural(part[1])
+		if err != nil {
+			return err
+		}
+		seq, err := natural(part[2])
+		if err != nil {
+			return err
 		}
 		r.Resume = append(r.Resume, Position{symbol, history, seq})
 	}
@@ -195,91 +197,40 @@ func texts(dst [][]byte, v *fastjson.Value) ([][]byte, error) {
 	return dst, nil
 }
 
-// AppendRequestJSON appends a request as a client sends it.
-func AppendRequestJSON(dst []byte, r *Request) []byte {
-	dst = append(append(append(dst, `{"op":"`...), r.Op...), `","id":`...)
-	dst = strconv.AppendInt(dst, r.ID, 10)
-	dst = appendTexts(dst, `,"symbols":[`, r.Symbols)
-	dst = appendTexts(dst, `,"fields":[`, r.Fields)
-	if r.HasRate {
-		dst = strconv.AppendFloat(append(dst, `,"rate":`...), r.Rate, 'g', -1, 64)
-	}
-	for i, p := range r.Resume {
-		sep := `,"resume":[[`
-		if i > 0 {
-			sep = `,[`
-		}
-		dst = appendString(append(dst, sep...), string(p.Symbol))
-		dst = strconv.AppendInt(append(dst, ','), p.History, 10)
-		dst = append(strconv.AppendInt(append(dst, ','), p.Seq, 10), ']')
-	}
-	if len(r.Resume) > 0 {
-		dst = append(dst, ']')
-	}
-	if r.Token != nil {
-		dst = appendString(append(dst, `,"token":`...), string(r.Token))
-	}
-	return append(dst, '}')
+// sentRequest is a request as a client sends it.
+type sentRequest struct {
+	Op      Op       `json:"op"`
+	ID      int64    `json:"id"`
+	Symbols []string `json:"symbols,omitempty"`
+	Fields  []string `json:"fields,omitempty"`
+	Rate    *float64 `json:"rate,omitempty"`
+	Resume  [][3]any `json:"resume,omitempty"` // symbol, history, seq
+	Token   string   `json:"token,omitempty"`
 }
 
-func appendTexts(dst []byte, open string, all [][]byte) []byte {
-	if len(all) == 0 {
-		return dst
+func (r *Request) sent() *sentRequest {
+	s := &sentRequest{Op: r.Op, ID: r.ID, Token: string(r.Token)}
+	for _, symbol := range r.Symbols {
+		s.Symbols = append(s.Symbols, string(symbol))
 	}
-	dst = append(dst, open...)
-	for i, text := range all {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(dst, string(text))
+	for _, name := range r.Fields {
+		s.Fields = append(s.Fields, string(name))
 	}
-	return append(dst, ']')
+	if r.HasRate {
+		s.Rate = &r.Rate
+	}
+	for _, p := range r.Resume {
+		s.Resume = append(s.Resume, [3]any{string(p.Symbol), p.History, p.Seq})
+	}
+	return s
 }
+
+// AppendRequestJSON appends a request as a client sends it.
+func AppendRequestJSON(dst []byte, r *Request) []byte { return append(dst, marshal(r.sent())...) }
 
 // AppendRequest appends a request as msgpack: the same map.
 func AppendRequest(dst []byte, r *Request) []byte {
 	w := getWriter(dst)
-	keys := 2
-	for _, has := range [...]bool{len(r.Symbols) > 0, len(r.Fields) > 0, r.HasRate, len(r.Resume) > 0, r.Token != nil} {
-		if has {
-			keys++
-		}
-	}
-	w.mapLen(keys)
-	w.string("op")
-	w.string(string(r.Op))
-	w.string("id")
-	w.int(r.ID)
-	w.texts("symbols", r.Symbols)
-	w.texts("fields", r.Fields)
-	if r.HasRate {
-		w.string("rate")
-		w.float(r.Rate)
-	}
-	if len(r.Resume) > 0 {
-		w.string("resume")
-		w.array(len(r.Resume))
-		for _, p := range r.Resume {
-			w.array(3)
-			w.string(string(p.Symbol))
-			w.int(p.History)
-			w.int(p.Seq)
-		}
-	}
-	if r.Token != nil {
-		w.string("token")
-		w.string(string(r.Token))
-	}
+	w.object(r.sent())
 	return w.put()
-}
-
-func (w *writer) texts(key string, all [][]byte) {
-	if len(all) == 0 {
-		return
-	}
-	w.string(key)
-	w.array(len(all))
-	for _, text := range all {
-		w.string(string(text))
-	}
 }

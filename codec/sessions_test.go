@@ -27,10 +27,10 @@ type quoteText map[string]any
 func newSession(about string, want quoteText) *session {
 	s := &session{About: about, Quotes: map[string]quoteText{btc: want}}
 	hello := &Hello{Protocol: Version, Node: "node-1", Time: sent1, Fields: FieldNames[:], Heartbeat: 5000, Periods: []int64{0, 1000}, Limits: Limits{65536, 4096, 10000, 50}}
-	s.add(AppendHello(nil, hello), AppendHelloJSON(nil, hello))
+	s.add(AppendControl(nil, hello), AppendControlJSON(nil, hello))
 	id, rate := uint32(7), 0.0
 	reply := &Reply{ID: 1, Op: OpSubscribe, Rate: &rate, Results: []Result{{Symbol: btc, ID: &id}}}
-	s.add(AppendReply(nil, reply), AppendReplyJSON(nil, reply))
+	s.add(AppendControl(nil, reply), AppendControlJSON(nil, reply))
 	return s
 }
 
@@ -102,7 +102,7 @@ func sessions() map[string]*session {
 			data(image()).
 			add(AppendUpdate(AppendDataHeader(nil, sent1, 1), &Update{ID: 99, Seq: 5, Mask: 1 << Bid, Quote: imageQuote}),
 				[]byte(`{"type":"data","sent_at":1723161254087898,"updates":[{"symbol":"sim:OTHER","seq":5,"bid":"1.00"}]}`)).
-			add(AppendHeartbeat(nil, beat), AppendHeartbeatJSON(nil, beat)),
+			add(AppendControl(nil, beat), AppendControlJSON(nil, beat)),
 	}
 }
 

@@ -12,8 +12,6 @@ const (
 	EntryField = "b"     // the one field of a stream entry
 
 	tapeVersion = 1
-	// SymbolMax bounds a symbol's length in bytes.
-	SymbolMax = 64
 )
 
 // TapeKey is the Redis stream of "venue/shard"; the braces keep it in one slot of a
@@ -115,7 +113,7 @@ func ParseTapeUpdate(src []byte, u *Update) (symbol, rest []byte, err error) {
 	if err == nil {
 		symbol, err = r.text()
 	}
-	if err == nil && (len(symbol) == 0 || len(symbol) > SymbolMax) {
+	if err == nil && !ValidSymbol(symbol) {
 		err = ErrRange
 	}
 	if err == nil {

@@ -81,25 +81,25 @@ func validVectors() (all []vector) {
 	rate, id, matched := 5.0, uint32(7), 2
 	hello := &Hello{Protocol: Version, Node: "node-1", Time: sent1, Fields: FieldNames[:], Heartbeat: 5000, Periods: []int64{0, 20, 1000},
 		Limits: Limits{65536, 4096, 10000, 50}}
-	all = append(all, both("hello", "message", AppendHello(nil, hello), AppendHelloJSON(nil, hello))...)
+	all = append(all, both("hello", "message", AppendControl(nil, hello), AppendControlJSON(nil, hello))...)
 	hello.TokenTTL = &ttl
-	all = append(all, both("hello_token", "message", AppendHello(nil, hello), AppendHelloJSON(nil, hello))...)
+	all = append(all, both("hello_token", "message", AppendControl(nil, hello), AppendControlJSON(nil, hello))...)
 	reply := &Reply{ID: 1, Op: OpSubscribe, Rate: &rate, Fields: 1<<Bid | 1<<PriceScale, Results: []Result{
 		{Symbol: btc, ID: &id}, {Symbol: "sim:*", Matched: &matched},
 		{Symbol: "sim:NOPE", Error: NewError(nil, CodeUnknownSymbol, "not on the board; it may appear later")},
 	}}
-	all = append(all, both("reply", "message", AppendReply(nil, reply), AppendReplyJSON(nil, reply))...)
+	all = append(all, both("reply", "message", AppendControl(nil, reply), AppendControlJSON(nil, reply))...)
 	ping := &Reply{ID: 2, Op: OpPing, Time: sent1}
-	all = append(all, both("reply_ping", "message", AppendReply(nil, ping), AppendReplyJSON(nil, ping))...)
+	all = append(all, both("reply_ping", "message", AppendControl(nil, ping), AppendControlJSON(nil, ping))...)
 	beat := &Heartbeat{Time: sent1, Subs: 1, Hash: SymbolHash(btc)}
-	all = append(all, both("heartbeat", "message", AppendHeartbeat(nil, beat), AppendHeartbeatJSON(nil, beat))...)
+	all = append(all, both("heartbeat", "message", AppendControl(nil, beat), AppendControlJSON(nil, beat))...)
 	lag := &Lag{BlockedMS: 1234}
-	all = append(all, both("lag", "message", AppendLag(nil, lag), AppendLagJSON(nil, lag))...)
+	all = append(all, both("lag", "message", AppendControl(nil, lag), AppendControlJSON(nil, lag))...)
 	drain := &Drain{WithinMS: 5000}
-	all = append(all, both("drain", "message", AppendDrain(nil, drain), AppendDrainJSON(nil, drain))...)
+	all = append(all, both("drain", "message", AppendControl(nil, drain), AppendControlJSON(nil, drain))...)
 	of := int64(9)
 	e := NewError(&of, CodeBadRate, "-1 updates a second")
-	all = append(all, both("error", "message", AppendError(nil, e), AppendErrorJSON(nil, e))...)
+	all = append(all, both("error", "message", AppendControl(nil, e), AppendControlJSON(nil, e))...)
 	all = append(all, both("unknown_type", "message", []byte{0x92, 0x63, 0x80}, []byte(`{"type":"weather","rain":true}`))...)
 	// 20 bits: the last is of a field that a newer server has.
 	all = append(all, vector{Name: "unknown_field_of_mask", Kind: "message", Encoding: "msgpack", Hex: "9300019607050" + "0ce000800010a0b"})
@@ -194,6 +194,9 @@ func invalidVectors() (all []vector) {
 	text("message", "json_sent_at_text", "type", `{"type":"data","sent_at":"1","updates":[]}`)
 	text("message", "json_updates_missing", "type", `{"type":"data","sent_at":1}`)
 	text("message", "json_update_without_symbol", "type", `{"type":"data","sent_at":1,"updates":[{"seq":1}]}`)
+	text("message", "json_symbol_without_venue", "range", `{"type":"data","sent_at":1,"updates":[{"symbol":"BTC-USD","seq":1}]}`)
+	text("message", "json_symbol_without_name", "range", `{"type":"data","sent_at":1,"updates":[{"symbol":"sim:","seq":1}]}`)
+	text("message", "json_symbol_is_a_pattern", "range", `{"type":"data","sent_at":1,"updates":[{"symbol":"sim:A*","seq":1}]}`)
 	text("message", "json_seq_negative", "range", `{"type":"data","sent_at":1,"updates":[{"symbol":"a:b","seq":-1}]}`)
 	text("message", "json_decimal_is_a_number", "type", `{"type":"data","sent_at":1,"updates":[{"symbol":"a:b","seq":1,"bid":1.5}]}`)
 	text("message", "json_decimal_malformed", "syntax", `{"type":"data","sent_at":1,"updates":[{"symbol":"a:b","seq":1,"bid":"1.2.3"}]}`)
@@ -219,13 +222,14 @@ func invalidVectors() (all []vector) {
 	text("request", "request_symbol_is_a_number", "type", `{"op":"subscribe","id":1,"symbols":[1]}`)
 	text("request", "request_rate_is_text", "type", `{"op":"subscribe","id":1,"symbols":["sim:A"],"rate":"1"}`)
 	text("request", "request_resume_of_two", "count", `{"op":"subscribe","id":1,"symbols":["sim:A"],"resume":[["sim:A",1]]}`)
-	text("request", "request_resume_seq_is_text", "range", `{"op":"subscribe","id":1,"symbols":["sim:A"],"resume":[["sim:A",1,"2"]]}`)
+	text("request", "request_resume_seq_is_text", "type", `{"op":"subscribe","id":1,"symbols":["sim:A"],"resume":[["sim:A",1,"2"]]}`)
 	bin("entry", "entry_empty", "truncated", "")
 	bin("entry", "entry_version_2", "version", "98 02 01 00 00 00 01 01 00")
 	bin("entry", "entry_of_seven", "count", "97 01 01 00 00 00 01 01")
 	bin("entry", "entry_cut", "truncated", "98 01 01 00 00 00 01 01 01")
 	bin("entry", "entry_trailing", "trailing", "98 01 01 00 00 00 01 01 00 00")
 	bin("entry", "entry_symbol_is_a_number", "type", "98 01 01 00 00 00 01 01 01 95 07 05 00 01 0a")
+	bin("entry", "entry_symbol_without_venue", "range", "98 01 01 00 00 00 01 01 01 95 a3425443 05 00 01 0a")
 	bin("entry", "entry_symbol_empty", "range", "98 01 01 00 00 00 01 01 01 95 a0 05 00 01 0a")
 	return all
 }

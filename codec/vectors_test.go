@@ -63,19 +63,13 @@ func (v *vector) parse(raw []byte) (any, error) {
 
 // meaning is a message as plain JSON: data spelled out, other messages as they are.
 func meaning(m *Message) any {
-	if m.Type >= numTypes {
+	switch {
+	case m.Type >= numTypes:
 		return map[string]any{"type": "unknown"}
-	}
-	if m.Type != TypeData {
-		text := map[Type]func() []byte{
-			TypeHello:     func() []byte { return AppendHelloJSON(nil, m.Hello) },
-			TypeReply:     func() []byte { return AppendReplyJSON(nil, m.Reply) },
-			TypeHeartbeat: func() []byte { return AppendHeartbeatJSON(nil, m.Heartbeat) },
-			TypeLag:       func() []byte { return AppendLagJSON(nil, m.Lag) },
-			TypeDrain:     func() []byte { return AppendDrainJSON(nil, m.Drain) },
-			TypeError:     func() []byte { return AppendErrorJSON(nil, m.Error) },
-		}
-		return json.RawMessage(text[m.Type]())
+	case m.Control != nil:
+		return json.RawMessage(AppendControlJSON(nil, m.Control))
+	case m.Type != TypeData:
+		return nil // not parsed
 	}
 	updates := []any{}
 	for i := range m.Updates {

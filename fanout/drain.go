@@ -23,7 +23,7 @@ func (l *loop) beginDrain(window time.Duration) {
 		c := &l.conns[ci]
 		if c.state == stateOpen {
 			c.leave = l.clock + time.Duration(rand.Int64N(int64(window)+1))
-			tell(l, uint32(ci), &codec.Drain{WithinMS: window.Milliseconds()}, codec.AppendDrain, codec.AppendDrainJSON)
+			l.tell(uint32(ci), &codec.Drain{WithinMS: window.Milliseconds()})
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
 	l.count[upgraded]++
 	// One write: a peer may be gone before the second.
-	l.control = appendTold(l, append(l.control[:0], l.upgrade.out...), c.json, l.hello(), codec.AppendHello, codec.AppendHelloJSON)
+	l.control = l.appendTold(append(l.control[:0], l.upgrade.out...), c.json, l.hello())
 	l.control = c.appendPing(l.control)
 	l.write(ci, l.control)
 	return rest, c.state == stateOpen

@@ -89,7 +89,7 @@ func TestTooManyConnectionsAndRequests(t *testing.T) {
 	for range requestBurst + 1 {
 		a.send(`{"op":"ping","id":1}`)
 	}
-	if e := a.next(codec.TypeError).Error; e.Code != codec.CodeTooManyRequests || !e.Retry {
+	if e := a.next(codec.TypeError).Control.(*codec.Error); e.Code != codec.CodeTooManyRequests || !e.Retry {
 		t.Errorf("error %+v", e)
 	}
 	go func() {
@@ -180,12 +180,12 @@ func TestRepeatedPatterns(t *testing.T) {
 	p := dial(t, n.addr, codec.ProtocolJSON)
 	p.next(codec.TypeHello)
 	p.send(`{"op":"subscribe","id":1,"symbols":["*"` + strings.Repeat(`,"*"`, requestSymbols-1) + `]}`)
-	if got := len(p.next(codec.TypeReply).Reply.Results); got != requestSymbols+symbols {
+	if got := len(p.next(codec.TypeReply).Control.(*codec.Reply).Results); got != requestSymbols+symbols {
 		t.Errorf("%d results", got)
 	}
 	p.send(`{"op":"subscribe","id":2,"symbols":["*"],"resume":[["sim:S00000-USD",1,1]` +
 		strings.Repeat(`,["x:y",1,1]`, requestSymbols) + `]}`)
-	if e := p.next(codec.TypeError).Error; e.Code != codec.CodeTooManySymbols {
+	if e := p.next(codec.TypeError).Control.(*codec.Error); e.Code != codec.CodeTooManySymbols {
 		t.Errorf("%+v", e)
 	}
 }
@@ -235,7 +235,7 @@ func TestFloods(t *testing.T) {
 		p.next(codec.TypeData)
 	}
 	p.send(`{"op":"ping","id":2}`)
-	if r := p.next(codec.TypeReply).Reply; r.ID != 2 {
+	if r := p.next(codec.TypeReply).Control.(*codec.Reply); r.ID != 2 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -289,11 +289,11 @@ func (p *peer) ask(request string) (*codec.Reply, *codec.Error) {
 		if err := codec.ParseMessage(payload, &p.msg); err != nil {
 			p.t.Fatal(err)
 		}
-		switch p.msg.Type {
-		case codec.TypeReply:
-			return p.msg.Reply, nil
-		case codec.TypeError:
-			return nil, p.msg.Error
+		switch m := p.msg.Control.(type) {
+		case *codec.Reply:
+			return m, nil
+		case *codec.Error:
+			return nil, m
 		}
 	}
 }

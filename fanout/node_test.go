@@ -184,13 +184,13 @@ func TestBothEncodingsOverSockets(t *testing.T) {
 	n.publish("sim:A", bid(100))
 	for _, protocol := range []string{codec.ProtocolMsgpack, codec.ProtocolJSON} {
 		p := dial(t, n.addr, protocol)
-		if h := p.next(codec.TypeHello).Hello; h.Protocol != 1 || len(h.Fields) != codec.NumFields || h.Heartbeat != 5000 {
+		if h := p.next(codec.TypeHello).Control.(*codec.Hello); h.Protocol != 1 || len(h.Fields) != codec.NumFields || h.Heartbeat != 5000 {
 			t.Errorf("hello %+v", h)
 		}
 		// Either op code is fine on either subprotocol.
 		r := codec.Request{Op: codec.OpSubscribe, ID: 3, Symbols: [][]byte{[]byte("sim:A")}}
 		wsutil.WriteClientBinary(p.conn, codec.AppendRequest(nil, &r))
-		if reply := p.next(codec.TypeReply).Reply; reply.ID != 3 || len(reply.Results) != 1 || reply.Results[0].ID == nil {
+		if reply := p.next(codec.TypeReply).Control.(*codec.Reply); reply.ID != 3 || len(reply.Results) != 1 || reply.Results[0].ID == nil {
 			t.Errorf("reply %+v", reply)
 		}
 		u := p.next(codec.TypeData).Updates[0]
@@ -212,7 +212,7 @@ func TestRequestsInPieces(t *testing.T) {
 		p.conn.Write([]byte{b})
 		time.Sleep(time.Millisecond)
 	}
-	if r := p.next(codec.TypeReply).Reply; r.ID != 1 || r.Time == 0 {
+	if r := p.next(codec.TypeReply).Control.(*codec.Reply); r.ID != 1 || r.Time == 0 {
 		t.Errorf("byte by byte: %+v", r)
 	}
 	raw := masked(ws.OpText, false, []byte(`{"op":"pi`))
@@ -223,7 +223,7 @@ func TestRequestsInPieces(t *testing.T) {
 	if h, payload := p.frame(); h.OpCode != ws.OpPong || string(payload) != "are you there" {
 		t.Errorf("pong %v %q", h, payload)
 	}
-	if r := p.next(codec.TypeReply).Reply; r.ID != 2 {
+	if r := p.next(codec.TypeReply).Control.(*codec.Reply); r.ID != 2 {
 		t.Errorf("fragments: %+v", r)
 	}
 	raw = nil
@@ -232,7 +232,7 @@ func TestRequestsInPieces(t *testing.T) {
 	}
 	p.conn.Write(raw)
 	for id := range 20 {
-		if r := p.next(codec.TypeReply).Reply; r.ID != int64(10+id) {
+		if r := p.next(codec.TypeReply).Control.(*codec.Reply); r.ID != int64(10+id) {
 			t.Errorf("at once: %+v", r)
 		}
 	}
@@ -289,7 +289,7 @@ func TestDrain(t *testing.T) {
 	p.next(codec.TypeHello)
 	began := time.Now()
 	n.stop(context.Canceled)
-	if d := p.next(codec.TypeDrain).Drain; d.WithinMS != 1000 {
+	if d := p.next(codec.TypeDrain).Control.(*codec.Drain); d.WithinMS != 1000 {
 		t.Errorf("drain %+v", d)
 	}
 	if code := p.closedWith(); code != closeRestart {

@@ -85,7 +85,7 @@ func (l *loop) spend(ci uint32, price int) bool {
 // answer sends the reply and reports whether the socket took it.
 func (l *loop) answer(ci uint32) bool {
 	l.count[requests]++
-	return tell(l, ci, &l.reply, codec.AppendReply, codec.AppendReplyJSON)
+	return l.tell(ci, &l.reply)
 }
 
 // fail answers a request as a whole with an error.
@@ -94,7 +94,7 @@ func (l *loop) fail(ci uint32, id *int64, code codec.Code, detail string) {
 		return // it was closed for this very request
 	}
 	l.count[requestErrors]++
-	tell(l, ci, codec.NewError(id, code, detail), codec.AppendError, codec.AppendErrorJSON)
+	l.tell(ci, codec.NewError(id, code, detail))
 }
 
 // result adds what became of one row to the reply.

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -306,21 +305,10 @@ func (s *stage) printMessage(n int, h ws.Header, payload []byte) {
 }
 
 func (s *stage) printControl(n int, m *codec.Message) {
-	var line []byte
-	switch m.Type {
-	case codec.TypeReply:
-		line = codec.AppendReplyJSON(nil, m.Reply)
-	case codec.TypeHeartbeat:
-		line = codec.AppendHeartbeatJSON(nil, m.Heartbeat)
-	case codec.TypeLag:
-		line = codec.AppendLagJSON(nil, m.Lag)
-	case codec.TypeDrain:
-		line = codec.AppendDrainJSON(nil, m.Drain)
-	case codec.TypeError:
-		line = codec.AppendErrorJSON(nil, m.Error)
-	default:
-		s.t.Fatal(errors.New("unexpected message type"), m.Type)
+	if m.Control == nil {
+		s.t.Fatal("unexpected message type", m.Type)
 	}
+	line := codec.AppendControlJSON(nil, m.Control)
 	fmt.Fprintf(&s.print, "%d <- %s\n", n, line)
 }
 

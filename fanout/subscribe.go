@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/tickwire/tickwire/codec"
@@ -70,10 +69,10 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		switch {
 		case known:
 			l.subscribeRow(ci, li, id)
-		case !validSymbol(symbol):
-			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
-		case symbol[len(symbol)-1] != '*':
+		case codec.ValidSymbol(symbol):
 			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
+		case !codec.ValidPattern(symbol):
+			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
 		case patterns == patternsMax:
 			l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
 		default:
@@ -142,25 +141,4 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 	if l.frame.n > 0 {
 		l.sendFrame(ci)
 	}
-}
-
-// validSymbol reports whether s can name a symbol or a pattern: venue, colon,
-// name, of visible ASCII, a * at the end alone; or * for everything.
-func validSymbol(s []byte) bool {
-	if string(s) == "*" {
-		return true
-	}
-	if len(s) > codec.SymbolMax {
-		return false
-	}
-	colon := bytes.IndexByte(s, ':')
-	if colon <= 0 || colon == len(s)-1 {
-		return false
-	}
-	for i, b := range s {
-		if b <= ' ' || b > '~' || b == '*' && i != len(s)-1 {
-			return false
-		}
-	}
-	return true
 }

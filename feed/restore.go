@@ -28,12 +28,9 @@ func (q *sequencer) restore(body []byte, count int) error {
 	var u codec.Update
 	rest := body
 	for range count {
-		symbol, after, err := codec.ParseTapeUpdate(rest, &u)
+		_, after, err := codec.ParseTapeUpdate(rest, &u)
 		if err != nil {
 			return err
-		}
-		if !nameable(string(symbol)) {
-			return codec.ErrRange
 		}
 		rest = after
 	}

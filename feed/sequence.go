@@ -44,13 +44,8 @@ type state struct {
 	sure codec.Mask // while restoring: the scales known for certain
 }
 
-const (
-	// symbolMax and visible ASCII are the protocol's; readers refuse a whole entry for
-	// one symbol beyond.
-	symbolMax = 64
-	// symbolsMax bounds a stream: some 400 bytes each. No venue lists 10,000.
-	symbolsMax = 1 << 20
-)
+// symbolsMax bounds a stream: some 400 bytes each. No venue lists 10,000.
+const symbolsMax = 1 << 20
 
 func newSequencer(c *counts) *sequencer {
 	return &sequencer{ids: make(map[string]int), counts: c}
@@ -61,8 +56,8 @@ func (q *sequencer) state(symbol string) int {
 	if i, ok := q.ids[symbol]; ok {
 		return i
 	}
-	if !nameable(symbol) || len(q.states) >= symbolsMax {
-		return -1
+	if len(q.states) >= symbolsMax || !codec.ValidSymbol([]byte(symbol)) {
+		return -1 // readers would refuse the whole entry
 	}
 	i := len(q.states)
 	s := state{symbol: symbol, flags: codec.Image, gap: q.gap}
@@ -71,16 +66,6 @@ func (q *sequencer) state(symbol string) int {
 	q.ids[symbol] = i
 	q.counts.symbols.Add(1)
 	return i
-}
-
-// nameable reports whether the protocol has room for a symbol's name.
-func nameable(symbol string) bool {
-	for i := range len(symbol) {
-		if symbol[i] <= ' ' || symbol[i] >= 0x7f {
-			return false
-		}
-	}
-	return len(symbol) > 0 && len(symbol) <= symbolMax
 }
 
 // apply is step 3: it merges a tick and publishes what changed.

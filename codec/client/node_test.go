@@ -222,19 +222,19 @@ func (p *peer) write(op ws.OpCode, payload []byte) {
 }
 
 // say sends a message in the connection's encoding.
-func say[T any](p *peer, x *T, msgpack, json func([]byte, *T) []byte) {
+func say(p *peer, m codec.Control) {
 	if p.json {
-		p.write(ws.OpText, json(nil, x))
+		p.write(ws.OpText, codec.AppendControlJSON(nil, m))
 		return
 	}
-	p.write(ws.OpBinary, msgpack(nil, x))
+	p.write(ws.OpBinary, codec.AppendControl(nil, m))
 }
 
 func (p *peer) hello(heartbeat time.Duration) {
 	say(p, &codec.Hello{
 		Protocol: codec.Version, Node: "n1", Fields: codec.FieldNames[:], Heartbeat: heartbeat.Milliseconds(),
 		Limits: codec.Limits{RequestBytes: 64 << 10, RequestSymbols: 4096, Subs: 10000, RequestsPerSecond: 50},
-	}, codec.AppendHello, codec.AppendHelloJSON)
+	})
 }
 
 // reply confirms a subscription to symbols, numbered from 0.
@@ -247,7 +247,7 @@ func (p *peer) reply(r *request, results ...codec.Result) {
 	if view = view.WithScales(); view == codec.AllFields {
 		view = 0
 	}
-	say(p, &codec.Reply{ID: r.ID, Op: r.Op, Rate: &rate, Fields: view, Results: results}, codec.AppendReply, codec.AppendReplyJSON)
+	say(p, &codec.Reply{ID: r.ID, Op: r.Op, Rate: &rate, Fields: view, Results: results})
 }
 
 func is(symbol string, id uint32) codec.Result { return codec.Result{Symbol: symbol, ID: &id} }
@@ -299,7 +299,7 @@ func (p *peer) heartbeat(names ...string) {
 	for _, name := range names {
 		h.Hash ^= codec.SymbolHash(name)
 	}
-	say(p, h, codec.AppendHeartbeat, codec.AppendHeartbeatJSON)
+	say(p, h)
 }
 
 func (p *peer) bye(code ws.StatusCode, reason string) {

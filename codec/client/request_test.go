@@ -20,9 +20,9 @@ func TestOtherRequests(t *testing.T) {
 			seen = append(seen, string(r.Op)+string(r.Token))
 			switch r.Op {
 			case codec.OpPing:
-				say(p, &codec.Reply{ID: r.ID, Op: r.Op, Time: 5_000_000}, codec.AppendReply, codec.AppendReplyJSON)
+				say(p, &codec.Reply{ID: r.ID, Op: r.Op, Time: 5_000_000})
 			case codec.OpAuth:
-				say(p, codec.NewError(&r.ID, codec.CodeTokenRefused, "none"), codec.AppendError, codec.AppendErrorJSON)
+				say(p, codec.NewError(&r.ID, codec.CodeTokenRefused, "none"))
 			case codec.OpList:
 				p.reply(r, is(btc, 0))
 			default:
@@ -74,14 +74,14 @@ func TestRefusedRequest(t *testing.T) {
 	n := newNode(t, func(p *peer) {
 		p.hello(time.Minute)
 		r := p.request()
-		say(p, codec.NewError(&r.ID, codec.CodeUnavailable, "busy"), codec.AppendError, codec.AppendErrorJSON)
+		say(p, codec.NewError(&r.ID, codec.CodeUnavailable, "busy"))
 		r = p.request()
-		say(p, codec.NewError(&r.ID, codec.CodeBadRate, "0.01"), codec.AppendError, codec.AppendErrorJSON)
+		say(p, codec.NewError(&r.ID, codec.CodeBadRate, "0.01"))
 		r = p.request() // Set has mended it
 		if r.Rate != 1 || r.Op != codec.OpSubscribe {
 			t.Errorf("%s rate %v", r.Op, r.Rate)
 		}
-		say(p, codec.NewError(nil, codec.CodeTooManyRequests, "50"), codec.AppendError, codec.AppendErrorJSON)
+		say(p, codec.NewError(nil, codec.CodeTooManyRequests, "50"))
 		p.hang()
 	}, func(p *peer) {
 		p.hello(time.Minute)

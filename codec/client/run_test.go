@@ -254,7 +254,7 @@ func TestDrain(t *testing.T) {
 				p.hello(time.Minute)
 				p.reply(p.request(), is(btc, 0))
 				p.data(symbols, image(0, 1, 100))
-				say(p, &codec.Drain{WithinMS: within.Milliseconds()}, codec.AppendDrain, codec.AppendDrainJSON)
+				say(p, &codec.Drain{WithinMS: within.Milliseconds()})
 				after(p)
 			}, func(p *peer) {
 				p.hello(time.Minute)

@@ -124,23 +124,24 @@ func (s *session) kick() {
 // take acts on one message.
 func (s *session) take() error {
 	c, m := s.client, &s.msg
-	switch m.Type {
-	case codec.TypeData:
+	if m.Type == codec.TypeData {
 		s.talked = true
 		return s.data()
-	case codec.TypeHello:
-		return s.greet(m.Hello)
-	case codec.TypeReply:
+	}
+	switch m := m.Control.(type) {
+	case *codec.Hello:
+		return s.greet(m)
+	case *codec.Reply:
 		s.talked = true
-		s.answered(m.Reply)
-	case codec.TypeHeartbeat:
-		return s.compare(m.Heartbeat)
-	case codec.TypeLag:
-		c.event(Event{Kind: Lagged, After: time.Duration(m.Lag.BlockedMS) * time.Millisecond})
-	case codec.TypeDrain:
-		s.drain(m.Drain)
-	case codec.TypeError:
-		return s.refused(m.Error)
+		s.answered(m)
+	case *codec.Heartbeat:
+		return s.compare(m)
+	case *codec.Lag:
+		c.event(Event{Kind: Lagged, After: time.Duration(m.BlockedMS) * time.Millisecond})
+	case *codec.Drain:
+		s.drain(m)
+	case *codec.Error:
+		return s.refused(m)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func testSession(t *testing.T, path, encoding string) {
 			}
 			p.write(ws.OpBinary, raw)
 		}
-		say(p, &codec.Drain{WithinMS: time.Hour.Milliseconds()}, codec.AppendDrain, codec.AppendDrainJSON) // the end
+		say(p, &codec.Drain{WithinMS: time.Hour.Milliseconds()}) // the end
 		p.hang()
 	})
 	r := start(t, Config{URL: n.url(), Encoding: encoding}, func(c *Client) {

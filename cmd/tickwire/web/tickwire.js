@@ -1732,12 +1732,15 @@ var Quote = class {
 };
 
 // src/update.ts
-var SYMBOL_MOST = 64;
+var SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
 var KNOWN = 2 ** NUM_FIELDS - 1;
 function parseUpdate(r) {
   const n = r.array("an update");
   if (n < 1) throw new ProtocolError("count", "an update has four elements at least");
   return parseUpdateTail(r, r.uint("id", 2 ** 32 - 1), n - 1);
+}
+function checkSymbol(key) {
+  if (!SYMBOL.test(key)) throw new ProtocolError("range", "a symbol is venue:NAME");
 }
 function parseUpdateTail(r, key, n) {
   if (n < 3) throw new ProtocolError("count", "an update has four elements at least");
@@ -1767,7 +1770,8 @@ function parseUpdateJSON(x) {
   if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", "an update is an object");
   const o = x;
   const key = o.symbol;
-  if (typeof key !== "string" || key === "" || key.length > SYMBOL_MOST) throw new ProtocolError("type", "an update has a symbol");
+  if (typeof key !== "string") throw new ProtocolError("type", "an update has a symbol");
+  checkSymbol(key);
   const seq = integer(o.seq, "seq", 0, MAX_INT);
   const flags = flag(o, "image", IMAGE) | flag(o, "gap", GAP) | conflated(o);
   const history = o.history === void 0 ? 0 : integer(o.history, "history", 0, MAX_INT);
@@ -2506,7 +2510,7 @@ var REQUEST_SYMBOLS = 4096;
 var HEAD_BYTES = 256;
 var BAD_SYMBOL = { code: 110, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
 var NOT_SUBSCRIBED = { code: 112, text: "not_subscribed: subscribe first", retry: false };
-var SYMBOL = /^[!-~]{1,64}$/;
+var SYMBOL2 = /^[!-~]{1,64}$/;
 var Subscriptions = class {
   #board;
   #report;
@@ -2543,11 +2547,11 @@ var Subscriptions = class {
   subscribe(symbols, terms) {
     const results = this.#waiters.add(symbols);
     if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
-    for (const symbol of symbols.filter((s) => SYMBOL.test(s))) {
+    for (const symbol of symbols.filter((s) => SYMBOL2.test(s))) {
       this.#wanted.add(symbol, terms);
       this.#fresh.add(symbol);
     }
-    const bad = symbols.filter((s) => !SYMBOL.test(s));
+    const bad = symbols.filter((s) => !SYMBOL2.test(s));
     this.#settle(bad.map((symbol) => ({ symbol, error: BAD_SYMBOL })));
     return results;
   }
@@ -2568,7 +2572,7 @@ var Subscriptions = class {
       }
     }
     this.#waiters.skip(symbols);
-    const results = this.#tell("unsubscribe", { terms: {}, symbols: symbols.filter((s) => SYMBOL.test(s)) });
+    const results = this.#tell("unsubscribe", { terms: {}, symbols: symbols.filter((s) => SYMBOL2.test(s)) });
     this.#ask([...still]);
     return results;
   }

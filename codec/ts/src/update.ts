@@ -4,7 +4,8 @@ import { CONFLATED, GAP, IMAGE, REASONS, type Reason } from './flags.js';
 import { FIELDS, INDEX, NUM_FIELDS, STATUSES, isScale, scaleOf, type Field } from './quote.js';
 import type { Reader } from './msgpack.js';
 
-const SYMBOL_MOST = 64; // bytes of a symbol
+/** venue:NAME, of at most 64 visible ASCII characters without a star. */
+const SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
 const KNOWN = 2 ** NUM_FIELDS - 1;
 
 /** Changed fields of one symbol, as they came. */
@@ -29,6 +30,11 @@ export function parseUpdate(r: Reader): Update {
   const n = r.array('an update');
   if (n < 1) throw new ProtocolError('count', 'an update has four elements at least');
   return parseUpdateTail(r, r.uint('id', 2 ** 32 - 1), n - 1);
+}
+
+/** Refuses what is no symbol. */
+export function checkSymbol(key: string): void {
+  if (!SYMBOL.test(key)) throw new ProtocolError('range', 'a symbol is venue:NAME');
 }
 
 /** An update after its key, n elements of its array. */
@@ -65,7 +71,8 @@ export function parseUpdateJSON(x: unknown): Update {
   if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new ProtocolError('type', 'an update is an object');
   const o = x as Record<string, unknown>;
   const key = o.symbol;
-  if (typeof key !== 'string' || key === '' || key.length > SYMBOL_MOST) throw new ProtocolError('type', 'an update has a symbol');
+  if (typeof key !== 'string') throw new ProtocolError('type', 'an update has a symbol');
+  checkSymbol(key);
   const seq = integer(o.seq, 'seq', 0, MAX_INT);
   const flags = flag(o, 'image', IMAGE) | flag(o, 'gap', GAP) | conflated(o);
   const history = o.history === undefined ? 0 : integer(o.history, 'history', 0, MAX_INT);

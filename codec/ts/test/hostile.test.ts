@@ -91,7 +91,7 @@ describe('text', () => {
     [',"price_scale":16', 'range'], [',"bid":"1.00","price_scale":3', 'syntax'], [',"bid":"1.00","ask":"1.0"', 'syntax'],
     [',"bid":"1.00","price_scale":null', 'syntax'], [',"bid":true', 'type'], [',"trades":1.5', 'range'], [',"trades":9007199254740993', 'range'],
     [',"trades":"1"', 'type'], [',"seq":1e400', 'range'], [',"status":0', 'type'], [',"history":-1', 'range'], [',"bid":"1e5"', 'syntax'],
-    [',"symbol":""', 'type'], [`,"symbol":"${'a'.repeat(65)}"`, 'type'], [',"bid":null,"constructor":5,"__proto__":7', 'none'],
+    [',"symbol":""', 'range'], [`,"symbol":"a:${'a'.repeat(63)}"`, 'range'], [',"bid":null,"constructor":5,"__proto__":7', 'none'],
   ])('%s: %s', (rest, error) => expect(kind(() => parseMessageJSON(update(rest)))).toBe(error));
 
   it('brings the scale that decimals are printed in, and says that it was not named', () => {

@@ -4,7 +4,7 @@ import { decode } from '@msgpack/msgpack';
 import { MAX_INT, integer } from '../src/decimal.js';
 import { ProtocolError } from '../src/error.js';
 import { Reader } from '../src/msgpack.js';
-import { parseUpdateTail, type Update } from '../src/update.js';
+import { checkSymbol, parseUpdateTail, type Update } from '../src/update.js';
 import type { Position } from '../src/request.js';
 
 const OPS = ['subscribe', 'unsubscribe', 'set', 'pause', 'resume', 'list', 'auth', 'ping'];
@@ -68,7 +68,6 @@ function texts(x: unknown): string[] {
 function position(x: unknown): Position {
   const p = list(x);
   if (p.length !== 3) throw new ProtocolError('count', 'a position has three');
-  if (typeof p[1] !== 'number' || typeof p[2] !== 'number') throw new ProtocolError('range', 'history and seq');
   return [texts([p[0]])[0]!, integer(p[1], 'history', 0, MAX_INT), integer(p[2], 'seq', 0, MAX_INT)];
 }
 
@@ -84,7 +83,7 @@ export function parseEntry(src: Uint8Array): Entry {
   for (let i = 0; i < count!; i++) {
     const size = r.array('an update');
     const symbol = r.text('symbol');
-    if (symbol === '' || symbol.length > 64) throw new ProtocolError('range', 'symbol');
+    checkSymbol(symbol);
     updates.push(parseUpdateTail(r, symbol, size - 1));
   }
   r.end();
