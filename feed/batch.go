@@ -20,10 +20,10 @@ const bodyMax = 256 << 10
 // hasRoom reports whether another block of ticks can be taken without merging.
 func (q *sequencer) hasRoom() bool { return len(q.pending.body) < bodyMax/2 && !q.pending.full }
 
-// take gives the pending batch to the writer and begins the next in the memory of
+// cut gives the pending batch to the writer and begins the next in the memory of
 // spent. A batch that grew too large is made anew, one update a symbol, its newest;
 // symbols that are beyond bodyMax then are left for the next, first come first.
-func (q *sequencer) take(spent *batch) *batch {
+func (q *sequencer) cut(spent *batch) *batch {
 	b := q.pending
 	taken := b.dirty
 	if b.full {
@@ -44,7 +44,7 @@ func (q *sequencer) take(spent *batch) *batch {
 		q.states[i].unsent, q.states[i].marked = 0, 0
 	}
 	left := b.dirty[len(taken):]
-	q.counts.merged.Add(int64(b.numbered - b.count - len(left)))
+	q.counts.merged.Add(float64(b.numbered - b.count - len(left)))
 	q.pending = batch{body: spent.body[:0], dirty: append(spent.dirty[:0], left...), full: len(left) > 0, numbered: len(left)}
 	b.dirty = taken
 	*spent = b

@@ -12,8 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/tickwire/tickwire/codec"
 )
 
 // Config is a feed's settings; a tag carries the flag's name, default, environment
@@ -26,7 +24,7 @@ type Config struct {
 	Speed      string            `default:"1" env:"TICKWIRE_SPEED" placeholder:"N" help:"Of a replay: 1 as recorded, 10 ten times as fast, max as fast as it goes. [${default}]"`
 	Loop       bool              `env:"TICKWIRE_LOOP" help:"Begin a replay again when it ends."`
 	SimSymbols int               `default:"24" env:"TICKWIRE_SIM_SYMBOLS" placeholder:"N" help:"Of the simulated market: symbols. [${default}]"`
-	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols. [${default}]"`
+	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols; event_time is when one was due. [${default}]"`
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
 
@@ -34,8 +32,8 @@ type Config struct {
 	Retention time.Duration `kong:"-"` // how long entries stay, at least 2 s; 0: half a minute
 }
 
-// press is a feed under way: a stream for every venue that speaks.
-type press struct {
+// publisher is a feed under way: a stream for every venue that speaks.
+type publisher struct {
 	cfg     *Config
 	rdb     *connection
 	reg     prometheus.Registerer
@@ -43,12 +41,11 @@ type press struct {
 	writers *errgroup.Group
 	ctx     context.Context // ends with the first writer that fails
 	streams []*stream
-	hidden  []func() // take the streams' counts out of reg
 }
 
 // Run reads the sources and writes the tape until ctx ends, then writes what is
 // pending, for at most a second, and returns nil. A stream that another feed has
-// taken over ends it with ErrFenced. reg may be nil.
+// taken over ends it with ErrFenced. reg, which may be nil, serves one Run.
 func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("feed: %w", err)
@@ -61,7 +58,7 @@ func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 		return err
 	}
 	defer rdb.Close()
-	p := newPress(ctx, &cfg, rdb, reg, log)
+	p := newPublisher(ctx, &cfg, rdb, reg, log)
 	err = p.sources()
 	if werr := p.close(); werr != nil {
 		return werr
@@ -72,80 +69,57 @@ func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 	return err
 }
 
-func newPress(ctx context.Context, cfg *Config, rdb *connection, reg prometheus.Registerer, log *slog.Logger) *press {
+func newPublisher(ctx context.Context, cfg *Config, rdb *connection, reg prometheus.Registerer, log *slog.Logger) *publisher {
 	writers, both := errgroup.WithContext(ctx)
-	return &press{cfg: cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both}
+	return &publisher{cfg: cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both}
 }
 
 // close ends the streams, whose sources have ended, and waits for their writers.
-func (p *press) close() error {
+func (p *publisher) close() error {
 	for _, s := range p.streams {
 		close(s.in)
 	}
-	err := p.writers.Wait()
-	for _, hide := range p.hidden {
-		hide()
-	}
-	return err
+	return p.writers.Wait()
 }
 
 // sources runs them all, until ctx ends or one cannot go on.
-func (p *press) sources() error {
-	g, ctx := errgroup.WithContext(p.ctx)
+func (p *publisher) sources() error {
 	if p.cfg.Replay != "" {
-		speed, err := parseSpeed(p.cfg.Speed)
-		if err != nil {
-			return err
-		}
-		r := &replay{file: p.cfg.Replay, speed: speed, loop: p.cfg.Loop, log: p.log, open: p.open}
-		if len(p.cfg.Venue) > 0 {
-			r.venue = p.cfg.Venue[0]
-		}
-		return r.run(ctx)
+		return newReplay(p).run(p.ctx)
 	}
-	in := make(map[string]*source)
+	g, ctx := errgroup.WithContext(p.ctx)
 	for _, name := range p.cfg.Venue {
-		var err error
-		if in[name], err = p.open(name); err != nil {
-			return err
-		}
-	}
-	for name, in := range in {
-		if name == "sim" {
-			s := newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in)
-			g.Go(func() error { return s.run(ctx) })
-			continue
-		}
-		s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
-		g.Go(func() error { return s.run(ctx) })
+		in, err := p.open(name)
+		g.Go(func() error {
+			switch {
+			case err != nil:
+				return err
+			case name == "sim":
+				return newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in).run(ctx)
+			}
+			s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
+			return s.run(ctx)
+		})
 	}
 	return g.Wait()
 }
 
 // open begins a reign over a venue's stream and returns the way into it.
-func (p *press) open(venue string) (*source, error) {
+func (p *publisher) open(venue string) (*source, error) {
 	name := fmt.Sprintf("%s/%d", venue, p.cfg.Shard)
-	c := newCounts()
-	hide, err := c.register(p.reg, name)
-	if err != nil {
-		return nil, err
-	}
-	p.hidden = append(p.hidden, hide)
+	c := newCounts(p.reg, name)
 	s := &stream{
-		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, last: codec.Absent,
+		in: make(chan *block, 64), seq: newSequencer(c), log: p.log,
 		tape: newTape(p.rdb, name, p.cfg.Retention, c, p.log),
 	}
 	s.seq.patient = p.cfg.Replay != ""
 	s.watched = !s.seq.patient && venue != "sim"
-	if venue == "sim" {
-		s.last = codec.Closed // nobody trades there meanwhile
-	}
 	if err := s.tape.reign(p.ctx, s.seq); err != nil {
 		return nil, err
 	}
 	p.streams = append(p.streams, s)
 	p.writers.Go(func() error { return s.run(p.ctx) })
-	return &source{in: s.in, counts: c}, nil
+	return newSource(venues[venue], s.in, c), nil
 }
 
 // rateMax bounds --sim-rate, in updates a second: a source makes some 2 million.
@@ -170,7 +144,7 @@ func (cfg *Config) Validate() error {
 		}
 	}
 	if cfg.Replay != "" {
-		if len(cfg.Venue) > 1 {
+		if len(cfg.Venue) > 1 || slices.Contains(cfg.Venue, "sim") {
 			return errors.New("--replay takes one --venue, that of lines tagged I")
 		}
 		if _, err := parseSpeed(cfg.Speed); err != nil {

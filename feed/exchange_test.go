@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/tickwire/tickwire/codec"
@@ -177,11 +178,11 @@ func hasty(v venue) *venue {
 
 func newTrial(t *testing.T, v *venue, url string, p pace, symbols ...string) *trial {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &trial{t: t, counts: newCounts(), said: make(chan tick, 1000), ended: make(chan error, 1), stop: stop}
+	r := &trial{t: t, counts: newCounts(nil, "x/0"), said: make(chan tick, 1000), ended: make(chan error, 1), stop: stop}
 	blocks := make(chan *block, 4)
 	s := &session{
 		venue: v, url: url, symbols: symbols, log: quiet, pace: p,
-		in: &source{in: blocks, counts: r.counts},
+		in: newSource(v, blocks, r.counts),
 	}
 	go func() {
 		r.ended <- s.run(ctx)
@@ -241,4 +242,15 @@ func (r *trial) silent(d time.Duration) {
 }
 
 // events is how often something happened to the session.
-func (r *trial) events(h happening) int { return int(r.counts.happened[h].Load()) }
+func (r *trial) events(name string) int { return int(value(r.counts.events.WithLabelValues(name))) }
+
+// value is what a counter or a gauge has come to.
+func value(c prometheus.Collector) (n int64) {
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(c)
+	all, _ := reg.Gather()
+	for _, m := range all[0].GetMetric() {
+		n += int64(m.GetCounter().GetValue() + m.GetGauge().GetValue())
+	}
+	return n
+}

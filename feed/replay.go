@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -35,25 +36,32 @@ type replay struct {
 	log   *slog.Logger
 	open  func(stream string) (*source, error) // a stream's way in, made at first use
 
-	players map[string]player  // by the tags of lines
-	streams map[string]*source // by the names of venues
-	bad     int                // lines that are none
-}
-
-// player is where lines of a tag go.
-type player struct {
-	venue *venue
-	to    *source
+	streams  map[string]*source     // by the names of venues
+	tagged   map[string]*source     // by the tags of lines
+	badLines *prometheus.CounterVec // lines that are none
+	bad      int                    // so many of them
 }
 
 // lineMax bounds a line: Coinbase's book snapshots have some 3 MB.
 const lineMax = 16 << 20
 
-var errVenue = errors.New("a line tagged I or O needs --venue")
+var (
+	errVenue = errors.New("a line tagged I or O needs --venue")
+	errLong  = fmt.Errorf("a line of more than %d bytes", lineMax)
+)
+
+func newReplay(p *publisher) *replay {
+	r := &replay{file: p.cfg.Replay, loop: p.cfg.Loop, log: p.log, open: p.open, badLines: newRefused(p.reg, "replay")}
+	r.speed, _ = parseSpeed(p.cfg.Speed) // Validate has read it
+	if len(p.cfg.Venue) > 0 {
+		r.venue = p.cfg.Venue[0]
+	}
+	return r
+}
 
 // run plays the file, once or for ever. Once played, its symbols say closed.
 func (r *replay) run(ctx context.Context) error {
-	r.players, r.streams = make(map[string]player), make(map[string]*source)
+	r.streams, r.tagged = make(map[string]*source), make(map[string]*source)
 	for {
 		if err := r.play(ctx); err != nil || ctx.Err() != nil {
 			return err
@@ -65,13 +73,18 @@ func (r *replay) run(ctx context.Context) error {
 			break
 		}
 		for _, s := range r.streams {
-			s.sayAll(ctx, codec.Live, true) // numbers begin anew
+			s.say("", codec.Live).gap = true // numbers begin anew
 		}
+		r.flush(ctx)
 	}
 	for name, s := range r.streams {
-		s.sayAll(ctx, codec.Closed, false)
-		r.log.Info("replayed", "stream", name, "file", r.file, "frames_refused", s.refused)
+		if s.ticks == 0 {
+			r.log.Warn("replay: nothing in it is a price of the venue's", "stream", name, "file", r.file)
+		}
+		s.say("", codec.Closed)
+		r.log.Info("replayed", "stream", name, "file", r.file, "ticks", s.ticks, "frames_refused", s.refused)
 	}
+	r.flush(ctx)
 	<-ctx.Done() // the quotes stay served
 	return nil
 }
@@ -88,47 +101,50 @@ func (r *replay) play(ctx context.Context) error {
 		return fmt.Errorf("feed: replay: %s: %w", r.file, err)
 	}
 	defer text.Close()
-	lines := lineReader{from: bufio.NewReaderSize(text, 1<<16)}
-	pace := pacer{speed: r.speed}
-	for ctx.Err() == nil {
-		line, err := lines.next()
-		if err == io.EOF {
-			break
-		}
-		if err == nil {
-			err = r.line(ctx, line, &pace)
-		}
-		var refused refusal
-		switch {
-		case errors.As(err, &refused):
-			r.log.Warn("replay: "+err.Error(), "file", r.file, "line", lines.n)
-		case err != nil:
-			return fmt.Errorf("feed: replay: %s:%d: %w", r.file, lines.n, err)
+	lines, n, pace := bufio.NewScanner(text), 1, pacer{speed: r.speed}
+	lines.Buffer(make([]byte, 1<<16), lineMax)
+	for ; ctx.Err() == nil && lines.Scan(); n++ {
+		err := r.line(ctx, lines.Bytes(), &pace)
+		if _, refused := errors.AsType[refusal](err); refused {
+			r.log.Warn("replay: "+err.Error(), "file", r.file, "line", n)
+		} else if err != nil {
+			return fmt.Errorf("feed: replay: %s:%d: %w", r.file, n, err)
 		}
 	}
 	r.flush(ctx)
+	err = lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		r.badLine("")
+		err = errLong
+	}
+	if err != nil {
+		return fmt.Errorf("feed: replay: %s:%d: %w", r.file, n, err)
+	}
 	return nil
 }
 
 // line plays one line. A refusal is returned when it is worth a line in the log.
 func (r *replay) line(ctx context.Context, line []byte, pace *pacer) error {
+	if len(line) == 0 {
+		return nil
+	}
 	stamp, rest, ok1 := bytes.Cut(line, []byte("\t"))
 	tag, raw, ok2 := bytes.Cut(rest, []byte("\t"))
 	recv, err := strconv.ParseInt(string(stamp), 10, 64)
 	if !ok1 || !ok2 || err != nil || recv < 0 {
-		return r.none(errLine)
+		return r.badLine("a line is recv_unix_ns TAB tag TAB frame")
 	}
-	p, ok := r.players[string(tag)]
-	if !ok {
-		if p, err = r.player(string(tag)); err != nil {
+	to := r.tagged[string(tag)]
+	if to == nil {
+		if to, err = r.source(string(tag)); err != nil {
 			return err
 		}
 	}
 	switch {
-	case p.to == nil:
-		return r.none(errTag)
+	case to == nil:
+		return r.badLine("its tag is no venue")
 	case string(tag) == "O":
-		p.to.counts.frames.WithLabelValues(kindControl.String(), "sent").Inc()
+		to.counts.frames.WithLabelValues(kindControl.String(), "sent").Inc()
 		return nil
 	}
 	if wait := pace.until(recv); wait > 0 {
@@ -137,97 +153,53 @@ func (r *replay) line(ctx context.Context, line []byte, pace *pacer) error {
 			return nil
 		}
 	}
-	if _, err := p.to.parse(p.venue, raw, recv/1000); err != nil && p.to.loud() {
+	if _, err := to.parse(raw, recv/1000); err != nil && sampled(to.refused) {
 		return err
 	}
-	if p.to.full() {
-		p.to.flush(ctx)
+	if to.full() {
+		to.flush(ctx)
 	}
 	return nil
 }
 
-var (
-	errLine = fmt.Errorf("%w: a line is recv_unix_ns TAB tag TAB frame", refusedLine)
-	errTag  = fmt.Errorf("%w: its tag is no venue", refusedLine)
-	errLong = fmt.Errorf("%w: it is longer than %d bytes", refusedLine, lineMax)
-)
-
-// none counts a line that is none: on any stream there is, or else in the log alone.
-func (r *replay) none(err error) error {
-	for _, s := range r.streams {
-		s.refuse(refusedLine)
-		break
-	}
-	if r.bad++; r.bad > 10 {
+// badLine counts a line that is none.
+func (r *replay) badLine(why string) error {
+	r.bad++
+	r.badLines.WithLabelValues(string(refusedLine)).Inc()
+	if !sampled(r.bad) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("%w: %s", refusedLine, why)
 }
 
-// player finds where lines of a tag go: nowhere when the tag is no venue.
-func (r *replay) player(tag string) (player, error) {
+// source finds where lines of a tag go: nowhere when the tag is no venue.
+func (r *replay) source(tag string) (*source, error) {
 	name := tag
 	if tag == "I" || tag == "O" {
 		name = r.venue
 	}
-	p := player{venue: venueTagged(name)}
+	v := venueTagged(name)
 	switch {
-	case p.venue == nil && name != tag:
-		return p, errVenue
-	case p.venue == nil:
-		return p, nil // tags are not remembered that a file makes up
+	case v == nil && name != tag:
+		return nil, errVenue
+	case v == nil:
+		return nil, nil // not remembered: a file may make up any number of tags
 	}
-	p.to = r.streams[p.venue.name]
-	if p.to == nil {
-		to, err := r.open(p.venue.name)
-		if err != nil {
-			return p, err
+	to := r.streams[v.name]
+	if to == nil {
+		var err error
+		if to, err = r.open(v.name); err != nil {
+			return nil, err
 		}
-		if len(r.streams) == 0 {
-			for range r.bad { // lines before there was a stream to count them
-				to.refuse(refusedLine)
-			}
-		}
-		p.to, r.streams[p.venue.name] = to, to
+		r.streams[v.name] = to
 	}
-	r.players[tag] = p
-	return p, nil
+	r.tagged[tag] = to
+	return to, nil
 }
 
 func (r *replay) flush(ctx context.Context) {
 	for _, s := range r.streams {
 		s.flush(ctx)
-	}
-}
-
-// lineReader reads lines of any length, and refuses those that are too long.
-type lineReader struct {
-	from *bufio.Reader
-	line []byte
-	n    int // number of the line read last
-}
-
-// next returns a line that is not empty, without its end. It is valid until the next.
-func (l *lineReader) next() ([]byte, error) {
-	for {
-		l.n++
-		l.line = l.line[:0]
-		for more := true; more; {
-			part, err := l.from.ReadSlice('\n')
-			if more = err == bufio.ErrBufferFull; !more && err != nil && (err != io.EOF || len(l.line)+len(part) == 0) {
-				return nil, err
-			}
-			if len(l.line) <= lineMax {
-				l.line = append(l.line, part...)
-			}
-		}
-		line := bytes.TrimRight(l.line, "\r\n")
-		if len(line) > lineMax {
-			return nil, errLong
-		}
-		if len(line) > 0 {
-			return line, nil
-		}
 	}
 }
 
@@ -251,12 +223,10 @@ func (p *pacer) until(recv int64) time.Duration {
 
 // pause waits; false when ctx ended.
 func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	}
 }

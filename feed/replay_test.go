@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,8 +45,9 @@ func watch(t *testing.T, r *replay, enough func(a *audience) bool) *audience {
 	defer stop()
 	in, ended := make(chan *block), make(chan error, 1)
 	r.log = quiet
+	r.badLines = newRefused(nil, "replay")
 	r.open = func(name string) (*source, error) {
-		return &source{in: in, counts: newCounts()}, nil
+		return newSource(venues[name], in, newCounts(nil, "x/0")), nil
 	}
 	began := time.Now()
 	go func() { ended <- r.run(ctx) }()
@@ -64,15 +66,22 @@ func watch(t *testing.T, r *replay, enough func(a *audience) bool) *audience {
 	}
 }
 
+// ticks are those of the recording.
 func (a *audience) ticks() (ticks []tick) {
 	for _, b := range a.blocks {
 		ticks = append(ticks, b.ticks...)
 	}
-	return ticks
+	return slices.DeleteFunc(ticks, func(k tick) bool { return k.channel == chStatus })
+}
+
+// last is what was said last.
+func (a *audience) last() tick {
+	b := a.blocks[len(a.blocks)-1]
+	return b.ticks[len(b.ticks)-1]
 }
 
 // closed reports whether the replay has said that it is over.
-func (a *audience) closed() bool { return a.blocks[len(a.blocks)-1].status == codec.Closed }
+func (a *audience) closed() bool { return a.last().quote[codec.Status] == codec.Closed }
 
 // Ensure that a recording keeps its pace, faster when told so, and at once when told
 // that; and that what is due later does not hold back what is due now.
@@ -121,8 +130,11 @@ func TestReplayTimes(t *testing.T) {
 func TestReplayLoops(t *testing.T) {
 	var gaps int
 	a := watch(t, &replay{file: recording(t, trade(0, 1), trade(1, 2)), loop: true}, func(a *audience) bool {
-		if b := a.blocks[len(a.blocks)-1]; b.gap {
-			gaps++
+		gaps = 0
+		for _, b := range a.blocks {
+			if t := &b.ticks[0]; t.symbol == "" && t.gap {
+				gaps++
+			}
 		}
 		return gaps == 3
 	})
@@ -135,10 +147,10 @@ func TestReplayLoops(t *testing.T) {
 func TestReplayLines(t *testing.T) {
 	st := play(t, recording(t,
 		"garbage", "", trade(0, 1), "x\tcoinbase\t{}", "-5\tcoinbase\t{}", "5\tcoinbase", "5\tmoonbase\t{}",
-		"5\tcoinbase\t"+strings.Repeat("x", lineMax), trade(1, 2)+"\r", "5\tbinance_spot\t"+bnBook("BTCUSDT", 1, "5"),
+		trade(1, 2)+"\r", "5\tbinance_spot\t"+bnBook("BTCUSDT", 1, "5"),
 	), "")
 	got := strings.Join(st.frames(t), "\n")
-	for _, want := range []string{"coinbase data match 2", "binance data bookTicker 1", "refused coinbase line 5"} {
+	for _, want := range []string{"coinbase data match 2", "binance data bookTicker 1", "refused replay line 5"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
@@ -158,6 +170,7 @@ func TestReplayRefuses(t *testing.T) {
 		{recording(t, "no", "line"), "", "not one line can be played"},
 		{recording(t), "coinbase", "not one line can be played"},
 		{cut, "", "unexpected EOF"},
+		{recording(t, trade(0, 1), "5\tcoinbase\t"+strings.Repeat("x", lineMax), trade(0, 2)), "", ":2: a line of more than 16777216 bytes"},
 	} {
 		a := watch(t, &replay{file: c.file, venue: c.venue}, nil)
 		if a.err == nil || !strings.Contains(a.err.Error(), c.want) {

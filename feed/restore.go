@@ -19,7 +19,7 @@ type restored struct {
 func (q *sequencer) reset() {
 	clear(q.ids)
 	q.states, q.pending = q.states[:0], batch{}
-	q.counts.symbols.Store(0)
+	q.counts.symbols.Set(0)
 }
 
 // restore merges the updates of an entry or a checkpoint into the state: all of

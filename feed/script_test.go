@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -79,7 +80,7 @@ type stage struct {
 	board map[string]*codec.Quote
 	out   strings.Builder
 	spent batch
-	drops [numDrops]int64
+	drops [4]int64 // as counted when they were printed last
 }
 
 func newStage(t *testing.T) *stage {
@@ -89,8 +90,8 @@ func newStage(t *testing.T) *stage {
 }
 
 func (s *stage) begin() {
-	s.seq = newSequencer(newCounts())
-	s.drops = [numDrops]int64{}
+	s.seq = newSequencer(newCounts(nil, "x/0"))
+	s.drops = [4]int64{}
 }
 
 var channelNames = [numChannels]string{"book", "trade", "aggtrade", "stats", "status"}
@@ -103,12 +104,7 @@ func (s *stage) do(words []string) {
 		s.seq.apply(s.tick(args))
 	case "status":
 		v := int64(slices.Index(codec.StatusNames[:], args[1]))
-		gap := slices.Contains(args[2:], "gap")
-		if args[0] == "*" {
-			s.seq.all(v, gap)
-			return
-		}
-		t := &tick{symbol: args[0], channel: chStatus, gap: gap, quote: codec.Empty}
+		t := &tick{symbol: strings.TrimPrefix(args[0], "*"), channel: chStatus, gap: slices.Contains(args[2:], "gap"), quote: codec.Empty}
 		t.set(codec.Status, v)
 		s.seq.apply(t)
 	case "time":
@@ -179,7 +175,7 @@ func (s *stage) restart(missing []string) {
 // taken is the entry as a reader sees it. What the reader adds up to must be the
 // sequencer's own state.
 func (s *stage) taken() string {
-	b := s.seq.take(&s.spent)
+	b := s.seq.cut(&s.spent)
 	s.print(b.body, b.count)
 	for i := range s.seq.states {
 		st := &s.seq.states[i]
@@ -187,10 +183,11 @@ func (s *stage) taken() string {
 			s.t.Errorf("%s: a reader has %v, the sequencer %v", st.symbol, board, st.update.Quote)
 		}
 	}
-	for d := range s.drops {
-		if n := s.seq.counts.dropped[d].Load(); n != s.drops[d] {
-			fmt.Fprintf(&s.out, "dropped: %d %s\n", n-s.drops[d], dropNames[d])
-			s.drops[d] = n
+	c := s.seq.counts
+	for i, dropped := range []prometheus.Counter{c.same, c.old, c.outOfRange, c.badSymbol} {
+		if n := value(dropped); n != s.drops[i] {
+			fmt.Fprintf(&s.out, "dropped: %d %s\n", n-s.drops[i], [...]string{"same", "old", "range", "symbol"}[i])
+			s.drops[i] = n
 		}
 	}
 	defer s.out.Reset()

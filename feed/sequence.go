@@ -64,27 +64,31 @@ func (q *sequencer) state(symbol string) int {
 	s.update.Seq, s.update.History, s.update.Quote = q.base, q.history, codec.Empty
 	q.states = append(q.states, s)
 	q.ids[symbol] = i
-	q.counts.symbols.Add(1)
+	q.counts.symbols.Inc()
 	return i
 }
 
 // apply is step 3: it merges a tick and publishes what changed.
 func (q *sequencer) apply(t *tick) {
+	if t.channel == chStatus && t.symbol == "" {
+		q.all(t.quote[codec.Status], t.gap)
+		return
+	}
 	i := q.state(t.symbol)
 	if i < 0 {
-		q.counts.drop(dropSymbol)
+		q.counts.badSymbol.Inc()
 		return
 	}
 	s := &q.states[i]
 	if t.channel == chStatus {
-		q.status(i, t)
+		q.status(i, t.quote[codec.Status], t.gap)
 		return
 	}
 	if t.gap {
 		s.interrupt()
 	}
 	if t.order != 0 && t.order < s.orders[t.channel] {
-		q.counts.drop(dropOld)
+		q.counts.old.Inc()
 		return
 	}
 	s.orders[t.channel] = max(t.order, s.orders[t.channel])
@@ -92,12 +96,12 @@ func (q *sequencer) apply(t *tick) {
 	s.listen(q.at)
 	mask, recv := s.nearer(t), s.update.Quote[codec.RecvTime]
 	if !whole(t, mask) {
-		q.counts.drop(dropRange)
+		q.counts.outOfRange.Inc()
 		return
 	}
 	changed, err := s.update.Quote.Apply(&t.quote, mask)
 	if err != nil {
-		q.counts.drop(dropRange)
+		q.counts.outOfRange.Inc()
 		return
 	}
 	s.clock = max(s.clock, t.quote[codec.EventTime])
@@ -107,7 +111,7 @@ func (q *sequencer) apply(t *tick) {
 	}
 	if changed&^(1<<codec.RecvTime) == 0 {
 		s.update.Quote[codec.RecvTime] = recv // unpublished, it is not part of the state
-		q.counts.drop(dropSame)
+		q.counts.same.Inc()
 		return
 	}
 	if s.gap {
@@ -162,32 +166,23 @@ func (s *state) interrupt() {
 	s.clock, s.heard = 0, time.Time{}
 }
 
-// status applies what we say of the venue: of one symbol, not changing its quote.
-func (q *sequencer) status(i int, t *tick) {
+// status sets what we say of the venue; the quote stays.
+func (q *sequencer) status(i int, status int64, gap bool) {
 	s := &q.states[i]
-	if t.gap {
+	if gap {
 		s.interrupt()
 	}
-	v := t.quote[codec.Status]
-	if !t.mask.Has(codec.Status) || s.update.Quote[codec.Status] == v {
-		return
+	if s.update.Quote[codec.Status] != status {
+		s.update.Quote[codec.Status] = status
+		q.publish(i, 1<<codec.Status)
 	}
-	if v < codec.Live || v > codec.Closed {
-		q.counts.drop(dropRange)
-		return
-	}
-	s.update.Quote[codec.Status] = v
-	q.publish(i, 1<<codec.Status)
 }
 
-// all sets the status of every symbol that has one, and has the next data of each
-// say that it was interrupted.
+// all sets the status of every symbol that has one.
 func (q *sequencer) all(status int64, gap bool) {
-	t := tick{channel: chStatus, gap: gap, mask: 1 << codec.Status}
-	t.quote[codec.Status] = status
 	for i := range q.states {
 		if q.states[i].known() {
-			q.status(i, &t)
+			q.status(i, status, gap)
 		}
 	}
 }
@@ -200,7 +195,7 @@ func (s *state) known() bool { return s.update.Quote[codec.Status] != codec.Abse
 func (q *sequencer) publish(i int, changed codec.Mask) {
 	s := &q.states[i]
 	s.update.Seq++
-	q.counts.updates.Add(1)
+	q.counts.updates.Inc()
 	if s.unsent == 0 {
 		q.pending.dirty = append(q.pending.dirty, i)
 	}

@@ -78,24 +78,6 @@ var livePace = pace{
 	linger: time.Second, overlap: time.Minute, again: 10 * time.Minute,
 }
 
-// happening is what happened to a link, as it is counted.
-type happening uint8
-
-const (
-	hapDialled happening = iota
-	hapDialFailed
-	hapDisconnected
-	hapSilent      // of the disconnected: those we gave up
-	hapRotated     // left in time
-	hapUnconfirmed // subscriptions
-	hapRefused     // symbols
-	numHappenings
-)
-
-var happeningNames = [numHappenings]string{"dialled", "dial_failed", "disconnected", "silent", "rotated", "unconfirmed", "refused"}
-
-func (c *counts) happens(h happening) { c.happened[h].Add(1) }
-
 // downAfter is how many links in a row may fail before its symbols are down.
 const downAfter = 3
 
@@ -178,7 +160,7 @@ func (s *session) keep(l *link, now time.Time) error {
 	}
 	quiet := now.Sub(l.heard)
 	if quiet > s.pace.silence {
-		s.in.counts.happens(hapSilent)
+		s.in.counts.event("silent")
 		return fmt.Errorf("silent for %v", quiet.Round(time.Millisecond))
 	}
 	if quiet > s.pace.ping && now.Sub(l.pinged) > s.pace.ping {
@@ -212,7 +194,7 @@ func (s *session) arrive(a arrival) {
 	case a.err != nil:
 		s.end(l, a.err)
 	case a.conn != nil:
-		s.in.counts.happens(hapDialled)
+		s.in.counts.event("dialled")
 		l.join(a.conn, time.Now())
 		if l == l.leg.now {
 			s.plan(l.leg)
@@ -247,9 +229,9 @@ func (s *session) message(l *link, a arrival) {
 
 // data parses a frame into the block and heeds what it says to us.
 func (s *session) data(l *link, raw []byte, us int64) {
-	ticks, err := s.in.parse(s.venue, raw, us)
+	ticks, err := s.in.parse(raw, us)
 	if err != nil {
-		if s.in.loud() {
+		if sampled(s.in.refused) {
 			s.log.Warn(err.Error(), "so_far", s.in.refused)
 		}
 		return
@@ -285,7 +267,7 @@ func (s *session) data(l *link, raw []byte, us int64) {
 
 // turn leaves a leg's old link for the one that was made ready beside it.
 func (s *session) turn(g *leg) {
-	s.in.counts.happens(hapRotated)
+	s.in.counts.event("rotated")
 	s.log.Info("rotated", "venue", s.venue.name, "path", g.part.path)
 	g.now.close()
 	g.now, g.next = g.next, nil
@@ -305,11 +287,11 @@ func (s *session) plan(g *leg) {
 func (s *session) end(l *link, err error) {
 	g, dialled := l.leg, l.up
 	l.close()
-	event := hapDisconnected
+	event := "disconnected"
 	if !dialled {
-		event = hapDialFailed
+		event = "dial_failed"
 	}
-	s.in.counts.happens(event)
+	s.in.counts.event(event)
 	wait := rand.N(min(s.pace.backoffMax, s.pace.backoff<<min(g.failed, 10)))
 	g.failed++
 	g.dialAt = later(g.dialAt, time.Now().Add(wait))
@@ -317,7 +299,7 @@ func (s *session) end(l *link, err error) {
 	if g.failed > downAfter {
 		level = slog.LevelDebug // it was said
 	}
-	s.log.Log(context.Background(), level, strings.ReplaceAll(happeningNames[event], "_", " "), "venue", s.venue.name, "path", g.part.path, "err", err,
+	s.log.Log(context.Background(), level, strings.ReplaceAll(event, "_", " "), "venue", s.venue.name, "path", g.part.path, "err", err,
 		"in_a_row", g.failed, "again_in", time.Until(g.dialAt).Round(time.Millisecond))
 	if l == g.next {
 		g.next, g.rotateAt = nil, time.Now().Add(s.pace.overlap)

@@ -97,7 +97,7 @@ func TestSessionUnconfirmed(t *testing.T) {
 		t.Errorf("asked three times in %v: does not wait longer each time", d)
 	}
 	r.says("coinbase:ETH-USD status=down")
-	if n := r.events(hapUnconfirmed); n != 1 {
+	if n := r.events("unconfirmed"); n != 1 {
 		t.Errorf("%d unconfirmed", n)
 	}
 	p.asks(`"ticker"`, "ETH-USD") // and now and then
@@ -122,7 +122,7 @@ func TestSessionRefused(t *testing.T) {
 	p.conn.Close()
 	p = e.next()
 	p.asks(`"ticker"`, "BTC-USD", "!PENNY")
-	if n := r.events(hapRefused); n != 1 {
+	if n := r.events("refused"); n != 1 {
 		t.Errorf("%d refused", n)
 	}
 }
@@ -147,7 +147,7 @@ func TestSessionReturns(t *testing.T) {
 	r.says("coinbase:BTC-USD status=stale")
 	r.says("coinbase:ETH-USD status=stale")
 	e.next().asks(`"ticker"`)
-	if n := r.events(hapDisconnected); n != 2 {
+	if n := r.events("disconnected"); n != 2 {
 		t.Errorf("%d disconnected", n)
 	}
 }
@@ -163,7 +163,7 @@ func TestSessionDown(t *testing.T) {
 	r := newTrial(t, hasty(coinbase), url, quick, "BTC-USD", "ETH-USD")
 	r.says("coinbase:BTC-USD status=down")
 	r.says("coinbase:ETH-USD status=down")
-	for n := r.events(hapDialFailed); n < 2*downAfter; n = r.events(hapDialFailed) {
+	for n := r.events("dial_failed"); n < 2*downAfter; n = r.events("dial_failed") {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -202,7 +202,7 @@ func TestSessionSilence(t *testing.T) {
 	r.says("coinbase:BTC-USD status=stale")
 	r.says("coinbase:ETH-USD status=stale")
 	p.gone()
-	if n := r.events(hapSilent); n != 1 {
+	if n := r.events("silent"); n != 1 {
 		t.Errorf("%d silent", n)
 	}
 	if len(p.pings) == 0 {
@@ -252,7 +252,7 @@ func TestSessionRotates(t *testing.T) {
 	old.gone()
 	p.say(bnBook("BTCUSDT", 5, "5"))
 	r.says("binance:BTC-USDT bid=5 bid_size=1 ask=9 ask_size=1")
-	if n := r.events(hapRotated); n != 1 {
+	if n := r.events("rotated"); n != 1 {
 		t.Errorf("%d rotated", n)
 	}
 }

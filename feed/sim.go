@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -19,6 +18,10 @@ import (
 // spread and liveliness; calm and storm follow each other; trades happen at the
 // touch and move the day's figures. A storm is about one symbol: whatever the rate,
 // it has two updates in three while it lasts.
+//
+// The ith update is due i/rate after the start, and that is its event_time; recv_time
+// is when it was made. Who measures from event_time therefore also counts what an
+// overloaded sim is late, instead of taking a slower market for a faster ticker.
 type sim struct {
 	rate float64 // updates a second, of all symbols
 	in   *source
@@ -43,15 +46,15 @@ type simSymbol struct {
 	// The day so far. Invariant: volume and value hold all trades since it began.
 	open, high, low int64
 	volume, trades  int64
-	value           [2]uint64 // sum of last x lastSize, 128 bits, high first
+	value           int64 // sum of last x lastSize
 }
 
 const (
 	simFine      = 1024 // of a price's last decimal: steps smaller than it add up
 	simSizeScale = 4
 	simTick      = 2 * time.Millisecond // how often due updates are made
-	simBurstMax  = 5000                 // updates made at once: what is later than that is left out
-	simDayMost   = 5e15                 // volume and turnover begin anew below 53 bits
+	simBurstMax  = 5000                 // updates made at once: those due after them are left out
+	simDayMost   = 5e17                 // value, when a new day begins: turnover has two decimals less, or more
 )
 
 func newSim(symbols int, rate float64, seed uint64, in *source) *sim {
@@ -144,38 +147,24 @@ func (y *simSymbol) trade(rng *rand.Rand) {
 		y.last = y.ask
 	}
 	y.lastSize = 1 + y.size(rng)/8
-	if y.volume > simDayMost || y.turnover() > simDayMost {
+	if y.value > simDayMost {
 		y.newDay(y.last)
 	}
 	y.high, y.low = max(y.high, y.last), min(y.low, y.last)
 	y.volume += y.lastSize
 	y.trades++
-	high, low := bits.Mul64(uint64(y.last), uint64(y.lastSize))
-	var carry uint64
-	y.value[1], carry = bits.Add64(y.value[1], low, 0)
-	y.value[0] += high + carry
+	y.value += y.last * y.lastSize
 }
 
 // newDay begins the day's figures.
 func (y *simSymbol) newDay(open int64) {
 	y.open, y.high, y.low, y.last = open, open, open, open
-	y.volume, y.trades, y.value = 0, 0, [2]uint64{}
+	y.volume, y.trades, y.value = 0, 0, 0
 }
 
 // turnover is the value traded, in the decimals of volume.
 func (y *simSymbol) turnover() int64 {
-	by := [...]uint64{1, 10, 100, 1000, 10_000}[y.scale]
-	if y.value[0] >= by {
-		return codec.MaxInt
-	}
-	q, _ := bits.Div64(y.value[0], y.value[1], by)
-	return int64(min(q, codec.MaxInt))
-}
-
-// vwap is exact but for its last decimal, dropped. There were trades.
-func (y *simSymbol) vwap() int64 {
-	q, _ := bits.Div64(y.value[0], y.value[1], uint64(y.volume))
-	return int64(q)
+	return y.value / [...]int64{2: 100, 3: 1000, 4: 10_000}[y.scale]
 }
 
 func (y *simSymbol) tellBook(t *tick) {
@@ -194,7 +183,7 @@ func (y *simSymbol) tellTrade(t *tick) {
 	t.set(codec.Open, y.open)
 	t.set(codec.High, y.high)
 	t.set(codec.Low, y.low)
-	t.set(codec.VWAP, y.vwap())
+	t.set(codec.VWAP, y.value/y.volume)
 	t.set(codec.Volume, y.volume)
 	t.set(codec.Turnover, y.turnover())
 	t.set(codec.Trades, y.trades)
@@ -213,38 +202,38 @@ func (s *sim) first(i int, t *tick) {
 // run makes ticks at the rate until ctx ends: then its symbols say closed.
 func (s *sim) run(ctx context.Context) error {
 	for i := range s.symbols {
-		s.first(i, s.next(ctx, time.Now().UnixMicro()))
+		s.first(i, s.next(ctx, time.Now()))
 	}
 	s.in.flush(ctx)
 	clock := time.NewTicker(simTick)
 	defer clock.Stop()
-	start, made := time.Now(), 0
+	start, made := time.Now().Round(0), 0 // without the monotonic clock, which stands still while a machine sleeps
 	for {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			s.in.sayAll(last, codec.Closed, false)
+			s.in.say("", codec.Closed)
+			s.in.flush(last)
 			return nil
 		case <-clock.C:
 		}
-		due := int(time.Since(start).Seconds()*s.rate) - made
-		made += due
-		now := time.Now().UnixMicro()
-		for range min(due, simBurstMax) {
-			s.step(s.next(ctx, now))
+		due := int(time.Since(start).Seconds() * s.rate)
+		for last := min(due, made+simBurstMax); made < last; made++ {
+			s.step(s.next(ctx, start.Add(time.Duration(float64(made+1)/s.rate*1e9))))
 		}
+		made = due
 		s.in.flush(ctx)
 	}
 }
 
-// next is room for a tick of that time, in us since the epoch.
-func (s *sim) next(ctx context.Context, us int64) *tick {
+// next is room for a tick that was due at that time.
+func (s *sim) next(ctx context.Context, due time.Time) *tick {
 	if s.in.full() {
 		s.in.flush(ctx)
 	}
 	t := s.in.add()
-	t.set(codec.EventTime, us)
-	t.set(codec.RecvTime, us)
+	t.set(codec.EventTime, due.UnixMicro())
+	t.set(codec.RecvTime, time.Now().UnixMicro())
 	return t
 }

@@ -85,7 +85,7 @@ func TestSimMarket(t *testing.T) {
 func TestSimDays(t *testing.T) {
 	s := newSim(1, 0, 1, nil)
 	y := &s.symbols[0]
-	y.lot = 1e12
+	y.lot = 1e10
 	days := 0
 	for range 200_000 {
 		trades := y.trades
@@ -93,8 +93,9 @@ func TestSimDays(t *testing.T) {
 		if y.trades < trades {
 			days++
 		}
-		if v := y.turnover(); v > codec.MaxInt-1 || y.volume > codec.MaxInt || y.vwap() > y.high || y.vwap() < y.low-1 {
-			t.Fatalf("volume %d, turnover %d, vwap %d of %d to %d", y.volume, v, y.vwap(), y.low, y.high)
+		v, vwap := y.turnover(), y.value/y.volume
+		if v < 0 || v > codec.MaxInt || y.volume > codec.MaxInt || vwap > y.high || vwap < y.low-1 {
+			t.Fatalf("volume %d, turnover %d, vwap %d of %d to %d", y.volume, v, vwap, y.low, y.high)
 		}
 	}
 	if days == 0 {
@@ -108,7 +109,7 @@ func TestSimRuns(t *testing.T) {
 	const symbols, rate = 1000, 20_000.0
 	ctx, stop := context.WithCancel(context.Background())
 	in, ended := make(chan *block), make(chan error, 1)
-	s := newSim(symbols, rate, 1, &source{in: in, counts: newCounts()})
+	s := newSim(symbols, rate, 1, newSource(nil, in, newCounts(nil, "x/0")))
 	go func() { ended <- s.run(ctx) }()
 	said, began := 0, time.Time{}
 	for said < symbols+5000 {
@@ -132,7 +133,7 @@ func TestSimRuns(t *testing.T) {
 	for {
 		select {
 		case b := <-in:
-			if b.status == codec.Closed {
+			if k := b.ticks[len(b.ticks)-1]; k.symbol == "" && k.quote[codec.Status] == codec.Closed {
 				if err := await(t, ended, "end of the sim"); err != nil {
 					t.Error(err)
 				}
@@ -141,6 +142,47 @@ func TestSimRuns(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("not closed")
 		}
+	}
+}
+
+// Ensure that event_time is when a tick was due, however late it is made, and that
+// those left out after a long pause leave a hole in the times.
+func TestSimDueTimes(t *testing.T) {
+	const rate = 50_000.0
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	in := make(chan *block)
+	s := newSim(1, rate, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	go s.run(ctx)
+	<-in // the symbol itself
+	next := func() (ticks []tick) {
+		for len(ticks) < 2000 {
+			ticks = append(ticks, (<-in).ticks...)
+		}
+		return ticks
+	}
+	due := func(k *tick) int64 { return k.quote[codec.EventTime] }
+	ticks := next()
+	time.Sleep(300 * time.Millisecond) // 15,000 are due meanwhile, of which simBurstMax are made
+	for range 5 {
+		ticks = append(ticks, next()...)
+	}
+	latest, hole := int64(0), int64(0)
+	for i := range ticks {
+		latest = max(latest, ticks[i].quote[codec.RecvTime]-due(&ticks[i]))
+		if i == 0 {
+			continue
+		}
+		step := due(&ticks[i]) - due(&ticks[i-1])
+		if hole = max(hole, step); step < 19 || step > 21 && step < 50_000 {
+			t.Fatalf("tick %d was due %d us after the one before", i, step)
+		}
+		if late := ticks[i].quote[codec.RecvTime] - due(&ticks[i]); late < 0 {
+			t.Fatalf("tick %d was made %d us before it was due", i, -late)
+		}
+	}
+	if latest < 200_000 || hole < 100_000 {
+		t.Errorf("the latest is %d us late, the hole is of %d us", latest, hole)
 	}
 }
 

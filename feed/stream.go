@@ -6,24 +6,16 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/tickwire/tickwire/codec"
 )
 
 // block is ticks on their way from a source to a sequencer, which recycles it.
-type block struct {
-	ticks []tick
-	// status, unless it is Absent, is said of every symbol of the stream, before the
-	// ticks; gap has their next data flagged.
-	status int64
-	gap    bool
-}
+type block struct{ ticks []tick }
 
 var blocks = sync.Pool{New: func() any { return new(block) }}
 
 func newBlock() *block {
 	b := blocks.Get().(*block)
-	b.ticks, b.status, b.gap = b.ticks[:0], codec.Absent, false
+	b.ticks = b.ticks[:0]
 	return b
 }
 
@@ -34,17 +26,14 @@ type stream struct {
 	seq     *sequencer
 	tape    *tape // the writer's, while it is busy
 	watched bool  // symbols that fall silent go stale
-	last    int64 // status that is said of all symbols when the source has ended, unless Absent
 	log     *slog.Logger
 
 	busy   bool // a write is in flight
 	beat   bool // nothing was written for a while
-	again  bool // Redis was away, and may have forgotten: a checkpoint is due
 	ending bool // the source has ended
 	ended  bool // the last job was given to the writer
 
 	checked time.Time // the last checkpoint
-	changed int64     // updates published until then
 	spent   *batch    // the writer's, while it is busy; then memory for the next
 	images  *batch    // likewise, of checkpoints
 }
@@ -56,17 +45,10 @@ type job struct {
 	last       bool   // nothing comes after it
 }
 
-// outcome is what became of a job.
-type outcome struct {
-	err   error
-	again bool
-}
-
 // write is the writer: one job at a time.
-func (s *stream) write(ctx context.Context, jobs <-chan job, done chan<- outcome) {
+func (s *stream) write(ctx context.Context, jobs <-chan job, done chan<- error) {
 	for j := range jobs {
-		err := s.tape.write(ctx, j)
-		done <- outcome{err, s.tape.again}
+		done <- s.tape.write(ctx, j)
 	}
 }
 
@@ -76,7 +58,7 @@ func (s *stream) run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	// A writer that is stuck in Redis is not waited for: done takes what it says.
-	jobs, done := make(chan job), make(chan outcome, 1)
+	jobs, done := make(chan job), make(chan error, 1)
 	defer close(jobs)
 	go s.write(writing, jobs, done)
 	beat, second := time.NewTicker(heartbeatEvery), time.NewTicker(time.Second)
@@ -85,7 +67,7 @@ func (s *stream) run(ctx context.Context) error {
 	s.spent, s.images, s.beat = new(batch), new(batch), true
 	in := s.in
 	for {
-		if !s.busy && s.due() {
+		if !s.busy && (len(s.seq.pending.dirty) > 0 || s.beat || s.ending) {
 			jobs <- s.next()
 			beat.Reset(heartbeatEvery)
 		}
@@ -99,15 +81,14 @@ func (s *stream) run(ctx context.Context) error {
 				s.sequence(b)
 				continue
 			}
-			in = nil
-			s.end()
+			in, s.ending = nil, true
 			defer time.AfterFunc(flushWithin, stop).Stop()
-		case o := <-done:
-			s.busy, s.again = false, o.again
+		case err := <-done:
+			s.busy = false
 			switch {
-			case o.err != nil && !errors.Is(o.err, context.Canceled):
-				return o.err
-			case o.err == nil && s.ended:
+			case err != nil && !errors.Is(err, context.Canceled):
+				return err
+			case err == nil && s.ended:
 				return nil
 			}
 		case <-writing.Done():
@@ -124,49 +105,26 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// due reports whether there is something to write.
-func (s *stream) due() bool {
-	return len(s.seq.pending.dirty) > 0 || s.beat || s.again || s.ending
-}
-
-// next is the writer's next job.
+// next is the writer's next job. The checkpoint that goes with a batch is as of it: a
+// reader goes on from it, so that it is never older than the oldest entry.
 func (s *stream) next() job {
-	s.spent = s.seq.take(s.spent)
+	s.spent = s.seq.cut(s.spent)
 	s.busy, s.beat = true, false
 	s.ended = s.ending && len(s.seq.pending.dirty) == 0
-	return job{s.spent, s.checkpoint(), s.ended}
-}
-
-// end says the last of the symbols.
-func (s *stream) end() {
-	s.ending = true
-	if s.last != codec.Absent {
-		s.seq.all(s.last, false)
+	j := job{batch: s.spent, last: s.ended}
+	if s.ended || time.Since(s.checked) >= checkpointEvery {
+		s.checked = time.Now()
+		s.images.body, s.images.count = s.seq.images(s.images.body[:0])
+		j.checkpoint = s.images
 	}
+	return j
 }
 
 // sequence applies a block.
 func (s *stream) sequence(b *block) {
 	s.seq.at = time.Now() // once a block: it costs a fifth of a tick
-	if b.status != codec.Absent {
-		s.seq.all(b.status, b.gap)
-	}
 	for i := range b.ticks {
 		s.seq.apply(&b.ticks[i])
 	}
 	blocks.Put(b)
-}
-
-// checkpoint makes the images that go with the batch just taken, when it is time: a
-// reader goes on from it, so that it is never older than the oldest entry.
-func (s *stream) checkpoint() *batch {
-	age, changed := time.Since(s.checked), s.seq.counts.updates.Load()
-	idle := min(checkpointIdle, s.tape.keep/2)
-	due := s.again || s.ended || age >= idle || age >= checkpointEvery && changed != s.changed
-	if !due {
-		return nil
-	}
-	s.checked, s.changed, s.again = time.Now(), changed, false
-	s.images.body, s.images.count = s.seq.images(s.images.body[:0])
-	return s.images
 }

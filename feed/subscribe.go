@@ -95,7 +95,7 @@ func (s *session) giveUp(l *link) {
 	missing := make(map[string]bool)
 	for w := range l.wanted {
 		missing[w.native] = true
-		s.in.counts.happens(hapUnconfirmed)
+		s.in.counts.event("unconfirmed")
 	}
 	var names []string
 	for _, listed := range l.leg.symbols {
@@ -132,7 +132,7 @@ func (s *session) refused(l *link, a ack) {
 		return // for another of its channels
 	}
 	s.log.Warn("the venue refuses", "venue", s.venue.name, "symbol", a.symbol, "reason", a.err)
-	s.in.counts.happens(hapRefused)
+	s.in.counts.event("refused")
 	i := slices.IndexFunc(l.leg.symbols, func(of listed) bool { return of.native == a.symbol })
 	if i < 0 {
 		return // no symbol of ours: what is missing is asked for in time

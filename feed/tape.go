@@ -136,8 +136,8 @@ func (t *tape) write(ctx context.Context, j job) error {
 	}
 	t.id = e.ID
 	t.bytes += int64(len(t.entry))
-	t.counts.entries.Add(1)
-	t.counts.bytes.Add(int64(len(t.entry)))
+	t.counts.entries.Inc()
+	t.counts.bytes.Add(float64(len(t.entry)))
 	if n := len(t.marks); n == 0 || time.Since(t.marks[n-1].at) > t.keep/30 {
 		t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
 	}
@@ -153,7 +153,7 @@ func (t *tape) write(ctx context.Context, j job) error {
 	defer cancel()
 	err = t.set(try)
 	if err != nil {
-		t.counts.redisErrors.Add(1)
+		t.counts.redisErrors.Inc()
 	}
 	if refused := err != nil && ctx.Err() == nil; refused != t.refused {
 		t.refused = refused
@@ -174,7 +174,7 @@ func (t *tape) set(ctx context.Context) error {
 		return nil
 	})
 	if err == nil {
-		t.counts.checkpoints.Add(1)
+		t.counts.checkpoints.Inc()
 	}
 	return err
 }
@@ -186,12 +186,12 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		err := do(try)
 		cancel()
 		if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
-			t.counts.redisErrors.Add(1)
+			t.counts.redisErrors.Inc()
 		}
 		switch {
 		case err == nil:
 			if t.away {
-				t.counts.away.Store(0)
+				t.counts.away.Set(0)
 				t.away, t.again = false, true
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
@@ -201,7 +201,7 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !t.away:
-			t.counts.away.Store(1)
+			t.counts.away.Set(1)
 			t.away = true
 			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", err)
 		}

@@ -52,7 +52,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	}
 	defer rdb.Close()
 	rdb.AddHook(&before{match: "xadd", do: func() { old.say(3, 2); old.written("x:S0", 2) }})
-	f.press = newPress(t.Context(), new(Config), rdb, nil, old.press.log)
+	f.publisher = newPublisher(t.Context(), new(Config), rdb, nil, old.publisher.log)
 	if f.in, err = f.open("x"); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	f.say(3, 3)
 	f.written("x:S0", 3)
 	finished(t, f, n, s)
-	if f.stream.seq.counts.holes.Load() != 0 {
+	if value(f.stream.seq.counts.holes) != 0 {
 		t.Error("nothing is missing, yet it is taken for a hole")
 	}
 	var last, fence, before codec.ID
@@ -91,7 +91,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 func TestOneReignAMillisecond(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	one, two := newTape(s.client(), "x/0", 0, newCounts(), quiet), newTape(s.client(), "x/0", 0, newCounts(), quiet)
+	one, two := newTape(s.client(), "x/0", 0, newCounts(nil, "x/0"), quiet), newTape(s.client(), "x/0", 0, newCounts(nil, "x/0"), quiet)
 	id := codec.ID{Epoch: time.Now().UnixMilli()}
 	if err := one.add(t.Context(), id, []byte("one")); err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestWhatIsNoTape(t *testing.T) {
 		if err := do(rdb); err != nil {
 			t.Fatal(err)
 		}
-		p := newPress(t.Context(), new(Config), rdb, nil, quiet)
+		p := newPublisher(t.Context(), new(Config), rdb, nil, quiet)
 		_, err := p.open("x")
 		if err == nil {
 			t.Errorf("%s: no error", what)
@@ -174,7 +174,7 @@ func TestMiniredis(t *testing.T) {
 		}
 		now := f.stream.seq.states[9].update.Seq - f.stream.tape.history
 		// An image; then stale and live again with a new bid.
-		if now != seq+1 && now != seq+2 || f.stream.seq.counts.holes.Load() != 0 {
+		if now != seq+1 && now != seq+2 || value(f.stream.seq.counts.holes) != 0 {
 			t.Errorf("reign %d: seq %d after %d", reign, now, seq)
 		}
 		seq = now

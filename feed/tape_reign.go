@@ -69,7 +69,7 @@ func (t *tape) reign(ctx context.Context, q *sequencer) error {
 		}
 		q.settle(last, fence.ID.Epoch, time.Now())
 		if last.partial {
-			t.counts.holes.Add(1)
+			t.counts.holes.Inc()
 		}
 		t.log.Info("reign", "stream", t.stream, "epoch", t.id.Epoch, "symbols", len(q.states),
 			"as_of", last.id, "complete", !last.partial)
@@ -125,7 +125,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 	case err == nil:
 		e, perr := t.load(q, blob)
 		if perr != nil {
-			t.counts.corrupt.Add(1)
+			t.counts.corrupt.Inc()
 			t.log.Error("the checkpoint cannot be read; the tape alone is taken", "stream", t.stream, "bytes", len(blob), "err", perr)
 			break
 		}
@@ -178,7 +178,7 @@ func (t *tape) replay(q *sequencer, last *restored, m *redis.XMessage) error {
 	}
 	last.id = id
 	if err != nil {
-		t.counts.corrupt.Add(1)
+		t.counts.corrupt.Inc()
 		t.log.Error("an entry cannot be read; going on after it", "stream", t.stream, "id", m.ID, "err", err)
 		last.miss(q)
 		return nil

@@ -183,10 +183,10 @@ func TestRestoreAfterDamage(t *testing.T) {
 			c.do(t, rdb)
 			f := beginFeed(t, s.url())
 			n := f.stream.seq.counts
-			if got := n.holes.Load() > 0; got != c.hole {
+			if got := value(n.holes) > 0; got != c.hole {
 				t.Errorf("a hole: %v", got)
 			}
-			if got := n.corrupt.Load(); got != c.counts || c.counts > 0 && f.log.count(c.logged) != 1 {
+			if got := value(n.corrupt); got != c.counts || c.counts > 0 && f.log.count(c.logged) != 1 {
 				t.Errorf("corrupt: %d, logged %d times", got, f.log.count(c.logged))
 			}
 			if anew := f.stream.tape.history != history; anew != c.anew {
@@ -240,7 +240,7 @@ func TestRedisLostTheEnd(t *testing.T) {
 	}
 	s.start()
 	next := beginFeed(t, s.url())
-	if next.log.count("may have lost some") != 1 || next.stream.seq.counts.holes.Load() != 1 {
+	if next.log.count("may have lost some") != 1 || value(next.stream.seq.counts.holes) != 1 {
 		t.Error("it was not noticed")
 	}
 	n := follow(t, s.url(), "x/0")

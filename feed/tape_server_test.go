@@ -164,7 +164,7 @@ func (j *journal) count(text string) int {
 
 // hand is a feed whose one source, of x/0, is the test.
 type hand struct {
-	*press
+	*publisher
 	t      *testing.T
 	in     *source
 	stream *stream
@@ -183,7 +183,7 @@ func beginFeed(t *testing.T, url string) *hand {
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(f.log, nil))
-	f.press = newPress(ctx, new(Config), rdb, prometheus.NewRegistry(), log)
+	f.publisher = newPublisher(ctx, new(Config), rdb, prometheus.NewRegistry(), log)
 	if f.in, err = f.open("x"); err != nil {
 		t.Fatal(err)
 	}
@@ -194,15 +194,14 @@ func beginFeed(t *testing.T, url string) *hand {
 
 // say sends ticks, as many symbols x:S0, x:S1 ... with that bid.
 func (f *hand) say(symbols int, bid int64) {
-	b := newBlock()
 	for i := range symbols {
-		b.ticks = append(b.ticks, *bookTick(fmt.Sprintf("x:S%d", i), bid))
+		*f.in.add() = *bookTick(fmt.Sprintf("x:S%d", i), bid)
 	}
-	f.in.send(f.ctx, b)
+	f.in.flush(f.ctx)
 }
 
 // stop ends it as Run does: what is pending is written.
-func (f *hand) stop() error { return f.press.close() }
+func (f *hand) stop() error { return f.publisher.close() }
 
 // crash ends it without: as good as kill -9 for what is in Redis.
 func (f *hand) crash() {

@@ -113,8 +113,8 @@ func TestHeartbeats(t *testing.T) {
 	}
 }
 
-// A checkpoint comes every second when something changed, and else every five.
-func TestCheckpointsAreRareWhenIdle(t *testing.T) {
+// A checkpoint comes every second, whether something changed or not.
+func TestCheckpointsEverySecond(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := beginFeed(t, s.url())
@@ -122,17 +122,17 @@ func TestCheckpointsAreRareWhenIdle(t *testing.T) {
 	f.written("x:S0", 1)
 	time.Sleep(1500 * time.Millisecond)
 	n := f.stream.seq.counts
-	if c := n.checkpoints.Load(); c != 2 { // the first entry's, and that with S0
+	if c := value(n.checkpoints); c != 2 { // the first entry's, and one
 		t.Errorf("%d checkpoints in the first 1.5 s", c)
 	}
-	time.Sleep(2 * time.Second)
-	if c := n.checkpoints.Load(); c != 2 {
-		t.Errorf("%d checkpoints, and nothing changed", c)
+	time.Sleep(time.Second)
+	if c := value(n.checkpoints); c != 3 {
+		t.Errorf("%d checkpoints in 2.5 s, idle", c)
 	}
 	hush := talk(f)
-	time.Sleep(2300 * time.Millisecond)
-	if c := n.checkpoints.Load(); c < 4 || c > 5 {
-		t.Errorf("%d checkpoints after 2.3 s of changes", c)
+	time.Sleep(2 * time.Second)
+	if c := value(n.checkpoints); c < 4 || c > 5 {
+		t.Errorf("%d checkpoints in 4.5 s, at last busy", c)
 	}
 	hush()
 	if err := f.stop(); err != nil {
@@ -158,7 +158,7 @@ func TestRetention(t *testing.T) {
 		{"many", func(tp *tape) { tp.id.N += entriesMax }, 200},
 	} {
 		rdb.FlushAll(t.Context())
-		tp := newTape(rdb, "x/0", 0, newCounts(), quiet)
+		tp := newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
 		tp.id.Epoch = 1000
 		write := func(n int) {
 			for range n {
@@ -199,7 +199,7 @@ func TestAShortRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	f.press = newPress(t.Context(), &Config{Retention: 2 * time.Second}, ours, nil, quiet)
+	f.publisher = newPublisher(t.Context(), &Config{Retention: 2 * time.Second}, ours, nil, quiet)
 	if f.in, err = f.open("x"); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestARefusedCheckpoint(t *testing.T) {
 	f.say(10, 2)
 	f.written("x:S9", 2)
 	time.Sleep(time.Second)
-	if tries := f.stream.seq.counts.redisErrors.Load(); tries > 4 {
+	if tries := value(f.stream.seq.counts.redisErrors); tries > 4 {
 		t.Errorf("it is tried %d times in a second", tries)
 	}
 	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "+set").Err(); err != nil {

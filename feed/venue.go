@@ -31,7 +31,7 @@ const (
 	chTrade                   // single trades
 	chAggTrade                // trades of one taker order
 	chStats                   // the day so far, once a second: its bid, ask and last are older
-	chStatus                  // what we say of the venue
+	chStatus                  // what we say of the venue: of all its symbols if none is named
 	numChannels
 )
 

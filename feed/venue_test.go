@@ -20,30 +20,31 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // playback is a recording played: sequencers in place of streams.
 type playback struct {
+	reg    *prometheus.Registry
 	quotes map[string]*sequencer
-	counts map[string]*counts
 }
 
 // play plays a file at full speed into sequencers, without a tape.
 func play(t testing.TB, file, venue string) *playback {
 	t.Helper()
-	st := &playback{quotes: make(map[string]*sequencer), counts: make(map[string]*counts)}
+	st := &playback{reg: prometheus.NewPedanticRegistry(), quotes: make(map[string]*sequencer)}
 	var ins []chan *block
 	done := make(chan struct{})
-	r := &replay{file: file, venue: venue, log: quiet, players: make(map[string]player), streams: make(map[string]*source)}
+	r := &replay{file: file, venue: venue, log: quiet, streams: make(map[string]*source), tagged: make(map[string]*source)}
+	r.badLines = newRefused(st.reg, "replay")
 	r.open = func(name string) (*source, error) {
-		c, in, spent := newCounts(), make(chan *block), new(batch)
+		c, in, spent := newCounts(st.reg, name), make(chan *block), new(batch)
 		s := &stream{seq: newSequencer(c)}
-		st.quotes[name], st.counts[name] = s.seq, c
+		st.quotes[name] = s.seq
 		ins = append(ins, in)
 		go func() {
 			for b := range in {
 				s.sequence(b)
-				spent = s.seq.take(spent)
+				spent = s.seq.cut(spent)
 			}
 			done <- struct{}{}
 		}()
-		return &source{in: in, counts: c}, nil
+		return newSource(venues[name], in, c), nil
 	}
 	err := r.play(context.Background())
 	for _, in := range ins {
@@ -59,13 +60,7 @@ func play(t testing.TB, file, venue string) *playback {
 // frames lists what frames were: "binance data bookTicker 12".
 func (st *playback) frames(t testing.TB) (lines []string) {
 	t.Helper()
-	reg := prometheus.NewPedanticRegistry()
-	for name, c := range st.counts {
-		if _, err := c.register(reg, name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	families, err := reg.Gather()
+	families, err := st.reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +138,7 @@ func TestVenues(t *testing.T) {
 // Ensure that what is refused leaves nothing behind, whatever of it was read before,
 // and takes nothing with it that stands beside it.
 func TestRefusedWhole(t *testing.T) {
-	in := &source{counts: newCounts()}
+	in := newSource(&kraken, nil, newCounts(nil, "x/0"))
 	good := `{"symbol":"BTC/USD","price":1,"qty":1,"trade_id":1}`
 	bad := `{"symbol":"ETH/USD","price":1,"qty":"1..","trade_id":2}`
 	for _, c := range []struct {
@@ -152,8 +147,8 @@ func TestRefusedWhole(t *testing.T) {
 	}{
 		{good, 1, 0}, {bad, 0, 1}, {bad + "," + good, 1, 1}, {good + "," + bad, 1, 1}, {bad + "," + bad, 0, 2}, {good, 1, 0},
 	} {
-		in.refused, in.block = 0, nil
-		ticks, err := in.parse(&kraken, []byte(`{"channel":"trade","data":[`+c.data+`]}`), 1)
+		in.refused, in.block = 0, newBlock()
+		ticks, err := in.parse([]byte(`{"channel":"trade","data":[`+c.data+`]}`), 1)
 		if len(ticks) != c.ticks || len(in.block.ticks) != c.ticks || in.refused != c.refused || err != nil != (c.ticks == 0) {
 			t.Errorf("%s: %d ticks, %d refused, err %v", c.data, len(ticks), in.refused, err)
 		}

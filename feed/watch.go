@@ -30,8 +30,7 @@ func (q *sequencer) watch() {
 		s := &q.states[i]
 		limit := min(max(habitMany*s.habit, staleFirst), staleLast)
 		if s.update.Quote[codec.Status] == codec.Live && !s.heard.IsZero() && q.at.Sub(s.heard) > limit {
-			s.update.Quote[codec.Status] = codec.Stale
-			q.publish(i, 1<<codec.Status)
+			q.status(i, codec.Stale, false)
 		}
 	}
 }
