@@ -2,7 +2,6 @@ package feed
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -37,8 +36,8 @@ type link struct {
 	gap     bool            // what came before was interrupted: a symbol's first data says so
 }
 
-// arrival is what a link's goroutines tell the session.
-type arrival struct {
+// inbound is what a link's goroutines tell the session.
+type inbound struct {
 	link *link
 	op   ws.OpCode
 	raw  *[]byte  // goes back to buffers
@@ -60,11 +59,11 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 var userAgent = ws.HandshakeHeaderHTTP{"User-Agent": {"tickwire"}}
 
 // open dials, tells the session, and reads until the connection ends.
-func (l *link) open(ctx context.Context, url string, timeout time.Duration, inbox chan<- arrival) {
+func (l *link) open(ctx context.Context, url string, timeout time.Duration, inbox chan<- inbound) {
 	dialer := ws.Dialer{Timeout: timeout, ReadBufferSize: readBytes, Header: userAgent}
 	conn, from, _, err := dialer.Dial(ctx, url)
 	if err != nil {
-		post(ctx, inbox, arrival{link: l, err: err})
+		post(ctx, inbox, inbound{link: l, err: err})
 		return
 	}
 	if from == nil {
@@ -72,14 +71,14 @@ func (l *link) open(ctx context.Context, url string, timeout time.Duration, inbo
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if !post(ctx, inbox, arrival{link: l, conn: conn}) {
+	if !post(ctx, inbox, inbound{link: l, conn: conn}) {
 		return
 	}
 	r := receiver{link: l, from: from, state: ws.StateClientSide}
 	for {
 		a, err := r.read()
 		if err != nil {
-			post(ctx, inbox, arrival{link: l, err: err})
+			post(ctx, inbox, inbound{link: l, err: err})
 			return
 		}
 		if !post(ctx, inbox, a) {
@@ -88,7 +87,7 @@ func (l *link) open(ctx context.Context, url string, timeout time.Duration, inbo
 	}
 }
 
-func post(ctx context.Context, inbox chan<- arrival, a arrival) bool {
+func post(ctx context.Context, inbox chan<- inbound, a inbound) bool {
 	select {
 	case inbox <- a:
 		return true
@@ -103,31 +102,31 @@ type receiver struct {
 	from   *bufio.Reader
 	header [ws.MaxHeaderSize]byte
 	state  ws.State
-	begun  arrival // a message of which fragments are missing
+	begun  inbound // a message of which fragments are missing
 }
 
 // read is step 1: a message arrives, and its receive time is taken here.
-func (r *receiver) read() (arrival, error) {
+func (r *receiver) read() (inbound, error) {
 	for {
 		h, err := ws.ReadHeaderBuffer(r.from, r.header[:])
 		if err != nil {
-			return arrival{}, err
+			return inbound{}, err
 		}
 		if err := ws.CheckHeader(h, r.state); err != nil {
-			return arrival{}, err
+			return inbound{}, err
 		}
-		a := arrival{link: r.link, op: h.OpCode, us: time.Now().UnixMicro()}
+		a := inbound{link: r.link, op: h.OpCode, us: time.Now().UnixMicro()}
 		if h.OpCode == ws.OpContinuation {
-			a, r.begun = r.begun, arrival{}
+			a, r.begun = r.begun, inbound{}
 		} else {
 			a.raw = buffers.Get().(*[]byte)
 			*a.raw = (*a.raw)[:0]
 		}
 		if h.Length > frameMax-int64(len(*a.raw)) {
-			return arrival{}, fmt.Errorf("a message of more than %d bytes", frameMax)
+			return inbound{}, fmt.Errorf("a message of more than %d bytes", frameMax)
 		}
 		if err := grow(a.raw, r.from, int(h.Length)); err != nil {
-			return arrival{}, err
+			return inbound{}, err
 		}
 		if h.OpCode.IsControl() {
 			return a, nil
@@ -163,19 +162,18 @@ const writeTimeout = 2 * time.Second
 
 // write sends a message, in one write to the socket.
 func (l *link) write(op ws.OpCode, payload []byte) error {
-	f := ws.MaskFrame(ws.NewFrame(op, true, payload))
-	var b bytes.Buffer
-	if err := ws.WriteFrame(&b, f); err != nil {
+	b, err := ws.CompileFrame(ws.MaskFrame(ws.NewFrame(op, true, payload)))
+	if err != nil {
 		return err
 	}
 	l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := l.conn.Write(b.Bytes())
+	_, err = l.conn.Write(b)
 	return err
 }
 
 // close gives the link up; the venue is told when it can be.
 func (l *link) close() {
-	if l == nil || l.gone {
+	if l.gone {
 		return
 	}
 	l.gone = true

@@ -35,7 +35,7 @@ type session struct {
 	log     *slog.Logger
 	pace    pace // zero: livePace
 
-	inbox   chan arrival
+	inbox   chan inbound
 	legs    []*leg
 	workers sync.WaitGroup // links' goroutines
 }
@@ -43,19 +43,15 @@ type session struct {
 // leg is what one connection is asked for.
 type leg struct {
 	part    part
-	symbols []listed
-	bySaid  map[string]string // canonical, venue and all -> native
+	symbols []string // in the venue's spelling
 
-	now, next *link
-	failed    int       // links in a row that brought no data
-	dialAt    time.Time // not before
-	rotateAt  time.Time
-	had       bool                 // data came, ever: what comes after an end has a gap
-	refused   map[string]time.Time // symbols the venue will not have, and until when we believe it
+	links    []*link   // the one in use, and while it rotates the next
+	failed   int       // links in a row that brought no data
+	dialAt   time.Time // not before
+	rotateAt time.Time
+	had      bool                 // data came, ever: what comes after an end has a gap
+	refused  map[string]time.Time // symbols the venue will not have, and until when we believe it
 }
-
-// listed is a symbol in both spellings.
-type listed struct{ symbol, native string }
 
 // pace is how long things take. Tests are in more of a hurry than venues.
 type pace struct {
@@ -95,8 +91,9 @@ func (s *session) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			for _, g := range s.legs {
-				g.now.close()
-				g.next.close()
+				for _, l := range g.links {
+					l.close()
+				}
 			}
 			return nil
 		case a := <-s.inbox:
@@ -118,17 +115,16 @@ func (s *session) begin() {
 	if s.pace == (pace{}) {
 		s.pace = livePace
 	}
-	s.inbox = make(chan arrival, 256)
-	symbols := slices.Compact(slices.Sorted(slices.Values(s.symbols)))
-	for part := range slices.Values(s.venue.parts) {
+	s.inbox = make(chan inbound, 256)
+	var symbols []string
+	for _, symbol := range s.symbols {
+		symbols = append(symbols, s.venue.native(symbol))
+	}
+	slices.Sort(symbols)
+	symbols = slices.Compact(symbols)
+	for _, part := range s.venue.parts {
 		for some := range slices.Chunk(symbols, s.venue.symbolsMax) {
-			g := &leg{part: part, bySaid: make(map[string]string), refused: make(map[string]time.Time)}
-			for _, symbol := range some {
-				l := listed{s.venue.name + ":" + symbol, s.venue.native(symbol)}
-				g.symbols = append(g.symbols, l)
-				g.bySaid[l.symbol] = l.native
-			}
-			s.legs = append(s.legs, g)
+			s.legs = append(s.legs, &leg{part: part, symbols: some, refused: make(map[string]time.Time)})
 		}
 	}
 }
@@ -136,15 +132,17 @@ func (s *session) begin() {
 // tend does what is due on a leg.
 func (s *session) tend(ctx context.Context, g *leg, now time.Time) {
 	switch {
-	case g.now == nil && !now.Before(g.dialAt):
-		g.now = s.dial(ctx, g)
-	case g.now.live() && g.next == nil && !g.rotateAt.IsZero() && !now.Before(g.rotateAt) && !now.Before(g.dialAt):
-		g.next = s.dial(ctx, g)
-	case g.next.live() && (g.next.ready && now.Sub(g.next.readyAt) > s.pace.linger || now.Sub(g.next.began) > s.pace.overlap):
-		s.turn(g)
+	case len(g.links) == 2:
+		next := g.links[1]
+		if next.up && (next.ready && now.Sub(next.readyAt) > s.pace.linger || now.Sub(next.began) > s.pace.overlap) {
+			s.rotate(g)
+		}
+	case now.Before(g.dialAt):
+	case len(g.links) == 0, g.links[0].up && !g.rotateAt.IsZero() && !now.Before(g.rotateAt):
+		g.links = append(g.links, s.dial(ctx, g))
 	}
-	for _, l := range []*link{g.now, g.next} {
-		if !l.live() {
+	for _, l := range slices.Clone(g.links) {
+		if !l.up {
 			continue
 		}
 		if err := s.keep(l, now); err != nil {
@@ -175,7 +173,7 @@ func (s *session) keep(l *link, now time.Time) error {
 // dial begins a link; its outcome arrives.
 func (s *session) dial(ctx context.Context, g *leg) *link {
 	linked, cancel := context.WithCancel(ctx)
-	l := &link{leg: g, cancel: cancel, spoke: make(map[string]bool), gap: g.had && g.now == nil}
+	l := &link{leg: g, cancel: cancel, spoke: make(map[string]bool), gap: g.had && len(g.links) == 0}
 	g.dialAt = time.Now().Add(s.venue.dialGap)
 	url := s.url + g.part.path
 	s.workers.Add(1)
@@ -187,7 +185,7 @@ func (s *session) dial(ctx context.Context, g *leg) *link {
 }
 
 // arrive takes in what a link's goroutine tells.
-func (s *session) arrive(a arrival) {
+func (s *session) arrive(a inbound) {
 	l := a.link
 	switch {
 	case l.gone:
@@ -196,9 +194,7 @@ func (s *session) arrive(a arrival) {
 	case a.conn != nil:
 		s.in.counts.event("dialled")
 		l.join(a.conn, time.Now())
-		if l == l.leg.now {
-			s.plan(l.leg)
-		}
+		s.plan(l.leg)
 		if err := s.ask(l, l.began); err != nil {
 			s.end(l, err)
 		}
@@ -212,7 +208,7 @@ func (s *session) arrive(a arrival) {
 }
 
 // message takes in a WebSocket message.
-func (s *session) message(l *link, a arrival) {
+func (s *session) message(l *link, a inbound) {
 	switch a.op {
 	case ws.OpText, ws.OpBinary:
 		s.data(l, *a.raw, a.us)
@@ -242,7 +238,7 @@ func (s *session) data(l *link, raw []byte, us int64) {
 			l.spoke[t.symbol] = true
 			t.gap = l.gap
 			if s.venue.byData {
-				l.confirm(ack{symbol: g.bySaid[t.symbol]})
+				l.confirm(ack{symbol: s.venue.native(t.symbol[len(s.venue.name)+1:])})
 			}
 		}
 	}
@@ -265,12 +261,12 @@ func (s *session) data(l *link, raw []byte, us int64) {
 	}
 }
 
-// turn leaves a leg's old link for the one that was made ready beside it.
-func (s *session) turn(g *leg) {
+// rotate leaves a leg's old link for the one that was made ready beside it.
+func (s *session) rotate(g *leg) {
 	s.in.counts.event("rotated")
 	s.log.Info("rotated", "venue", s.venue.name, "path", g.part.path)
-	g.now.close()
-	g.now, g.next = g.next, nil
+	g.links[0].close()
+	g.links = g.links[1:]
 	s.plan(g)
 }
 
@@ -278,7 +274,7 @@ func (s *session) turn(g *leg) {
 func (s *session) plan(g *leg) {
 	g.rotateAt = time.Time{}
 	if life := s.venue.rotate; life > 0 {
-		g.rotateAt = g.now.began.Add(life - rand.N(life/20+1))
+		g.rotateAt = g.links[0].began.Add(life - rand.N(life/20+1))
 	}
 }
 
@@ -294,21 +290,24 @@ func (s *session) end(l *link, err error) {
 	s.in.counts.event(event)
 	wait := rand.N(min(s.pace.backoffMax, s.pace.backoff<<min(g.failed, 10)))
 	g.failed++
-	g.dialAt = later(g.dialAt, time.Now().Add(wait))
+	if at := time.Now().Add(wait); at.After(g.dialAt) {
+		g.dialAt = at
+	}
 	level := slog.LevelWarn
 	if g.failed > downAfter {
 		level = slog.LevelDebug // it was said
 	}
 	s.log.Log(context.Background(), level, strings.ReplaceAll(event, "_", " "), "venue", s.venue.name, "path", g.part.path, "err", err,
 		"in_a_row", g.failed, "again_in", time.Until(g.dialAt).Round(time.Millisecond))
-	if l == g.next {
-		g.next, g.rotateAt = nil, time.Now().Add(s.pace.overlap)
+	i := slices.Index(g.links, l)
+	g.links = slices.Delete(g.links, i, i+1)
+	if i == 1 {
+		g.rotateAt = time.Now().Add(s.pace.overlap)
 		return
 	}
-	g.now, g.next = g.next, nil
-	if g.now != nil {
+	if len(g.links) > 0 {
 		// It takes over before it was ready: symbols it has not spoken of had a gap.
-		g.now.gap = true
+		g.links[0].gap = true
 		s.plan(g)
 	}
 	switch {
@@ -321,14 +320,12 @@ func (s *session) end(l *link, err error) {
 
 // say tells the status of all symbols of a leg.
 func (s *session) say(g *leg, status int64) {
-	for _, l := range g.symbols {
-		s.in.say(l.symbol, status)
+	for _, native := range g.symbols {
+		s.in.say(s.canonical(native), status)
 	}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// canonical is a symbol as ticks have it.
+func (s *session) canonical(native string) string {
+	return s.venue.name + ":" + s.venue.canonical(native)
 }

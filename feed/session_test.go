@@ -303,6 +303,27 @@ func TestSessionUnheard(t *testing.T) {
 	r.says("binance:NOPE-USDT status=down")
 }
 
+// Ensure that a symbol named as the venue spells it, or of an unknown quote asset, is
+// confirmed by its data.
+func TestSessionSpellings(t *testing.T) {
+	e := newExchange(t)
+	r := newTrial(t, hasty(binance), e.url, quick, "BTCUSDT", "ODD-FOO")
+	p := e.next()
+	if got := await(t, p.asked, "request"); strings.Count(got, "btcusdt@") != 1 {
+		t.Errorf("asked %s", got)
+	}
+	p.asks("ticker")
+	p.asks("trade")
+	p.say(bnBook("BTCUSDT", 1, "1"))
+	p.say(bnBook("ODDFOO", 1, "1"))
+	r.says("binance:BTC-USDT bid=1 bid_size=1 ask=9 ask_size=1")
+	r.says("binance:ODDFOO bid=1 bid_size=1 ask=9 ask_size=1")
+	time.Sleep(4 * quick.ack)
+	if len(p.asked) > 0 {
+		t.Errorf("asked again: %s", <-p.asked)
+	}
+}
+
 // Ensure that a venue in parts has a connection for each, with its own channels.
 func TestSessionParts(t *testing.T) {
 	e := newExchange(t)

@@ -18,19 +18,16 @@ type want struct{ channel, native string }
 // up: then it is said once, and asked for now and then.
 const askTries = 3
 
-// live reports whether a link is connected.
-func (l *link) live() bool { return l != nil && l.up && !l.gone }
-
 // join begins the life of a link that has connected: it wants all of its leg.
 func (l *link) join(conn net.Conn, now time.Time) {
 	l.conn, l.up, l.began, l.heard, l.pinged = conn, true, now, now, now
 	l.wanted = make(map[want]bool)
-	for _, listed := range l.leg.symbols {
-		if now.Before(l.leg.refused[listed.native]) {
+	for _, native := range l.leg.symbols {
+		if now.Before(l.leg.refused[native]) {
 			continue
 		}
 		for _, channel := range l.leg.part.channels {
-			l.wanted[want{channel, listed.native}] = true
+			l.wanted[want{channel, native}] = true
 		}
 	}
 	l.askAt = now
@@ -98,18 +95,18 @@ func (s *session) giveUp(l *link) {
 		s.in.counts.event("unconfirmed")
 	}
 	var names []string
-	for _, listed := range l.leg.symbols {
-		if missing[listed.native] {
-			names = append(names, listed.symbol)
-			s.down(l, listed)
+	for _, native := range l.leg.symbols {
+		if missing[native] {
+			names = append(names, native)
+			s.down(l, native)
 		}
 	}
 	s.log.Error("never confirmed; are they listed?", "venue", s.venue.name, "symbols", names)
 }
 
-func (s *session) down(l *link, of listed) {
-	if !l.spoke[of.symbol] {
-		s.in.say(of.symbol, codec.Down)
+func (s *session) down(l *link, native string) {
+	if symbol := s.canonical(native); !l.spoke[symbol] {
+		s.in.say(symbol, codec.Down)
 	}
 }
 
@@ -133,13 +130,12 @@ func (s *session) refused(l *link, a ack) {
 	}
 	s.log.Warn("the venue refuses", "venue", s.venue.name, "symbol", a.symbol, "reason", a.err)
 	s.in.counts.event("refused")
-	i := slices.IndexFunc(l.leg.symbols, func(of listed) bool { return of.native == a.symbol })
-	if i < 0 {
+	if !slices.Contains(l.leg.symbols, a.symbol) {
 		return // no symbol of ours: what is missing is asked for in time
 	}
 	l.confirm(ack{symbol: a.symbol})
 	l.leg.refused[a.symbol] = now.Add(s.pace.again)
-	s.down(l, l.leg.symbols[i])
+	s.down(l, a.symbol)
 	l.tries = min(l.tries, 1)
 	if soon := now.Add(s.pace.ack / 5); soon.Before(l.askAt) {
 		l.askAt = soon
