@@ -60,6 +60,7 @@ func binanceMarket(v venue) venue {
 		v.canonical = func(native string) string { return binanceSplit(native, binanceQuotes...) }
 	}
 	v.native, v.subscribe, v.parse = binanceNative, binanceSubscribe, binanceParse
+	v.messages = binanceMessages
 	v.byData, v.batchMax, v.rotate = true, 200, 23*time.Hour
 	v.requestGap, v.dialGap = 300*time.Millisecond, time.Second
 	return v
@@ -122,26 +123,22 @@ func binanceParse(f *frame, raw []byte) error {
 	return f.err
 }
 
+// binanceMessages are events by name; besides depthUpdate, kline, markPriceUpdate, and
+// what is to come.
+var binanceMessages = map[string]message{
+	"bookTicker":     {kindData, binanceBook},
+	"24hrTicker":     {kindData, binanceStats},
+	"24hrMiniTicker": {kindData, binanceStats},
+	"trade":          {kindData, func(f *frame, v *fastjson.Value) { binanceTrade(f, v, chTrade, v.Get("t")) }},
+	"aggTrade":       {kindData, func(f *frame, v *fastjson.Value) { binanceTrade(f, v, chAggTrade, v.Get("a")) }},
+	"serverShutdown": {kindControl, func(f *frame, _ *fastjson.Value) { f.event = eventRotate }},
+}
+
 func binanceEvent(f *frame, v *fastjson.Value) {
-	name := v.GetStringBytes("e")
-	switch string(name) {
-	case "bookTicker":
-		binanceBook(f, v)
-	case "24hrTicker":
-		binanceStats(f, v, "24hrTicker")
-	case "24hrMiniTicker":
-		binanceStats(f, v, "24hrMiniTicker")
-	case "trade":
-		binanceTrade(f, v, "trade", chTrade, v.Get("t"))
-	case "aggTrade":
-		binanceTrade(f, v, "aggTrade", chAggTrade, v.Get("a"))
-	case "serverShutdown":
-		f.is(kindControl, "serverShutdown")
-		f.event = eventRotate
-	case "":
+	if name := v.GetStringBytes("e"); len(name) > 0 {
+		f.read(name, v)
+	} else {
 		binanceUnnamed(f, v)
-	default: // depthUpdate, kline, markPriceUpdate, and what is to come
-		f.ignore(name)
 	}
 }
 
@@ -150,6 +147,7 @@ func binanceEvent(f *frame, v *fastjson.Value) {
 func binanceUnnamed(f *frame, v *fastjson.Value) {
 	switch {
 	case v.Exists("u") && v.Exists("s") && v.Exists("b") && v.Exists("a"):
+		f.is(kindData, "bookTicker")
 		binanceBook(f, v)
 	case v.Exists("code") || v.Exists("error"):
 		f.is(kindControl, "error")
@@ -164,28 +162,25 @@ func binanceUnnamed(f *frame, v *fastjson.Value) {
 }
 
 func binanceBook(f *frame, v *fastjson.Value) {
-	f.is(kindData, "bookTicker")
 	t := binanceTick(f, v, chBook, v.Get("u"))
 	f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B"))
 	f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A"))
 }
 
-func binanceTrade(f *frame, v *fastjson.Value, name string, ch channel, id *fastjson.Value) {
-	f.is(kindData, name)
+func binanceTrade(f *frame, v *fastjson.Value, ch channel, id *fastjson.Value) {
 	f.trade(binanceTick(f, v, ch, id), v.Get("p"), v.Get("q"))
 }
 
 // binanceStats reads the day so far, of the full and of the mini ticker.
-func binanceStats(f *frame, v *fastjson.Value, name string) {
-	f.is(kindData, name)
+func binanceStats(f *frame, v *fastjson.Value) {
 	t := binanceTick(f, v, chStats, v.Get("E"))
 	f.trade(t, v.Get("c"), v.Get("Q"))
 	f.side(t, codec.Bid, codec.BidSize, v.Get("b"), v.Get("B"))
 	f.side(t, codec.Ask, codec.AskSize, v.Get("a"), v.Get("A"))
-	f.day(t, codec.Open, v.Get("o"))
-	f.day(t, codec.High, v.Get("h"))
-	f.day(t, codec.Low, v.Get("l"))
-	f.day(t, codec.VWAP, v.Get("w"))
+	f.put(t, codec.Open, v.Get("o"))
+	f.put(t, codec.High, v.Get("h"))
+	f.put(t, codec.Low, v.Get("l"))
+	f.put(t, codec.VWAP, v.Get("w"))
 	f.put(t, codec.Volume, v.Get("v"))
 	f.put(t, codec.Turnover, v.Get("q"))
 	f.count(t, codec.Trades, v.Get("n"))

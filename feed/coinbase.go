@@ -24,14 +24,22 @@ import (
 // matches are read in recordings and not asked for. Frames before 2022 have no sizes
 // of best bid and ask. https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
 var coinbase = venue{
-	name:       "coinbase",
-	url:        "wss://ws-feed.exchange.coinbase.com",
-	symbols:    []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "BCH-USD"},
-	native:     func(symbol string) string { return symbol },
-	canonical:  func(native string) string { return native },
-	parts:      []part{{channels: []string{"ticker", "heartbeat"}}},
-	subscribe:  coinbaseSubscribe,
-	parse:      coinbaseParse,
+	name:      "coinbase",
+	url:       "wss://ws-feed.exchange.coinbase.com",
+	symbols:   []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "BCH-USD"},
+	native:    func(symbol string) string { return symbol },
+	canonical: func(native string) string { return native },
+	parts:     []part{{channels: []string{"ticker", "heartbeat"}}},
+	subscribe: coinbaseSubscribe,
+	parse:     coinbaseParse,
+	messages: map[string]message{ // besides l2update, snapshot, status, and what is to come
+		"ticker":        {kindData, coinbaseTicker},
+		"match":         {kindData, coinbaseMatch},
+		"last_match":    {kindData, coinbaseMatch},
+		"heartbeat":     {kindControl, nil},
+		"subscriptions": {kindControl, coinbaseAcks},
+		"error":         {kindControl, coinbaseError},
+	},
 	symbolsMax: 1000,
 	batchMax:   100,
 	requestGap: 150 * time.Millisecond,
@@ -51,32 +59,13 @@ func coinbaseParse(f *frame, raw []byte) error {
 		return err
 	}
 	name := v.GetStringBytes("type")
-	switch string(name) {
-	case "ticker":
-		f.is(kindData, "ticker")
-		coinbaseTicker(f, v)
-	case "match":
-		f.is(kindData, "match")
-		coinbaseMatch(f, v)
-	case "last_match":
-		f.is(kindData, "last_match")
-		coinbaseMatch(f, v)
-	case "heartbeat":
-		f.is(kindControl, "heartbeat")
-	case "subscriptions":
-		f.is(kindControl, "subscriptions")
-		coinbaseAcks(f, v)
-	case "error":
-		f.is(kindControl, "error")
-		coinbaseError(f, v)
-	case "":
-		// Advanced Trade's frames have a channel instead: another venue.
-		if len(v.GetStringBytes("channel")) == 0 {
-			return refusedShape
-		}
+	switch {
+	case len(name) > 0:
+		f.read(name, v)
+	case len(v.GetStringBytes("channel")) > 0: // Advanced Trade's: another venue
 		f.is(kindIgnored, "advanced_trade")
-	default: // l2update, snapshot, status, and what is to come
-		f.ignore(name)
+	default:
+		f.refuse(refusedShape)
 	}
 	return f.err
 }
@@ -87,9 +76,9 @@ func coinbaseTicker(f *frame, v *fastjson.Value) {
 	f.trade(t, v.Get("price"), v.Get("last_size"))
 	f.side(t, codec.Bid, codec.BidSize, v.Get("best_bid"), v.Get("best_bid_size"))
 	f.side(t, codec.Ask, codec.AskSize, v.Get("best_ask"), v.Get("best_ask_size"))
-	f.day(t, codec.Open, v.Get("open_24h"))
-	f.day(t, codec.High, v.Get("high_24h"))
-	f.day(t, codec.Low, v.Get("low_24h"))
+	f.put(t, codec.Open, v.Get("open_24h"))
+	f.put(t, codec.High, v.Get("high_24h"))
+	f.put(t, codec.Low, v.Get("low_24h"))
 	f.put(t, codec.Volume, v.Get("volume_24h"))
 	f.time(t, v.Get("time"))
 }

@@ -38,7 +38,7 @@ type frame struct {
 	json    fastjson.Parser
 	number  []byte            // scratch: a number's text
 	symbols map[string]string // venue's spelling -> canonical
-	names   map[string]string // names of frames that are ignored
+	names   map[string]string // names of frames
 }
 
 // ack is the venue's answer to a subscription: to a channel of a symbol; to all of
@@ -58,7 +58,11 @@ const (
 )
 
 func newFrame(v *venue) *frame {
-	return &frame{venue: v, symbols: make(map[string]string), names: make(map[string]string)}
+	f := &frame{venue: v, symbols: make(map[string]string), names: make(map[string]string)}
+	for name := range v.messages {
+		f.names[name] = name
+	}
+	return f
 }
 
 // begin forgets the last frame and reads the JSON of the next. The value is valid
@@ -76,6 +80,20 @@ func (f *frame) begin(raw []byte) (*fastjson.Value, error) {
 // is says what the frame was.
 func (f *frame) is(k kind, name string) { f.kind, f.name = k, name }
 
+// read reads a frame, or an element of one, by its name. One that is not of the
+// venue's messages is not for us: it is counted under its own name.
+func (f *frame) read(name []byte, v *fastjson.Value) {
+	m, ok := f.venue.messages[string(name)]
+	if !ok {
+		f.ignore(name)
+		return
+	}
+	f.is(m.kind, f.names[string(name)])
+	if m.read != nil {
+		m.read(f, v)
+	}
+}
+
 // namesMax bounds the names that are counted one by one, nameBytes their length: the
 // venue makes them up.
 const (
@@ -83,7 +101,7 @@ const (
 	nameBytes = 40
 )
 
-// ignore says that the frame is not for us, and has it counted under its own name.
+// ignore says that the frame is not for us.
 func (f *frame) ignore(name []byte) {
 	f.kind = kindIgnored
 	known, ok := f.names[string(name)]

@@ -25,14 +25,20 @@ import (
 // and trade overtake each other, so a ticker's last is only taken where there are no
 // trades: it is of chStats. https://docs.kraken.com/api/docs/websocket-v2/ticker
 var kraken = venue{
-	name:       "kraken",
-	url:        "wss://ws.kraken.com/v2",
-	symbols:    []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "DOT-USD"},
-	native:     func(symbol string) string { return strings.Replace(symbol, "-", "/", 1) },
-	canonical:  func(native string) string { return strings.Replace(native, "/", "-", 1) },
-	parts:      []part{{channels: []string{"ticker", "trade"}}},
-	subscribe:  krakenSubscribe,
-	parse:      krakenParse,
+	name:      "kraken",
+	url:       "wss://ws.kraken.com/v2",
+	symbols:   []string{"BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD", "DOT-USD"},
+	native:    func(symbol string) string { return strings.Replace(symbol, "-", "/", 1) },
+	canonical: func(native string) string { return strings.Replace(native, "/", "-", 1) },
+	parts:     []part{{channels: []string{"ticker", "trade"}}},
+	subscribe: krakenSubscribe,
+	parse:     krakenParse,
+	messages: map[string]message{ // besides book, ohlc, instrument, level3, and what is to come
+		"ticker":    {kindData, func(f *frame, v *fastjson.Value) { f.each(krakenData(f, v), krakenTicker) }},
+		"trade":     {kindData, func(f *frame, v *fastjson.Value) { f.each(krakenData(f, v), krakenTrade) }},
+		"heartbeat": {kindControl, nil},
+		"status":    {kindControl, krakenStatus},
+	},
 	symbolsMax: 1000,
 	batchMax:   1000, // one request a channel: several are refused for their rate, without a word of the symbols
 	requestGap: 500 * time.Millisecond,
@@ -53,29 +59,20 @@ func krakenParse(f *frame, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	channel := v.GetStringBytes("channel")
-	switch string(channel) {
-	case "ticker":
-		f.is(kindData, "ticker")
-		f.each(krakenData(f, v), krakenTicker)
-	case "trade":
-		f.is(kindData, "trade")
-		f.each(krakenData(f, v), krakenTrade)
-	case "heartbeat":
-		f.is(kindControl, "heartbeat")
-	case "status":
-		f.is(kindControl, "status")
-		for _, one := range krakenData(f, v) {
-			if s := string(one.GetStringBytes("system")); s == "maintenance" || s == "cancel_only" {
-				f.event = eventOffline
-			}
-		}
-	case "":
+	if channel := v.GetStringBytes("channel"); len(channel) > 0 {
+		f.read(channel, v)
+	} else {
 		krakenAnswer(f, v)
-	default: // book, ohlc, instrument, level3, and what is to come
-		f.ignore(channel)
 	}
 	return f.err
+}
+
+func krakenStatus(f *frame, v *fastjson.Value) {
+	for _, one := range krakenData(f, v) {
+		if s := string(one.GetStringBytes("system")); s == "maintenance" || s == "cancel_only" {
+			f.event = eventOffline
+		}
+	}
 }
 
 func krakenData(f *frame, v *fastjson.Value) []*fastjson.Value {
@@ -96,9 +93,9 @@ func krakenTicker(f *frame, v *fastjson.Value) {
 	f.time(t, v.Get("timestamp"))
 	t = f.tick(native, chStats)
 	f.trade(t, v.Get("last"), nil)
-	f.day(t, codec.High, v.Get("high"))
-	f.day(t, codec.Low, v.Get("low"))
-	f.day(t, codec.VWAP, v.Get("vwap"))
+	f.put(t, codec.High, v.Get("high"))
+	f.put(t, codec.Low, v.Get("low"))
+	f.put(t, codec.VWAP, v.Get("vwap"))
 	f.put(t, codec.Volume, v.Get("volume"))
 	f.count(t, codec.Trades, v.Get("trades"))
 	f.time(t, v.Get("timestamp"))

@@ -31,8 +31,12 @@ func (f *frame) text(v *fastjson.Value) []byte {
 	return nil
 }
 
-// unsigned are the decimals that cannot be below zero. A price can.
-const unsigned = codec.Sizes | codec.Volumes
+// unsigned are the decimals that cannot be below zero. A price can. A zero in day, the
+// prices of the day so far, is none: there were no trades.
+const (
+	unsigned            = codec.Sizes | codec.Volumes
+	day      codec.Mask = 1<<codec.Open | 1<<codec.High | 1<<codec.Low | 1<<codec.VWAP
+)
 
 // put puts a decimal, of a JSON number or of a string, into a field of a tick. What
 // the frame does not say leaves the field.
@@ -62,6 +66,9 @@ func (f *frame) put(t *tick, field codec.Field, v *fastjson.Value) {
 		f.refuse(refusedNumber)
 	default:
 		t.mask |= 1 << field
+		if m == 0 && day.Has(field) {
+			t.quote[field] = codec.Absent
+		}
 	}
 }
 
@@ -83,14 +90,6 @@ func (f *frame) trade(t *tick, p, s *fastjson.Value) {
 	if t.mask.Has(codec.Last) && t.quote[codec.Last] == 0 {
 		t.quote[codec.Last], t.quote[codec.LastSize] = codec.Absent, codec.Absent
 		t.mask &^= 1<<codec.Last | 1<<codec.LastSize
-	}
-}
-
-// day puts a price of the day so far. Zero is none: there were no trades.
-func (f *frame) day(t *tick, field codec.Field, v *fastjson.Value) {
-	f.put(t, field, v)
-	if t.quote[field] == 0 {
-		t.quote[field] = codec.Absent
 	}
 }
 

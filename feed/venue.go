@@ -3,6 +3,8 @@ package feed
 import (
 	"time"
 
+	"github.com/valyala/fastjson"
+
 	"github.com/tickwire/tickwire/codec"
 )
 
@@ -65,14 +67,22 @@ type venue struct {
 	subscribe func(id int, channel string, native []string) []byte
 	// byData: acknowledgements name no symbol, so its first data confirms it.
 	byData bool
-	// parse reads a frame into f. It never keeps raw.
-	parse func(f *frame, raw []byte) error
+	// parse reads a frame into f. It never keeps raw. messages are for it: what frames
+	// are, by the name in them, and what is read of them.
+	parse    func(f *frame, raw []byte) error
+	messages map[string]message
 
 	// symbolsMax bounds the symbols of one connection, batchMax those of one request.
 	symbolsMax, batchMax int
 	// requestGap and dialGap are the least time between two requests on a connection
 	// and between two dials of it; rotate is how long a connection may last, 0 for ever.
 	requestGap, dialGap, rotate time.Duration
+}
+
+// message is a kind of frame that the venue documents.
+type message struct {
+	kind kind
+	read func(*frame, *fastjson.Value) // nil: there is nothing in it for us
 }
 
 // part is a connection: the path after the venue's url, and the channels asked there.
