@@ -106,7 +106,7 @@ func coinbaseAcks(f *frame, v *fastjson.Value) {
 func coinbaseError(f *frame, v *fastjson.Value) {
 	message, reason := v.GetStringBytes("message"), v.GetStringBytes("reason")
 	product, _, found := bytes.Cut(reason, []byte(" is "))
-	if !found || !bytes.Contains(product, []byte("-")) || !isName(product, symbolBytes) {
+	if !found || !bytes.Contains(product, []byte("-")) {
 		product = nil
 	}
 	f.acks = append(f.acks, ack{symbol: string(product), err: string(message) + ": " + string(reason)})

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (p *publisher) sources() error {
 			case name == "sim":
 				return newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in).run(ctx)
 			}
-			s := &session{venue: venues[name], url: p.cfg.urlOf(name), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
+			s := &session{venue: venues[name], url: cmp.Or(p.cfg.VenueURL[name], venues[name].url), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
 			return s.run(ctx)
 		})
 	}
@@ -163,13 +164,6 @@ func (cfg *Config) Validate() error {
 		}
 	}
 	return nil
-}
-
-func (cfg *Config) urlOf(venue string) string {
-	if url := cfg.VenueURL[venue]; url != "" {
-		return url
-	}
-	return venues[venue].url
 }
 
 // symbolsOf are the symbols wanted of a venue, without its name.

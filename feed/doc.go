@@ -2,7 +2,7 @@
 //
 // # The path of a price
 //
-//  1. A frame arrives, and its receive time is taken: (*receiver).read, link.go. The
+//  1. A frame arrives, and its receive time is taken: (*link).read, link.go. The
 //     session has dialled and subscribed: session.go, subscribe.go. A recording
 //     (replay.go) and the simulated market (sim.go) enter here too.
 //  2. The venue's parse makes ticks of it: text to [codec.Quote] and [codec.Mask],

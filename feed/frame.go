@@ -1,6 +1,9 @@
 package feed
 
 import (
+	"cmp"
+	"strconv"
+
 	"github.com/valyala/fastjson"
 
 	"github.com/tickwire/tickwire/codec"
@@ -80,20 +83,6 @@ func (f *frame) begin(raw []byte) (*fastjson.Value, error) {
 // is says what the frame was.
 func (f *frame) is(k kind, name string) { f.kind, f.name = k, name }
 
-// read reads a frame, or an element of one, by its name. One that is not of the
-// venue's messages is not for us: it is counted under its own name.
-func (f *frame) read(name []byte, v *fastjson.Value) {
-	m, ok := f.venue.messages[string(name)]
-	if !ok {
-		f.ignore(name)
-		return
-	}
-	f.is(m.kind, f.names[string(name)])
-	if m.read != nil {
-		m.read(f, v)
-	}
-}
-
 // namesMax bounds the names that are counted one by one, nameBytes their length: the
 // venue makes them up.
 const (
@@ -101,18 +90,19 @@ const (
 	nameBytes = 40
 )
 
-// ignore says that the frame is not for us.
-func (f *frame) ignore(name []byte) {
-	f.kind = kindIgnored
-	known, ok := f.names[string(name)]
-	switch {
-	case ok:
-		f.name = known
-	case len(f.names) >= namesMax || !isName(name, nameBytes):
-		f.name = "other"
-	default:
-		f.name = string(name)
-		f.names[f.name] = f.name
+// read reads a frame, or an element of one, by its name. One that is not of the
+// venue's messages is not for us: it is counted under its own name.
+func (f *frame) read(name []byte, v *fastjson.Value) {
+	m, ok := f.venue.messages[string(name)]
+	if !ok {
+		m.kind = kindIgnored
+		if f.names[string(name)] == "" && len(f.names) < namesMax && len(name) <= nameBytes && strconv.CanBackquote(string(name)) {
+			f.names[string(name)] = string(name)
+		}
+	}
+	f.is(m.kind, cmp.Or(f.names[string(name)], "other"))
+	if m.read != nil {
+		m.read(f, v)
 	}
 }
 
@@ -123,13 +113,8 @@ func (f *frame) refuse(r refusal) {
 	}
 }
 
-// spellingsMax bounds the symbols that are remembered, those beyond are made each
-// time; symbolBytes bounds the venue's spelling of one: with the venue it stays below
-// the protocol's 64.
-const (
-	spellingsMax = 100_000
-	symbolBytes  = 40
-)
+// spellingsMax bounds the symbols that are remembered; those beyond are made each time.
+const spellingsMax = 100_000
 
 // each reads the elements of an array. One is refused alone: it is of another symbol
 // than those beside it. When nothing is left, the frame is.
@@ -151,40 +136,13 @@ func (f *frame) each(all []*fastjson.Value, read func(*frame, *fastjson.Value)) 
 func (f *frame) tick(native []byte, ch channel) *tick {
 	symbol, ok := f.symbols[string(native)]
 	if !ok {
-		if !isName(native, symbolBytes) {
+		symbol = f.venue.name + ":" + f.venue.canonical(string(native))
+		if !codec.ValidSymbol([]byte(symbol)) {
 			f.refuse(refusedSymbol)
-		} else {
-			symbol = f.venue.name + ":" + f.venue.canonical(string(native))
-			if len(f.symbols) < spellingsMax {
-				f.symbols[string(native)] = symbol
-			}
+		} else if len(f.symbols) < spellingsMax {
+			f.symbols[string(native)] = symbol
 		}
 	}
 	f.ticks = append(f.ticks, tick{symbol: symbol, channel: ch, quote: codec.Empty})
 	return &f.ticks[len(f.ticks)-1]
-}
-
-// isName reports whether text can be part of a symbol or of a metric's label. The
-// protocol's symbols are visible ASCII; a colon ends the venue, a star is a pattern.
-func isName(text []byte, most int) bool {
-	if len(text) == 0 || len(text) > most {
-		return false
-	}
-	for _, c := range text {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == ':' || c == '*' {
-			return false
-		}
-	}
-	return true
-}
-
-// recvAt has every tick of the frame received at that time, in us since the epoch;
-// 0 is not known.
-func (f *frame) recvAt(us int64) {
-	if us == 0 {
-		return
-	}
-	for i := range f.ticks {
-		f.ticks[i].set(codec.RecvTime, us)
-	}
 }

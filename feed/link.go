@@ -2,14 +2,15 @@ package feed
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 )
 
 // link is one connection to a venue. Its reader goroutine only reads; all else,
@@ -40,20 +41,20 @@ type link struct {
 type inbound struct {
 	link *link
 	op   ws.OpCode
-	raw  *[]byte  // goes back to buffers
-	us   int64    // receive time, us since the epoch
-	conn net.Conn // dialled
-	err  error    // of the dial, or the end of the connection
+	raw  *bytes.Buffer // goes back to buffers
+	us   int64         // receive time, us since the epoch
+	conn net.Conn      // dialled
+	err  error         // of the dial, or the end of the connection
 }
 
 // readBytes is a link's read buffer: some 300 frames of a busy second.
 const readBytes = 64 << 10
 
-// frameMax bounds a frame. Coinbase's book snapshots, the largest that come unasked,
+// frameMax bounds a message. Coinbase's book snapshots, the largest that come unasked,
 // have some 3 MB.
 const frameMax = 16 << 20
 
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // userAgent names us: the doors in front of some venues refuse the nameless.
 var userAgent = ws.HandshakeHeaderHTTP{"User-Agent": {"tickwire"}}
@@ -74,15 +75,31 @@ func (l *link) open(ctx context.Context, url string, timeout time.Duration, inbo
 	if !post(ctx, inbox, inbound{link: l, conn: conn}) {
 		return
 	}
-	r := receiver{link: l, from: from, state: ws.StateClientSide}
-	for {
-		a, err := r.read()
-		if err != nil {
-			post(ctx, inbox, inbound{link: l, err: err})
-			return
+	post(ctx, inbox, inbound{link: l, err: l.read(ctx, from, inbox)})
+}
+
+// read is step 1: a message arrives, and its receive time is taken here. What a peer
+// only claims to send costs no memory.
+func (l *link) read(ctx context.Context, from io.Reader, inbox chan<- inbound) error {
+	message := func(h ws.Header, body io.Reader) error {
+		a := inbound{link: l, op: h.OpCode, us: time.Now().UnixMicro(), raw: buffers.Get().(*bytes.Buffer)}
+		a.raw.Reset()
+		if _, err := a.raw.ReadFrom(body); err != nil {
+			return err
 		}
 		if !post(ctx, inbox, a) {
-			return
+			return ctx.Err()
+		}
+		return nil
+	}
+	r := wsutil.Reader{Source: from, State: ws.StateClientSide, MaxMessageSize: frameMax, OnIntermediate: message}
+	for {
+		h, err := r.NextFrame()
+		if err == nil {
+			err = message(h, &r)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -94,66 +111,6 @@ func post(ctx context.Context, inbox chan<- inbound, a inbound) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// receiver reads messages. It belongs to the link's goroutine.
-type receiver struct {
-	link   *link
-	from   *bufio.Reader
-	header [ws.MaxHeaderSize]byte
-	state  ws.State
-	begun  inbound // a message of which fragments are missing
-}
-
-// read is step 1: a message arrives, and its receive time is taken here.
-func (r *receiver) read() (inbound, error) {
-	for {
-		h, err := ws.ReadHeaderBuffer(r.from, r.header[:])
-		if err != nil {
-			return inbound{}, err
-		}
-		if err := ws.CheckHeader(h, r.state); err != nil {
-			return inbound{}, err
-		}
-		a := inbound{link: r.link, op: h.OpCode, us: time.Now().UnixMicro()}
-		if h.OpCode == ws.OpContinuation {
-			a, r.begun = r.begun, inbound{}
-		} else {
-			a.raw = buffers.Get().(*[]byte)
-			*a.raw = (*a.raw)[:0]
-		}
-		if h.Length > frameMax-int64(len(*a.raw)) {
-			return inbound{}, fmt.Errorf("a message of more than %d bytes", frameMax)
-		}
-		if err := grow(a.raw, r.from, int(h.Length)); err != nil {
-			return inbound{}, err
-		}
-		if h.OpCode.IsControl() {
-			return a, nil
-		}
-		if h.Fin {
-			r.state = r.state.Clear(ws.StateFragmented)
-			return a, nil
-		}
-		r.state, r.begun = r.state.Set(ws.StateFragmented), a
-	}
-}
-
-// grow appends n bytes, allocating no more than has come for what a peer only claims.
-func grow(dst *[]byte, from io.Reader, n int) error {
-	for n > 0 {
-		part := min(n, readBytes)
-		at := len(*dst)
-		if cap(*dst) < at+part {
-			*dst = append(*dst, make([]byte, part)...)
-		}
-		*dst = (*dst)[:at+part]
-		if _, err := io.ReadFull(from, (*dst)[at:]); err != nil {
-			return err
-		}
-		n -= part
-	}
-	return nil
 }
 
 // writeTimeout bounds a write. Requests are small: a socket that does not take one

@@ -211,14 +211,14 @@ func (s *session) arrive(a inbound) {
 func (s *session) message(l *link, a inbound) {
 	switch a.op {
 	case ws.OpText, ws.OpBinary:
-		s.data(l, *a.raw, a.us)
+		s.data(l, a.raw.Bytes(), a.us)
 	case ws.OpPing:
 		// Binance wants the same payload back.
-		if err := l.write(ws.OpPong, *a.raw); err != nil {
+		if err := l.write(ws.OpPong, a.raw.Bytes()); err != nil {
 			s.end(l, fmt.Errorf("pong: %w", err))
 		}
 	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(*a.raw)
+		code, reason := ws.ParseCloseFrameData(a.raw.Bytes())
 		s.end(l, fmt.Errorf("closed by the venue: %d %s", code, reason))
 	}
 }

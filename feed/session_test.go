@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"strings"
@@ -77,6 +78,19 @@ func TestSessionFragments(t *testing.T) {
 	if got := await(t, p.pongs, "pong"); got != "are you there" {
 		t.Errorf("pong %q", got)
 	}
+}
+
+// Ensure that a message beyond frameMax, fragments together, ends the connection
+// before it is read.
+func TestSessionTooLarge(t *testing.T) {
+	e, r, p := joined(t)
+	p.frame(ws.NewFrame(ws.OpText, false, []byte("{")))
+	var b bytes.Buffer
+	ws.WriteHeader(&b, ws.Header{Fin: true, OpCode: ws.OpContinuation, Length: frameMax})
+	p.conn.Write(b.Bytes())
+	r.says("coinbase:BTC-USD status=stale")
+	r.says("coinbase:ETH-USD status=stale")
+	e.next()
 }
 
 // Ensure that what the venue does not confirm is asked for again, it alone, three

@@ -46,7 +46,11 @@ func (s *source) parse(raw []byte, recvUS int64) ([]tick, error) {
 		return nil, fmt.Errorf("%s: frame %w: %.200q", f.venue.name, err, raw)
 	}
 	s.counts.frame(f)
-	f.recvAt(recvUS)
+	for i := range f.ticks {
+		if recvUS != 0 {
+			f.ticks[i].set(codec.RecvTime, recvUS)
+		}
+	}
 	s.ticks += len(f.ticks)
 	s.block.ticks = append(s.block.ticks, f.ticks...)
 	return s.block.ticks[before:], nil

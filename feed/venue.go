@@ -102,11 +102,8 @@ var venues = map[string]*venue{
 
 // venueTagged finds a venue by its name or by what recordings call it.
 func venueTagged(tag string) *venue {
-	if v := venues[tag]; v != nil {
-		return v
-	}
-	for _, v := range venues {
-		if v.tag != "" && v.tag == tag {
+	for name, v := range venues {
+		if tag != "" && (tag == name || tag == v.tag) {
 			return v
 		}
 	}
