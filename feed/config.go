@@ -140,9 +140,15 @@ func (cfg *Config) Validate() error {
 		}
 	}
 	for name := range cfg.VenueURL {
-		if venues[name] == nil {
-			return fmt.Errorf("--venue-url %s: no such venue", name)
+		if name == "sim" || !slices.Contains(cfg.Venue, name) {
+			return fmt.Errorf("--venue-url %s: add --venue %s, an exchange", name, name)
 		}
+	}
+	if cfg.Replay == "" && (cfg.Loop || cfg.Speed != "1" && cfg.Speed != "") {
+		return errors.New("--speed and --loop are of a --replay")
+	}
+	if len(cfg.Symbols) > 0 && (cfg.Replay != "" || len(cfg.Venue) == 1 && cfg.Venue[0] == "sim") {
+		return errors.New("--symbols are asked of exchanges: add --venue; a replay plays all that is in it, and sim has --sim-symbols")
 	}
 	if cfg.Replay != "" {
 		if len(cfg.Venue) > 1 || slices.Contains(cfg.Venue, "sim") {

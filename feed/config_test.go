@@ -157,6 +157,11 @@ func TestConfigRefuses(t *testing.T) {
 	}{
 		{"--venue nyse: there are binance, ", func(c *Config) { c.Venue = []string{"nyse"} }},
 		{"--venue sim: named twice", func(c *Config) { c.Venue = []string{"sim", "sim"} }},
+		{"--venue-url kraken: add", func(c *Config) { c.VenueURL = map[string]string{"kraken": "ws://x"} }},
+		{"--speed and --loop", func(c *Config) { c.Loop = true }},
+		{"--speed and --loop", func(c *Config) { c.Speed = "2" }},
+		{"--symbols are asked", func(c *Config) { c.Symbols = []string{"BTC-USD"} }},
+		{"--symbols are asked", func(c *Config) { c.Venue, c.Replay, c.Symbols = nil, "x", []string{"BTC-USD"} }},
 		{"--venue-url nyse", func(c *Config) { c.VenueURL = map[string]string{"nyse": "ws://x"} }},
 		{"--replay takes one --venue", func(c *Config) { c.Replay, c.Venue = "x", []string{"kraken", "coinbase"} }},
 		{"--replay takes one --venue", func(c *Config) { c.Replay, c.Venue = "x", []string{"sim"} }},
@@ -167,7 +172,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"--sim-symbols", func(c *Config) { c.SimSymbols = 1 << 30 }},
 		{"--sim-rate", func(c *Config) { c.SimRate = -1 }},
 		{"--sim-rate", func(c *Config) { c.SimRate = 1e300 }},
-		{"--symbols kraken:BTC-USD: add --venue kraken", func(c *Config) { c.Symbols = []string{"kraken:BTC-USD"} }},
+		{"--symbols kraken:BTC-USD: add --venue kraken", func(c *Config) { c.Venue = []string{"coinbase"}; c.Symbols = []string{"kraken:BTC-USD"} }},
 	} {
 		cfg := simConfig("redis://127.0.0.1:1")
 		c.edit(&cfg)

@@ -7,7 +7,7 @@
 //     (replay.go) and the simulated market (sim.go) enter here too.
 //  2. The venue's parse makes ticks of it: text to [codec.Quote] and [codec.Mask],
 //     canonical symbol. coinbase.go, binance.go, kraken.go; what they share is
-//     venue.go, frame.go and number.go; what is refused, and why, is in frame.go.
+//     venue.go, frame.go and number.go.
 //  3. (*sequencer).apply drops what did not change and numbers what did. sequence.go
 //  4. [codec.AppendTapeUpdate] encodes it once, into the pending batch. batch.go
 //  5. (*tape).write appends the batch with one XADD, and once a second sets the
@@ -30,14 +30,9 @@
 //	  ^                 |
 //	  +-----------------+ the tape had grown since the look
 //
-// The fence is an entry <epoch>-0, above all others, so that no older writer can
-// append after it. Only then the state is read, from checkpoint and tape up to the
-// fence: seqs go on from reign to reign. An entry's id is known before it is
-// written, so that it can be tried again without being there twice. What was known
-// says stale until there is data, and the first data says GAP. Where entries are
-// missing, or Redis was started since and may have lost the last ones, seqs jump
-// beyond any that were ever published: a seq never goes back. Only without checkpoint
-// and tape a new history begins.
+// The fence is an entry <epoch>-0, above all others: no older writer can append after
+// it, and the state is read up to it, so that seqs go on from reign to reign. What was
+// known says stale until there is data, and the first data says GAP.
 //
 // # Ownership
 //

@@ -125,8 +125,9 @@ func golden(t *testing.T, file, got string) {
 func TestVenues(t *testing.T) {
 	for name, v := range venues {
 		t.Run(name, func(t *testing.T) {
-			if v.name != name {
-				t.Errorf("its row is of %s", v.name)
+			if v.name != name || v.native == nil || v.canonical == nil || v.parts == nil || v.subscribe == nil || v.parse == nil ||
+				v.url == "" || v.symbols == nil || v.symbolsMax*v.batchMax == 0 || v.requestGap*v.dialGap == 0 {
+				t.Errorf("a fact is missing of %+v", v)
 			}
 			dir := filepath.Join("testdata", name)
 			st := play(t, filepath.Join(dir, "session.tsv"), name)

@@ -67,6 +67,23 @@ func TestReadmeFiles(t *testing.T) {
 	}
 }
 
+// The functions of the path of one price are in the files that the README says.
+func TestReadmePath(t *testing.T) {
+	rows := regexp.MustCompile("(?m)^\\| \\d+ \\| `(?:\\(\\*(\\w+)\\)\\.|codec\\.)?(\\w+)`.* \\| (\\S+) \\|$").FindAllStringSubmatch(string(read(t, "README.md")), -1)
+	if len(rows) != 10 {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		receiver := ""
+		if row[1] != "" {
+			receiver = `\(\w+ \*` + row[1] + `\) `
+		}
+		if !regexp.MustCompile(`(?m)^func ` + receiver + row[2] + `\(`).Match(read(t, row[3])) {
+			t.Errorf("%s has no %s", row[3], row[2])
+		}
+	}
+}
+
 // The browser's snippet prints prices, and so does curl's address.
 func TestReadmeSnippet(t *testing.T) {
 	dir := modules(t, "codec/ts") // for a WebSocket, which Node 20 lacks
