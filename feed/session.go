@@ -129,7 +129,6 @@ func (s *session) begin() {
 	}
 }
 
-// tend does what is due on a leg.
 func (s *session) tend(ctx context.Context, g *leg, now time.Time) {
 	switch {
 	case len(g.links) == 2:
@@ -184,7 +183,6 @@ func (s *session) dial(ctx context.Context, g *leg) *link {
 	return l
 }
 
-// arrive takes in what a link's goroutine tells.
 func (s *session) arrive(a inbound) {
 	l := a.link
 	switch {
@@ -207,7 +205,6 @@ func (s *session) arrive(a inbound) {
 	}
 }
 
-// message takes in a WebSocket message.
 func (s *session) message(l *link, a inbound) {
 	switch a.op {
 	case ws.OpText, ws.OpBinary:
@@ -281,10 +278,9 @@ func (s *session) plan(g *leg) {
 // end gives up a link that failed. Its leg backs off, with full jitter, and what the
 // venue said last is stale: unless the link was only to be the next one.
 func (s *session) end(l *link, err error) {
-	g, dialled := l.leg, l.up
+	g, event := l.leg, "disconnected"
 	l.close()
-	event := "disconnected"
-	if !dialled {
+	if !l.up {
 		event = "dial_failed"
 	}
 	s.in.counts.event(event)
@@ -297,8 +293,8 @@ func (s *session) end(l *link, err error) {
 	if g.failed > downAfter {
 		level = slog.LevelDebug // it was said
 	}
-	s.log.Log(context.Background(), level, strings.ReplaceAll(event, "_", " "), "venue", s.venue.name, "path", g.part.path, "err", err,
-		"in_a_row", g.failed, "again_in", time.Until(g.dialAt).Round(time.Millisecond))
+	s.log.Log(context.Background(), level, strings.ReplaceAll(event, "_", " "), "venue", s.venue.name, "path", g.part.path,
+		"err", err, "in_a_row", g.failed, "again_in", time.Until(g.dialAt).Round(time.Millisecond))
 	i := slices.Index(g.links, l)
 	g.links = slices.Delete(g.links, i, i+1)
 	if i == 1 {
@@ -318,7 +314,6 @@ func (s *session) end(l *link, err error) {
 	}
 }
 
-// say tells the status of all symbols of a leg.
 func (s *session) say(g *leg, status int64) {
 	for _, native := range g.symbols {
 		s.in.say(s.canonical(native), status)

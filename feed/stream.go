@@ -122,7 +122,7 @@ func (s *stream) next() job {
 
 // sequence applies a block.
 func (s *stream) sequence(b *block) {
-	s.seq.at = time.Now() // once a block: it costs a fifth of a tick
+	s.seq.at = time.Now()
 	for i := range b.ticks {
 		s.seq.apply(&b.ticks[i])
 	}
