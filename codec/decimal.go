@@ -108,7 +108,8 @@ func parseExponent(text []byte) (exp int, ok bool) {
 	return exp, len(digits) > 0
 }
 
-// AppendDecimal appends mantissa x 10^-scale with exactly scale decimals.
+// AppendDecimal appends mantissa x 10^-scale with exactly scale decimals. It is for
+// what Apply and the parsers let pass, a scale from 0 to MaxScale; it panics for others.
 func AppendDecimal(dst []byte, mantissa int64, scale int) []byte {
 	if mantissa < 0 {
 		dst, mantissa = append(dst, '-'), -mantissa

@@ -91,10 +91,6 @@ func (q *sequencer) apply(t *tick) {
 	s.has[t.channel] = true
 	s.listen(q.at)
 	mask, recv := s.nearer(t), s.update.Quote[codec.RecvTime]
-	if !whole(t, mask) {
-		q.counts.drop(dropRange)
-		return
-	}
 	changed, err := s.update.Quote.Apply(&t.quote, mask)
 	if err != nil {
 		q.counts.drop(dropRange)
@@ -115,17 +111,6 @@ func (q *sequencer) apply(t *tick) {
 		s.flags |= codec.Gap
 	}
 	q.publish(i, changed)
-}
-
-// whole reports whether the numbers that Apply does not look at fit the wire: a time
-// in the year 9999 does not, and would have readers refuse the entry.
-func whole(t *tick, mask codec.Mask) bool {
-	for _, f := range [...]codec.Field{codec.Trades, codec.EventTime, codec.RecvTime} {
-		if v := t.quote[f]; mask.Has(f) && v != codec.Absent && (v > codec.MaxInt || v < -codec.MaxInt) {
-			return false
-		}
-	}
-	return true
 }
 
 // bookFields and lastFields are what a message of the day so far says later than
