@@ -121,7 +121,10 @@ func (r *reader) updateTail(u *Update, n int) error {
 		if err != nil {
 			return err
 		}
-		if f := bits.TrailingZeros32(rest); f < NumFields {
+		if f := Field(bits.TrailingZeros32(rest)); f < NumFields {
+			if v != Absent && !f.holds(v) {
+				return ErrRange
+			}
 			u.Quote[f] = v
 		}
 	}
