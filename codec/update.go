@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"math/bits"
 )
 
@@ -129,5 +130,31 @@ func (r *reader) updateTail(u *Update, n int) error {
 		}
 	}
 	u.Mask &= AllFields
+	return nil
+}
+
+// ErrScale: decimals printed in another scale than the one held, which JSON names
+// when it changes.
+var ErrScale = errors.New("codec: decimals of another scale than the one held")
+
+// MergeUpdate merges an update of a Message into the quote that its receiver holds; an
+// image replaces it. On ErrScale q is as it was: the update would move the point of
+// the fields that it does not bring.
+func (q *Quote) MergeUpdate(u *Update) error {
+	if u.Flags&Image != 0 {
+		*q = Empty
+	}
+	fields := u.Mask
+	for _, g := range groups {
+		printed := u.Quote[g.scale]
+		if u.Mask.Has(g.scale) || printed == Absent {
+			continue
+		}
+		if held := q[g.scale]; held != Absent && held != printed {
+			return ErrScale
+		}
+		fields |= 1 << g.scale
+	}
+	q.Merge(&u.Quote, fields)
 	return nil
 }
