@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"math"
 	"strconv"
 )
 
@@ -139,6 +140,18 @@ func AppendText(dst []byte, q *Quote, f Field) []byte {
 		return AppendDecimal(dst, v, q.decimals(scale))
 	}
 	return strconv.AppendInt(dst, v, 10)
+}
+
+// Float is a field as the nearest float, for statistics; NaN when it is not known.
+func (q *Quote) Float(f Field) float64 {
+	v := q[f]
+	if v == Absent {
+		return math.NaN()
+	}
+	if scale, ok := f.Scale(); ok {
+		return float64(v) / float64(pow10[q.decimals(scale)]) // both are exact
+	}
+	return float64(v)
 }
 
 // decimals is a scale field as a number of decimals; absent or absurd is 0.

@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"regexp"
@@ -52,12 +53,12 @@ func TestApplyRescales(t *testing.T) {
 	from := quoteOf(map[Field]int64{Ask: 61837645, PriceScale: 3})
 	changed, err := q.Apply(&from, 1<<Ask)
 	if err != nil || changed != 1<<Bid|1<<Ask|1<<PriceScale || q[Bid] != 61837630 || q[Ask] != 61837645 || q[PriceScale] != 3 {
-		t.Errorf("changed %v, %v: %v", changed.Names(), err, q)
+		t.Errorf("changed %v, %v: %v", changed.names(), err, q)
 	}
 	before := q
 	from = quoteOf(map[Field]int64{Last: 1, PriceScale: 15})
 	if changed, err := q.Apply(&from, 1<<Last); err != ErrRange || changed != 0 || q != before {
-		t.Errorf("a scale that the bid cannot have: %v, %v", changed.Names(), err)
+		t.Errorf("a scale that the bid cannot have: %v, %v", changed.names(), err)
 	}
 	// Coarser text does not lower the scale.
 	from = quoteOf(map[Field]int64{Ask: 61838, PriceScale: 0})
@@ -78,7 +79,7 @@ func TestApplyRefuses(t *testing.T) {
 	for f, v := range map[Field]int64{Trades: MaxInt + 1, EventTime: -MaxInt - 1, RecvTime: MaxInt + 1, Bid: MaxInt + 1, Volume: -MaxInt - 1, Status: -1} {
 		q, from := imageQuote, quoteOf(map[Field]int64{f: v})
 		if changed, err := q.Apply(&from, 1<<f|1<<High); err != ErrRange || changed != 0 || q != imageQuote {
-			t.Errorf("%s is %d: %v, %v", f, v, changed.Names(), err)
+			t.Errorf("%s is %d: %v, %v", f, v, changed.names(), err)
 		}
 	}
 	for _, scale := range []int64{-1, MaxScale + 1} {
@@ -89,6 +90,18 @@ func TestApplyRefuses(t *testing.T) {
 		if err := q.Set(High, 1, int(scale)); err != ErrRange || q != imageQuote {
 			t.Errorf("scale %d set: %v", scale, err)
 		}
+	}
+}
+
+func TestFloat(t *testing.T) {
+	q := quoteOf(map[Field]int64{Last: -3763, PriceScale: 2, BidSize: 12, Volume: MaxInt, VolumeScale: MaxScale, Trades: 9})
+	for f, want := range map[Field]float64{Last: -37.63, BidSize: 12, Volume: 9.007199254740991, Trades: 9, PriceScale: 2} {
+		if got := q.Float(f); got != want {
+			t.Errorf("%s is %v, want %v", f, got, want)
+		}
+	}
+	if got := q.Float(Bid); !math.IsNaN(got) {
+		t.Errorf("an absent bid is %v", got)
 	}
 }
 

@@ -157,8 +157,8 @@ func NewError(id *int64, code Code, detail string) *Error {
 	return e
 }
 
-// Names lists the fields of a mask.
-func (m Mask) Names() []string {
+// names lists the fields of a mask.
+func (m Mask) names() []string {
 	names := make([]string, 0, NumFields)
 	for rest := uint32(m & AllFields); rest != 0; rest &= rest - 1 {
 		names = append(names, FieldNames[bits.TrailingZeros32(rest)])
@@ -167,10 +167,10 @@ func (m Mask) Names() []string {
 }
 
 // MarshalJSON has a mask in a message as names.
-func (m Mask) MarshalJSON() ([]byte, error) { return json.Marshal(m.Names()) }
+func (m Mask) MarshalJSON() ([]byte, error) { return json.Marshal(m.names()) }
 
 // EncodeMsgpack has a mask in a message as names.
-func (m Mask) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.Encode(m.Names()) }
+func (m Mask) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.Encode(m.names()) }
 
 // UnmarshalJSON reads names; those it does not know are of a newer peer.
 func (m *Mask) UnmarshalJSON(text []byte) error {

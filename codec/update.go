@@ -20,6 +20,26 @@ const (
 	Gap Flags = 1 << 4 // the venue's stream was interrupted before this
 )
 
+// reasonNames are the words for a conflated update's reason.
+var reasonNames = [...]string{"", "rate", "slow", "catch-up"}
+
+// Words lists what the flags say: image, conflated and its reason, gap.
+func (f Flags) Words() (words []string) {
+	if f&Image != 0 {
+		words = append(words, "image")
+	}
+	if f&Conflated != 0 {
+		words = append(words, "conflated")
+		if reason := reasonNames[f&ReasonMask>>2]; reason != "" {
+			words = append(words, reason)
+		}
+	}
+	if f&Gap != 0 {
+		words = append(words, "gap")
+	}
+	return words
+}
+
 // Update is changed fields of one symbol at one seq.
 type Update struct {
 	ID      uint32 // the node's number for the symbol; nothing on the tape
@@ -28,6 +48,16 @@ type Update struct {
 	Mask    Mask
 	History int64 // of an image: Unix ms of the birth of the history its seqs belong to
 	Quote   Quote // when appended: the full newest quote; when parsed: the fields of Mask
+}
+
+// AppendDataHeader appends the opening of a data message of n updates, which
+// AppendUpdate appends after it: [0, sent_at, update...].
+func AppendDataHeader(dst []byte, sentAt int64, n int) []byte {
+	w := getWriter(dst)
+	w.array(2 + n)
+	w.int(int64(TypeData))
+	w.int(sentAt)
+	return w.put()
 }
 
 // AppendUpdate appends the msgpack [id, seq, flags, mask, history if an image, value...].
