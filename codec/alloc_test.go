@@ -94,3 +94,15 @@ func BenchmarkSetText(b *testing.B) {
 		q.SetText(Ask, price)
 	}
 }
+
+func BenchmarkParseMessageJSON(b *testing.B) {
+	u := image()
+	_, text := data(sent1, u, u, u, u)
+	var m Message
+	for b.Loop() {
+		if err := ParseMessageJSON(text, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(text)))
+}

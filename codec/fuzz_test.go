@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -140,6 +141,15 @@ func TestUpdatesAreMsgpack(t *testing.T) {
 				t.Fatalf("%x: %v, want %v", raw, got, want)
 			}
 		}
+	}
+}
+
+// A float is no integer, whole or not; languages without the difference cannot check it.
+func TestFloatIsNoID(t *testing.T) {
+	raw, _ := hex.DecodeString("82a26f70a470696e67a26964cb3ff0000000000000")
+	var r Request
+	if err := ParseRequest(raw, &r); !errors.Is(err, ErrRange) {
+		t.Errorf("id 1.0 is %d: %v", r.ID, err)
 	}
 }
 

@@ -9,6 +9,16 @@ import (
 
 var parsers fastjson.ParserPool
 
+// parseJSON parses strictly: fastjson's parser takes 01, .5, inf and raw control
+// characters for JSON. Its validator has no bound on depth, so it comes second.
+func parseJSON(p *fastjson.Parser, src []byte) (*fastjson.Value, error) {
+	v, err := p.ParseBytes(src)
+	if err != nil || fastjson.ValidateBytes(src) != nil {
+		return nil, ErrSyntax
+	}
+	return v, nil
+}
+
 // AppendDataHeaderJSON appends the opening of a data message; updates follow, with
 // commas between them, then AppendDataEndJSON.
 func AppendDataHeaderJSON(dst []byte, sentAt int64) []byte {

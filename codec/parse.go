@@ -98,9 +98,9 @@ func ParseMessageJSON(src []byte, m *Message) error {
 	m.clear()
 	p := parsers.Get()
 	defer parsers.Put(p)
-	v, err := p.ParseBytes(src)
+	v, err := parseJSON(p, src)
 	if err != nil {
-		return ErrSyntax
+		return err
 	}
 	if v.Type() != fastjson.TypeObject {
 		return ErrType

@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/valyala/fastjson"
 )
@@ -69,9 +70,9 @@ func ParseRequest(src []byte, r *Request) error {
 // it could be read.
 func ParseRequestJSON(src []byte, r *Request) error {
 	r.clear()
-	v, err := r.json.ParseBytes(src)
+	v, err := parseJSON(&r.json, src)
 	if err != nil {
-		return ErrSyntax
+		return err
 	}
 	o, err := v.Object()
 	if err != nil {
@@ -125,6 +126,9 @@ func (r *Request) take(key []byte, v *fastjson.Value) (err error) {
 	case "rate":
 		if r.Rate, err = v.Float64(); err != nil {
 			return fmt.Errorf("%w: rate is a number", ErrType)
+		}
+		if math.IsInf(r.Rate, 0) {
+			return fmt.Errorf("%w: rate", ErrRange)
 		}
 		r.HasRate = true
 	case "resume":
