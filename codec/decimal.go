@@ -20,12 +20,13 @@ var pow10 = func() (p [MaxScale + 1]int64) {
 // ParseDecimal reads a decimal number exactly: text = mantissa x 10^-scale, with
 // the fewest decimals that say it. The grammar is JSON's, and a leading zero or a
 // missing digit on one side of the point is fine: -?digits[.digits][(e|E)[+-]digits].
+// ErrSyntax is no number, ErrRange one that 53 bits and MaxScale decimals cannot hold.
 func ParseDecimal(text []byte) (mantissa int64, scale int, err error) {
 	return parseDecimal(text, false)
 }
 
-// ParseVolume is ParseDecimal for numbers that may lose decimals, never digits
-// before the point, so that 53 bits hold them.
+// ParseVolume is ParseDecimal of a number that may lose decimals, toward zero, so that
+// 53 bits hold it; ErrRange is one whose digits before the point they cannot hold.
 func ParseVolume(text []byte) (mantissa int64, scale int, err error) {
 	return parseDecimal(text, true)
 }

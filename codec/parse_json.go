@@ -19,7 +19,7 @@ func (m *Message) updateJSON(v *fastjson.Value) error {
 	symbol := ""
 	o.Visit(func(key []byte, v *fastjson.Value) {
 		if err == nil {
-			err = u.takeJSON(key, v, &symbol)
+			err = u.keyJSON(key, v, &symbol)
 		}
 	})
 	if err != nil {
@@ -32,8 +32,8 @@ func (m *Message) updateJSON(v *fastjson.Value) error {
 	return nil
 }
 
-// takeJSON reads one key of an update; keys it does not know are a newer server's.
-func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err error) {
+// keyJSON reads one key of an update; keys it does not know are a newer server's.
+func (u *Update) keyJSON(key []byte, v *fastjson.Value, symbol *string) (err error) {
 	switch string(key) {
 	case "symbol":
 		text, err := v.StringBytes()

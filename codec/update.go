@@ -47,7 +47,9 @@ type Update struct {
 	Flags   Flags
 	Mask    Mask
 	History int64 // of an image: Unix ms of the birth of the history its seqs belong to
-	Quote   Quote // when appended: the full newest quote; when parsed: the fields of Mask
+	// Quote is the full newest quote when appended; when parsed it has the fields of
+	// Mask, and from JSON the scales that their decimals were printed in.
+	Quote Quote
 }
 
 // AppendDataHeader appends the opening of a data message of n updates, which
@@ -96,8 +98,8 @@ func (w *writer) updateTail(u *Update) {
 }
 
 // ParseUpdate reads what AppendUpdate wrote into u and returns the bytes after it.
-// Of u.Quote only the fields of the mask are written. Values of fields that this
-// package does not know are checked and skipped.
+// It writes only the fields of the mask to u.Quote, and checks and skips the values
+// of fields that this package does not know.
 func ParseUpdate(src []byte, u *Update) (rest []byte, err error) {
 	r := getReader(src)
 	if err := r.update(u); err != nil {
