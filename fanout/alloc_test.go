@@ -2,8 +2,6 @@ package fanout
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -42,11 +40,7 @@ type crowd struct {
 func newCrowd(t testing.TB, conns, symbols int, json bool, rate float64) *crowd {
 	t.Helper()
 	cfg := Config{Node: "crowd", MaxConns: conns, MaxSubs: symbols, Heartbeat: time.Hour, Stall: time.Hour, Loops: 1}
-	l, err := newLoop(&cfg, newMaster(), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.poll.Close)
+	l := testLoop(t, &cfg)
 	c := &crowd{loop: l}
 	l.sock = &c.sink
 	for i := range symbols {
@@ -116,7 +110,8 @@ func TestNoAllocations(t *testing.T) {
 	frames := append(ping, masked(ws.OpPong, true, nil)...)
 	read := func() {
 		crowd.sink.in = frames
-		crowd.readable(1)
+		crowd.begin()
+		crowd.readable(1, false)
 	}
 	read()
 	if n := testing.AllocsPerRun(100, read); n >= 1 {

@@ -35,8 +35,8 @@ type row struct {
 	subscribers uint32 // slab handle
 	nsubs       uint32 // subscribers in it
 
-	variants [4]variant
-	turn     uint8 // the variant to be replaced next
+	variants    [4]variant
+	nextVariant uint8 // to be replaced
 }
 
 // variant is one encoding of a row's newest quote, shared by all conns in the

@@ -1,13 +1,16 @@
 package fanout
 
 import (
+	"strconv"
 	"sync/atomic"
 
-	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// counter names one of a loop's counts: everything that is sent, lost, merged or
-// refused, by reason.
+const namespace, subsystem = "tickwire", "fanout"
+
+// counter names one of the counts that every price moves.
 type counter int
 
 const (
@@ -18,96 +21,33 @@ const (
 	encodings
 	writes
 	shortWrites
-	chokes
 	bytesOut
 	bytesIn
 	framesIn
-	requests
-	requestErrors
-	heartbeats
-	lags
-	lappedTimes
-	accepted
-	upgraded
-	acceptErrors
-	handedOver
-	refusedFull
-	refusedHead
-	refusedSlow
-	refusedUpgrade
-	refusedHTTP
 	conflatedRate // the three in the order of the wire's reasons
 	conflatedSlow
 	conflatedCatchUp
-	closedDone // freed after the closing handshake, or for want of it
-	closedPeer
-	closedReset
-	closedStalled
-	closedDrained
-	byeNormal // close frames sent, by code
-	byeProtocol
-	byeUTF8
-	byeFlood
-	byeTooBig
-	byeStalled
-	byeRestart
-	byeOther
 	numCounters
 )
 
-// countNames names each count for Prometheus: metric, and the value of the label
-// that labelOf gives it.
-var countNames = [numCounters]struct{ metric, value string }{
-	cycles:           {"cycles", ""},
-	updatesIn:        {"updates_applied", ""},
-	updatesOut:       {"updates_sent", ""},
-	messages:         {"messages_sent", ""},
-	encodings:        {"encodings", ""},
-	writes:           {"writes", ""},
-	shortWrites:      {"short_writes", ""},
-	chokes:           {"chokes", ""},
-	bytesOut:         {"sent_bytes", ""},
-	bytesIn:          {"received_bytes", ""},
-	framesIn:         {"frames_received", ""},
-	requests:         {"requests", ""},
-	requestErrors:    {"request_errors", ""},
-	heartbeats:       {"heartbeats_sent", ""},
-	lags:             {"lags_sent", ""},
-	lappedTimes:      {"lapped", ""},
-	accepted:         {"accepts", ""},
-	upgraded:         {"upgrades", ""},
-	acceptErrors:     {"accept_errors", ""},
-	handedOver:       {"http_connections", ""},
-	refusedFull:      {"refused", "full"},
-	refusedHead:      {"refused", "head_too_large"},
-	refusedSlow:      {"refused", "head_too_slow"},
-	refusedUpgrade:   {"refused", "bad_upgrade"},
-	refusedHTTP:      {"refused", "http_full"},
-	conflatedRate:    {"conflated_updates", "rate"},
-	conflatedSlow:    {"conflated_updates", "slow"},
-	conflatedCatchUp: {"conflated_updates", "catch-up"},
-	closedDone:       {"closed", "done"},
-	closedPeer:       {"closed", "peer"},
-	closedReset:      {"closed", "reset"},
-	closedStalled:    {"closed", "stalled"},
-	closedDrained:    {"closed", "drained"},
-	byeNormal:        {"close_frames_sent", "normal"},
-	byeProtocol:      {"close_frames_sent", "protocol"},
-	byeUTF8:          {"close_frames_sent", "utf8"},
-	byeFlood:         {"close_frames_sent", "flood"},
-	byeTooBig:        {"close_frames_sent", "too_big"},
-	byeStalled:       {"close_frames_sent", "stalled"},
-	byeRestart:       {"close_frames_sent", "restart"},
-	byeOther:         {"close_frames_sent", "other"},
+// countInfo is each count as Prometheus has it.
+var countInfo = [numCounters]struct{ metric, label, value, help string }{
+	cycles:           {metric: "cycles", help: "Cycles of the loops."},
+	updatesIn:        {metric: "updates_applied", help: "Updates applied to the loops' boards."},
+	updatesOut:       {metric: "updates_sent", help: "Updates put into messages."},
+	messages:         {metric: "messages_sent", help: "Data messages sent."},
+	encodings:        {metric: "encodings", help: "Updates encoded; the others shared their bytes."},
+	writes:           {metric: "writes", help: "Writes to sockets."},
+	shortWrites:      {metric: "short_writes", help: "Writes that a socket did not take whole: the connection is blocked until it does."},
+	bytesOut:         {metric: "sent_bytes", help: "Bytes written to sockets."},
+	bytesIn:          {metric: "received_bytes", help: "Bytes read from sockets."},
+	framesIn:         {metric: "frames_received", help: "WebSocket frames received."},
+	conflatedRate:    {"conflated_updates", "reason", "rate", "Updates sent that merge several."},
+	conflatedSlow:    {"conflated_updates", "reason", "slow", "Updates sent that merge several."},
+	conflatedCatchUp: {"conflated_updates", "reason", "catch-up", "Updates sent that merge several."},
 }
 
-// labelOf is the label that tells a metric's counts apart.
-var labelOf = map[string]string{
-	"refused": "reason", "conflated_updates": "reason", "closed": "reason", "close_frames_sent": "code",
-}
-
-// counts are a loop's own: plain integers, because an atomic add costs some 5 ns
-// and a price would pay several.
+// counts are a loop's own, plain integers.
 type counts [numCounters]uint64
 
 // published is where a scrape reads a loop's counts, as of its last cycle.
@@ -130,23 +70,89 @@ func (l *loop) publish() {
 	l.published.blocked.Store(int64(l.blocked))
 }
 
-// byeCounter is the count of close frames with a code.
-func byeCounter(code ws.StatusCode) counter {
-	switch code {
-	case ws.StatusNormalClosure:
-		return byeNormal
-	case ws.StatusProtocolError:
-		return byeProtocol
-	case ws.StatusInvalidFramePayloadData:
-		return byeUTF8
-	case ws.StatusPolicyViolation:
-		return byeFlood
-	case ws.StatusMessageTooBig:
-		return byeTooBig
-	case closeStalled:
-		return byeStalled
-	case closeRestart:
-		return byeRestart
-	}
-	return byeOther
+// events counts what happens to connections and requests, where it happens.
+type events struct {
+	acceptErrors, lapped, chokes                            prometheus.Counter
+	handshakes, closed, closeFrames, told, requests, errors *prometheus.CounterVec
 }
+
+func newEvents(reg prometheus.Registerer) *events {
+	factory := promauto.With(reg)
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name + "_total", Help: help}
+	}
+	vec := func(name, label, help string) *prometheus.CounterVec {
+		return factory.NewCounterVec(opts(name, help), []string{label})
+	}
+	return &events{
+		acceptErrors: factory.NewCounter(opts("accept_errors", "Accepts refused by the system.")),
+		lapped:       factory.NewCounter(opts("lapped", "Times a loop read the master board because its queue was full, its start included.")),
+		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back because its client did not answer a ping.")),
+		handshakes:   vec("handshakes", "outcome", "Connections by what became of their request: upgraded, given to plain HTTP, or refused."),
+		closed:       vec("closed", "reason", "Connections gone."),
+		closeFrames:  vec("close_frames_sent", "code", "Close frames sent."),
+		told:         vec("control_messages_sent", "type", "Messages sent that are not data."),
+		requests:     vec("requests", "op", "Requests that could be read."),
+		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error."),
+	}
+}
+
+// collector reads the loops' published counts when Prometheus asks.
+type collector struct {
+	node          *Node
+	counts        [numCounters]*prometheus.Desc
+	conns         *prometheus.Desc
+	blocked, subs *prometheus.Desc
+	symbols       *prometheus.Desc
+}
+
+func newCollector(n *Node) *collector {
+	desc := func(name, help string, labels prometheus.Labels) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, nil, labels)
+	}
+	c := &collector{
+		node:    n,
+		conns:   desc("connections", "Connections open, handshakes included.", nil),
+		blocked: desc("blocked_connections", "Connections that wait for their socket.", nil),
+		subs:    desc("subscriptions", "Subscriptions of all connections.", nil),
+		symbols: desc("symbols", "Symbols on the board.", nil),
+	}
+	for i, info := range countInfo {
+		var labels prometheus.Labels
+		if info.label != "" {
+			labels = prometheus.Labels{info.label: info.value}
+		}
+		c.counts[i] = desc(info.metric+"_total", info.help, labels)
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	var sums counts
+	var conns, blocked, subs int64
+	for _, l := range c.node.loops {
+		for i := range sums {
+			sums[i] += l.published.counts[i].Load()
+		}
+		conns += l.published.conns.Load()
+		blocked += l.published.blocked.Load()
+		subs += l.published.subs.Load()
+	}
+	for i, desc := range c.counts {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(sums[i]))
+	}
+	gauge := func(desc *prometheus.Desc, v int64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(v))
+	}
+	gauge(c.conns, conns)
+	gauge(c.blocked, blocked)
+	gauge(c.subs, subs)
+	gauge(c.symbols, int64(len(c.node.master.list())))
+}
+
+// number is a code as a label.
+func number[T ~int | ~uint16](code T) string { return strconv.Itoa(int(code)) }

@@ -21,7 +21,7 @@ import (
 
 // testNode is a node on loopback whose board the test writes itself.
 type testNode struct {
-	*node
+	*Node
 	t      *testing.T
 	stream *stream
 	addr   string
@@ -34,23 +34,22 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	t.Helper()
 	memory := miniredis.RunT(t)
 	cfg := Config{
-		Listen: "127.0.0.1:0", Metrics: "off", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
+		Listen: "127.0.0.1:0", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
 		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(),
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	reg := prometheus.NewRegistry()
-	n, err := newNode(cfg, reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	n, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	tn := &testNode{
-		node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
+		Node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
 		stream: &stream{tape: n.tape, name: "test/0"},
 	}
-	go func() { tn.done <- n.run(ctx, reg) }()
+	go func() { tn.done <- n.Run(ctx) }()
 	t.Cleanup(func() {
 		stop(ErrNow)
 		select {
@@ -312,7 +311,7 @@ func TestPortInUse(t *testing.T) {
 	n := startNode(t, nil)
 	cfg := *n.cfg
 	cfg.Listen = n.addr
-	if _, err := newNode(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
+	if _, err := New(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
 		t.Error("a second node took the port")
 	} else {
 		t.Log(err)

@@ -11,7 +11,7 @@ import (
 type note struct {
 	request  uint64 // of this number; of another, it says nothing
 	lane, at uint32 // the conn's sub of the row; lane 0: none
-	answered bool   // the reply has a result of the row
+	inReply  bool   // the reply has a result of the row
 	ahead    bool   // the client holds a later seq
 }
 
@@ -27,9 +27,10 @@ func (l *loop) note(id uint32) *note {
 // noteSubs begins the notes of a request with what the conn subscribes to.
 func (l *loop) noteSubs(ci uint32) {
 	l.noting++
+	l.conns[ci].tokens -= int32(l.conns[ci].subs / tokenSubs)
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		for i, s := range l.subs.get(l.lanes[li].subs)[:l.lanes[li].n] {
-			n := l.note(s.row &^ isNew)
+			n := l.note(s.id())
 			n.lane, n.at = li, uint32(i)
 		}
 	}
@@ -57,49 +58,55 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		return
 	}
 	if len(r.Symbols) == 0 {
-		l.fail(ci, &r.ID, codec.CodeMalformed, "subscribe needs symbols")
+		l.fail(ci, r.ID, codec.CodeMalformed, "subscribe needs symbols")
 		return
 	}
 	l.reply.Rate, l.reply.Fields = effective(period), narrowed(view)
 	l.noteSubs(ci)
 	l.noteAhead(r.Resume)
 	li, patterns := l.laneFor(ci, period, view), 0
+	if li == 0 {
+		l.fail(ci, r.ID, codec.CodeTooManySubs, tooManyTerms)
+		return
+	}
 	for _, symbol := range r.Symbols {
 		id, known := l.row(symbol)
 		switch {
+		case codec.ValidPattern(symbol):
+			if patterns++; patterns > patternsMax {
+				l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
+				continue
+			}
+			l.subscribePattern(ci, li, pattern{id: r.ID, prefix: string(symbol[:len(symbol)-1]), period: period, view: view})
 		case known:
-			l.subscribeRow(ci, li, id)
+			l.subscribeRow(ci, li, id, true)
 		case codec.ValidSymbol(symbol):
 			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
-		case !codec.ValidPattern(symbol):
-			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
-		case patterns == patternsMax:
-			l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
 		default:
-			patterns++
-			l.subscribePattern(ci, li, pattern{r.ID, string(symbol[:len(symbol)-1]), period, view})
+			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
 		}
 	}
-	if l.answer(ci) {
+	if l.sendReply(ci) && !l.conns[ci].asleep() {
 		l.resumeAll(ci, r.Resume)
 	}
 }
 
 // subscribeRow joins the lane to a row; a sub that the conn had of it ends.
-func (l *loop) subscribeRow(ci, li, id uint32) {
+func (l *loop) subscribeRow(ci, li, id uint32, named bool) {
 	n, symbol := l.note(id), l.board.names[id]
-	n.answered = true
+	n.inReply = true
 	switch {
 	case n.ahead:
 		l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold")
 		return
 	case n.lane != 0:
+		named = named || l.subAt(n).named()
 		l.leave(n.lane, n.at)
 	case int(l.conns[ci].subs) >= l.cfg.MaxSubs:
 		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.cfg.MaxSubs))
 		return
 	}
-	l.join(li, id)
+	l.join(li, id, named)
 	l.result(id)
 }
 
@@ -126,7 +133,7 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 		if n.ahead || row.update.History != p.History {
 			continue
 		}
-		l.subs.get(ln.subs)[n.at].row = id
+		l.subAt(n).row &^= isNew
 		var flags codec.Flags
 		if row.update.Seq-p.Seq > 1 {
 			flags = codec.Conflated | codec.ReasonCatchUp
