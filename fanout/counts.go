@@ -27,10 +27,13 @@ const (
 	conflatedRate // the three in the order of the wire's reasons
 	conflatedSlow
 	conflatedCatchUp
+	openConns // the last three are gauges
+	blockedConns
+	openSubs
 	numCounters
 )
 
-// countInfo is each count as Prometheus has it.
+// countInfo is each count as Prometheus has it; counters end in _total.
 var countInfo = [numCounters]struct{ metric, label, value, help string }{
 	cycles:           {metric: "cycles", help: "Cycles of the loops."},
 	updatesIn:        {metric: "updates_applied", help: "Updates applied to the loops' boards."},
@@ -45,29 +48,51 @@ var countInfo = [numCounters]struct{ metric, label, value, help string }{
 	conflatedRate:    {"conflated_updates", "reason", "rate", "Updates sent that merge several."},
 	conflatedSlow:    {"conflated_updates", "reason", "slow", "Updates sent that merge several."},
 	conflatedCatchUp: {"conflated_updates", "reason", "catch-up", "Updates sent that merge several."},
+	openConns:        {metric: "connections", help: "Connections open, handshakes included."},
+	blockedConns:     {metric: "blocked_connections", help: "Connections that wait for their socket."},
+	openSubs:         {metric: "subscriptions", help: "Subscriptions of all connections."},
 }
 
-// counts are a loop's own, plain integers.
-type counts [numCounters]uint64
-
-// published is where a scrape reads a loop's counts, as of its last cycle.
-type published struct {
-	counts  [numCounters]atomic.Uint64
-	conns   atomic.Int64 // open, handshakes included
-	subs    atomic.Int64
-	blocked atomic.Int64
-}
+// counts are a loop's own, plain integers; published is where a scrape reads them, as
+// of its last cycle.
+type (
+	counts    [numCounters]uint64
+	published [numCounters]atomic.Uint64
+)
 
 // publish copies the loop's counts where a scrape may read them.
 func (l *loop) publish() {
+	l.count[openConns], l.count[blockedConns], l.count[openSubs] = uint64(l.open), uint64(l.blocked), uint64(l.nsubs)
 	for i, n := range l.count {
-		if l.published.counts[i].Load() != n {
-			l.published.counts[i].Store(n)
+		if l.published[i].Load() != n {
+			l.published[i].Store(n)
 		}
 	}
-	l.published.conns.Store(int64(l.open))
-	l.published.subs.Store(int64(l.nsubs))
-	l.published.blocked.Store(int64(l.blocked))
+}
+
+// registerCounts has a scrape read the sums of what the loops published.
+func (n *Node) registerCounts(reg prometheus.Registerer) {
+	factory := promauto.With(reg)
+	for i, info := range countInfo {
+		opts := prometheus.Opts{Namespace: namespace, Subsystem: subsystem, Name: info.metric, Help: info.help}
+		if info.label != "" {
+			opts.ConstLabels = prometheus.Labels{info.label: info.value}
+		}
+		sum := func() (sum float64) {
+			for _, l := range n.loops {
+				sum += float64(l.published[i].Load())
+			}
+			return sum
+		}
+		if counter(i) >= openConns {
+			factory.NewGaugeFunc(prometheus.GaugeOpts(opts), sum)
+			continue
+		}
+		opts.Name += "_total"
+		factory.NewCounterFunc(prometheus.CounterOpts(opts), sum)
+	}
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the board."},
+		func() float64 { return float64(len(n.master.list())) })
 }
 
 // events counts what happens to connections and requests, where it happens.
@@ -95,63 +120,6 @@ func newEvents(reg prometheus.Registerer) *events {
 		requests:     vec("requests", "op", "Requests that could be read."),
 		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error."),
 	}
-}
-
-// collector reads the loops' published counts when Prometheus asks.
-type collector struct {
-	node          *Node
-	counts        [numCounters]*prometheus.Desc
-	conns         *prometheus.Desc
-	blocked, subs *prometheus.Desc
-	symbols       *prometheus.Desc
-}
-
-func newCollector(n *Node) *collector {
-	desc := func(name, help string, labels prometheus.Labels) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, nil, labels)
-	}
-	c := &collector{
-		node:    n,
-		conns:   desc("connections", "Connections open, handshakes included.", nil),
-		blocked: desc("blocked_connections", "Connections that wait for their socket.", nil),
-		subs:    desc("subscriptions", "Subscriptions of all connections.", nil),
-		symbols: desc("symbols", "Symbols on the board.", nil),
-	}
-	for i, info := range countInfo {
-		var labels prometheus.Labels
-		if info.label != "" {
-			labels = prometheus.Labels{info.label: info.value}
-		}
-		c.counts[i] = desc(info.metric+"_total", info.help, labels)
-	}
-	return c
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	var sums counts
-	var conns, blocked, subs int64
-	for _, l := range c.node.loops {
-		for i := range sums {
-			sums[i] += l.published.counts[i].Load()
-		}
-		conns += l.published.conns.Load()
-		blocked += l.published.blocked.Load()
-		subs += l.published.subs.Load()
-	}
-	for i, desc := range c.counts {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(sums[i]))
-	}
-	gauge := func(desc *prometheus.Desc, v int64) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(v))
-	}
-	gauge(c.conns, conns)
-	gauge(c.blocked, blocked)
-	gauge(c.subs, subs)
-	gauge(c.symbols, int64(len(c.node.master.list())))
 }
 
 // number is a code as a label.

@@ -18,7 +18,7 @@ import (
 // opened is how many connections the node has.
 func (n *testNode) opened() (conns int64) {
 	for _, l := range n.loops {
-		conns += l.published.conns.Load()
+		conns += int64(l.published[openConns].Load())
 	}
 	return conns
 }

@@ -94,16 +94,11 @@ func periodOf(rate float64) (uint8, bool) {
 	return 0, false
 }
 
-// rateOf is what a period allows, in updates a second; 0 is raw.
-func rateOf(period uint8) float64 {
-	if period == 0 {
-		return 0
+// rateOf is what a period allows, in updates a second, as a reply has it; 0 is raw.
+func rateOf(period uint8) *float64 {
+	var rate float64
+	if period != 0 {
+		rate = float64(time.Second) / float64(periods[period])
 	}
-	return float64(time.Second) / float64(periods[period])
-}
-
-// effective is rateOf as a reply has it.
-func effective(period uint8) *float64 {
-	rate := rateOf(period)
 	return &rate
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
@@ -64,7 +66,8 @@ type loop struct {
 	frame     frame
 
 	// Scratch.
-	in      []byte      // read buffer
+	in      []byte // read buffer
+	parser  parser
 	control []byte      // a frame other than data
 	payload []byte      // its payload
 	again   []epoll.Key // conns with more to read, each once
@@ -101,7 +104,7 @@ func newLoop(s *shared) (*loop, error) {
 		lanes:    make([]lane, 1),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
-		in:       make([]byte, requestBytes+maxHeader+2*readBytes),
+		in:       make([]byte, requestBytes+ws.MaxHeaderSize+2*readBytes),
 		upgrade:  newUpgrade(),
 	}
 	l.conns[0].fd = -1
@@ -110,9 +113,6 @@ func newLoop(s *shared) (*loop, error) {
 	l.mailbox.lapped = true // begins with what the master board knows
 	return l, nil
 }
-
-// maxHeader is the longest header of a masked frame.
-const maxHeader = 14
 
 // listenerKey marks the listener's events: conn 0 is no conn.
 var listenerKey = epoll.Key{}

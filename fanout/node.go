@@ -78,7 +78,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 			return nil, err
 		}
 	}
-	reg.MustRegister(newCollector(n))
+	n.registerCounts(reg)
 	return n, nil
 }
 

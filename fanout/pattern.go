@@ -86,7 +86,7 @@ func (l *loop) matchPatterns(ci uint32) {
 	l.noting++
 	for i := len(held) - 1; i >= 0; i-- {
 		p, li := &held[i], uint32(0)
-		l.reply = codec.Reply{ID: p.id, Op: codec.OpSubscribe, Rate: effective(p.period), Fields: narrowed(p.view), Results: l.reply.Results[:0]}
+		l.reply = codec.Reply{ID: p.id, Op: codec.OpSubscribe, Rate: rateOf(p.period), Fields: narrowed(p.view), Results: l.reply.Results[:0]}
 		for id := c.seen; id < rows && !p.full; id++ {
 			if !p.takes(l.board.names[id]) {
 				continue

@@ -128,7 +128,7 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 		if l.putOff(ci) {
 			return p
 		}
-		h, payload, rest, err := parseFrame(p, c.op != 0)
+		h, payload, rest, err := l.parser.frame(p, c.op != 0)
 		switch {
 		case err == errPartial:
 			return p

@@ -113,7 +113,7 @@ func (l *loop) result(id uint32) {
 // resultOf is result with the terms of the row's lane.
 func (l *loop) resultOf(id uint32, ln *lane) {
 	l.reply.Results = append(l.reply.Results, codec.Result{
-		Symbol: l.board.names[id], ID: &id, Rate: effective(ln.period), Fields: narrowed(ln.view),
+		Symbol: l.board.names[id], ID: &id, Rate: rateOf(ln.period), Fields: narrowed(ln.view),
 	})
 }
 
@@ -132,7 +132,7 @@ func (l *loop) terms(ci uint32, r *codec.Request) (period uint8, view codec.Mask
 	period, ok = periodOf(r.Rate)
 	if !ok {
 		l.fail(ci, r.ID, codec.CodeBadRate, fmt.Sprintf("%v updates a second; 0 for raw, or at least %v",
-			r.Rate, rateOf(uint8(len(periods)-1))))
+			r.Rate, *rateOf(uint8(len(periods) - 1))))
 		return 0, 0, false
 	}
 	for _, name := range r.Fields {
@@ -220,7 +220,7 @@ func (l *loop) list(ci uint32) {
 	for i := range l.patterns[ci] {
 		p := &l.patterns[ci][i]
 		l.reply.Results = append(l.reply.Results, codec.Result{
-			Symbol: p.prefix + "*", Matched: &p.matched, Rate: effective(p.period), Fields: narrowed(p.view),
+			Symbol: p.prefix + "*", Matched: &p.matched, Rate: rateOf(p.period), Fields: narrowed(p.view),
 		})
 	}
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {

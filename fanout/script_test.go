@@ -271,7 +271,7 @@ func (s *stage) received() string {
 			continue
 		}
 		for len(f.took) > 0 {
-			h, rest, err := parseHeader(f.took)
+			h, rest, err := new(parser).header(f.took)
 			if err != nil || len(rest) < int(h.Length) {
 				break // the rest of it is still in the tail
 			}

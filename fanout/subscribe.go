@@ -61,7 +61,7 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		l.fail(ci, r.ID, codec.CodeMalformed, "subscribe needs symbols")
 		return
 	}
-	l.reply.Rate, l.reply.Fields = effective(period), narrowed(view)
+	l.reply.Rate, l.reply.Fields = rateOf(period), narrowed(view)
 	l.noteSubs(ci)
 	l.noteAhead(r.Resume)
 	li, patterns := l.laneFor(ci, period, view), 0
@@ -134,18 +134,35 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 			continue
 		}
 		l.subAt(n).row &^= isNew
+		mask, gap := l.master.since(id, p.Seq)
 		var flags codec.Flags
 		if row.update.Seq-p.Seq > 1 {
 			flags = codec.Conflated | codec.ReasonCatchUp
 		}
-		if row.gapSeq > p.Seq {
+		if gap {
 			flags |= codec.Gap
 		}
-		if mask := row.sinceSeq(p.Seq) & ln.view; mask != 0 {
+		if mask &= ln.view; mask != 0 {
 			l.putUpdate(row, mask, flags)
 		}
 	}
 	if l.frame.n > 0 {
 		l.sendFrame(ci)
 	}
+}
+
+// since returns the fields of a row that changed after seq, and whether there was a
+// GAP: what a client that resumes lacks. A loop that is behind sends them as it knows
+// them. Status is always among them, for a node may have told it stale without a seq
+// of its own.
+func (m *master) since(id uint32, seq int64) (mask codec.Mask, gap bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	r := &m.rows[id]
+	for f, changed := range &r.changed {
+		if changed > seq {
+			mask |= 1 << f
+		}
+	}
+	return mask | 1<<codec.Status, r.gap > seq
 }

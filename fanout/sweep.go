@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Our own codes, after which a client connects again: it reads nothing, or does not
@@ -62,7 +64,7 @@ func (l *loop) sweepConn(ci uint32) {
 			c.floods = 0
 		}
 		if !c.blocked && !c.choked && l.clock-c.spoke >= l.cfg.Heartbeat {
-			l.sendHeartbeat(ci)
+			l.tell(ci, &codec.Heartbeat{Time: l.sentAt, Subs: int(c.subs), Hash: c.hash})
 		}
 	}
 }

@@ -8,11 +8,6 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-func (l *loop) sendHeartbeat(ci uint32) {
-	c := &l.conns[ci]
-	l.tell(ci, &codec.Heartbeat{Time: l.sentAt, Subs: int(c.subs), Hash: c.hash})
-}
-
 // sendLag tells a conn that its socket took nothing for so long; what follows is
 // merged. It reports whether the socket took that.
 func (l *loop) sendLag(ci uint32, blocked time.Duration) bool {
