@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -311,9 +312,37 @@ func TestPortInUse(t *testing.T) {
 	n := startNode(t, nil)
 	cfg := *n.cfg
 	cfg.Listen = n.addr
+	before := descriptors(t)
 	if _, err := New(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
 		t.Error("a second node took the port")
 	} else {
 		t.Log(err)
 	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors are left open", after-before)
+	}
+}
+
+// A node that never runs leaves nothing open either.
+func TestNewAndClose(t *testing.T) {
+	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Redis: "redis://127.0.0.1:1"}
+	before := descriptors(t)
+	n, err := New(cfg, prometheus.NewRegistry(), slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors are left open", after-before)
+	}
+}
+
+// descriptors counts what the process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(open)
 }

@@ -162,3 +162,14 @@ func TestNothingAllocates(t *testing.T) {
 		t.Errorf("%v allocations a round", n)
 	}
 }
+
+// A peer that gave up while it waited is no reason to stop accepting.
+func TestOutOfResources(t *testing.T) {
+	for err, want := range map[error]bool{
+		unix.EMFILE: true, unix.ENFILE: true, unix.ENOBUFS: true, unix.ENOMEM: true, unix.ECONNABORTED: false, unix.EINTR: false,
+	} {
+		if OutOfResources(err) != want {
+			t.Errorf("%v: want %v", err, want)
+		}
+	}
+}
