@@ -36,15 +36,9 @@ func (l *loop) noteSubs(ci uint32) {
 	}
 }
 
-// row finds a symbol's row on this loop's board.
-func (l *loop) row(symbol []byte) (uint32, bool) {
-	id, ok := l.board.ids[string(symbol)]
-	return id, ok
-}
-
 // subscribed finds a symbol's row, and its note if the conn has a sub of it.
 func (l *loop) subscribed(symbol []byte) (uint32, *note) {
-	if id, known := l.row(symbol); known {
+	if id, known := l.board.ids[string(symbol)]; known {
 		if n := l.note(id); n.lane != 0 {
 			return id, n
 		}
@@ -70,7 +64,7 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		return
 	}
 	for _, symbol := range r.Symbols {
-		id, known := l.row(symbol)
+		id, known := l.board.ids[string(symbol)]
 		switch {
 		case codec.ValidPattern(symbol):
 			if patterns++; patterns > patternsMax {
@@ -113,7 +107,7 @@ func (l *loop) subscribeRow(ci, li, id uint32, named bool) {
 // noteAhead notes the rows of which a client holds more than this node.
 func (l *loop) noteAhead(held []codec.Position) {
 	for _, p := range held {
-		if id, known := l.row(p.Symbol); known {
+		if id, known := l.board.ids[string(p.Symbol)]; known {
 			u := &l.board.rows[id].update
 			l.note(id).ahead = p.History == u.History && p.Seq > u.Seq
 		}

@@ -55,7 +55,7 @@ func (l *loop) sweepConn(ci uint32) {
 			}
 			return
 		}
-		if c.unfinished() && !c.blocked && l.clock-c.begun > messageTime {
+		if c.unfinished() && !c.blocked && !c.queued && l.clock-c.begun > messageTime {
 			l.bye(ci, closeSilent, "a message was begun and not ended")
 			return
 		}
