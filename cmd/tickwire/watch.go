@@ -125,7 +125,7 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 			}
 			rate = e.Rate
 			fmt.Fprintf(stderr, "tickwire: at most %v updates a second and symbol\n", rate)
-		case client.Connected, client.Disconnected:
+		case client.Live, client.Connecting, client.Stale:
 			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
 		default:
 			fmt.Fprintf(stderr, "tickwire: %s\n", e)

@@ -135,9 +135,9 @@ func (b *termBoard) event(e client.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e.Kind {
-	case client.Connected:
+	case client.Live:
 		b.state, b.note = "live", e.String()
-	case client.Disconnected:
+	case client.Connecting, client.Stale:
 		b.state, b.note = "connecting again", e.String()
 	case client.Subscribed:
 	default:

@@ -30,8 +30,8 @@ func sample(symbol string, last int64, flags codec.Flags) *client.Update {
 	q[codec.BidSize], q[codec.AskSize], q[codec.SizeScale] = 51234567, 100000000, 8
 	q[codec.Trades], q[codec.Status], q[codec.RecvTime] = 5, codec.Live, 1_000_000
 	return &client.Update{
-		Symbol: symbol, Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status,
-		Quote: q, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
+		Update: codec.Update{Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status, Quote: q},
+		Symbol: symbol, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
 	}
 }
 
@@ -54,7 +54,7 @@ func TestWatchLines(t *testing.T) {
 // board is a termBoard of n symbols.
 func board(n int) *termModel {
 	b := newTermBoard("ws://127.0.0.1:8080")
-	b.event(client.Event{Kind: client.Connected, Hello: &codec.Hello{Node: "n1"}})
+	b.event(client.Event{Kind: client.Live, Hello: &codec.Hello{Node: "n1"}})
 	for i := range n {
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183760, codec.Image))
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183790, codec.Conflated|codec.ReasonSlow))
@@ -109,7 +109,7 @@ func TestBoardScrolls(t *testing.T) {
 	if m.View(); m.top != 80 {
 		t.Errorf("top %d", m.top)
 	}
-	m.board.event(client.Event{Kind: client.Disconnected, Err: io.EOF, After: time.Second})
+	m.board.event(client.Event{Kind: client.Connecting, Err: io.EOF, After: time.Second})
 	if text := m.View(); !strings.Contains(text, "connecting again") || !strings.Contains(text, "EOF; again in 1s") {
 		t.Error(text)
 	}
@@ -139,7 +139,7 @@ func TestBoardDecimals(t *testing.T) {
 
 func TestBoardWithoutPrices(t *testing.T) {
 	m := board(0)
-	m.board.update(&client.Update{Symbol: "sim:A", Quote: codec.Empty})
+	m.board.update(&client.Update{Symbol: "sim:A", Update: codec.Update{Quote: codec.Empty}})
 	u := sample("sim:B", 100, 0)
 	u.Quote[codec.Open], u.Quote[codec.Status] = 0, codec.Halted
 	m.board.update(u)

@@ -27,7 +27,7 @@ func TestFinal(t *testing.T) {
 			t.Errorf("%d: %v", code, err)
 			continue
 		}
-		if text := err.Error(); !strings.HasPrefix(text, fmt.Sprintf("client: refused with %d: because [2J: ", code)) || len(text) < 60 {
+		if text := err.Error(); !strings.HasPrefix(text, fmt.Sprintf("client: refused with %d: because [2J: ", code)) || len(text) < 50 {
 			t.Errorf("%d: %q", code, text)
 		}
 	}
@@ -38,16 +38,17 @@ func TestFinal(t *testing.T) {
 		})
 		r := start(t, Config{URL: n.url()}, nil)
 		for range 2 {
-			if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), fmt.Sprint(int(code))) {
+			if e := r.event(Connecting); !strings.Contains(e.Err.Error(), fmt.Sprint(int(code))) {
 				t.Errorf("%d: %v", code, e.Err)
 			}
 		}
 	}
 }
 
-// Who refuses the handshake may let us in later, unless it is about who we are.
+// An answer of 4xx to the upgrade says that coming back cannot help, but for those
+// that are about the moment.
 func TestRefusedHandshake(t *testing.T) {
-	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
 		n := newNode(t, nil)
 		n.status = status
 		err := start(t, Config{URL: n.url(), Token: "a.b.c"}, nil).wait()
@@ -59,12 +60,12 @@ func TestRefusedHandshake(t *testing.T) {
 			t.Errorf("authorization %q", got)
 		}
 	}
-	for _, status := range []int{http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+	for _, status := range []int{http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		n := newNode(t, nil)
 		n.status = status
 		r := start(t, Config{URL: n.url()}, nil)
 		for range 2 {
-			if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), fmt.Sprint(status)) {
+			if e := r.event(Connecting); !strings.Contains(e.Err.Error(), fmt.Sprint(status)) {
 				t.Errorf("%d: %v", status, e.Err)
 			}
 		}
@@ -81,7 +82,7 @@ func TestNobodyThere(t *testing.T) {
 	ln.Close()
 	r := start(t, Config{URL: url}, nil)
 	for range 3 {
-		if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), "refused") {
+		if e := r.event(Connecting); !strings.Contains(e.Err.Error(), "refused") {
 			t.Error(e.Err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 func whileAway(c *Client, check func()) {
 	event := c.OnEvent
 	c.OnEvent = func(e Event) {
-		if e.Kind == Disconnected {
+		if e.Kind == Connecting {
 			check()
 		}
 		event(e)
@@ -63,7 +64,7 @@ func TestReconnectResumes(t *testing.T) {
 			})
 			c.Subscribe(Terms{}, btc)
 		})
-		r.event(Disconnected)
+		r.event(Connecting)
 		r.holds(btc, 15, 105)
 		if q, _, _ := r.Quote(btc); q[codec.Last] != 7 || q[codec.PriceScale] != 2 {
 			t.Errorf("the rest of the quote was lost: %v", q)
@@ -85,7 +86,7 @@ func TestBackoff(t *testing.T) {
 	r := start(t, Config{URL: n.url()}, nil)
 	var most time.Duration
 	for range 8 {
-		e := r.event(Disconnected)
+		e := r.event(Connecting)
 		if e.After >= hasty.backoffMost {
 			t.Errorf("waits %v", e.After)
 		}
@@ -104,7 +105,7 @@ func TestBackoff(t *testing.T) {
 	r = start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) })
 	for range 8 {
 		r.event(Subscribed)
-		if e := r.event(Disconnected); e.After >= hasty.backoffFirst {
+		if e := r.event(Connecting); e.After >= hasty.backoffFirst {
 			t.Errorf("waits %v after a reply", e.After)
 		}
 	}
@@ -131,14 +132,14 @@ func TestStale(t *testing.T) {
 	})
 	began := time.Now()
 	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) })
-	e := r.event(Disconnected)
+	e := r.event(Stale)
 	if after := time.Since(began); after < 300*time.Millisecond {
 		t.Errorf("given up after %v", after)
 	}
 	if want := "nothing heard for 100ms"; e.Err.Error() != want {
 		t.Errorf("%v, want %s", e.Err, want)
 	}
-	r.event(Connected)
+	r.event(Live)
 }
 
 // Other subscriptions than ours, or a seq that goes back: nothing held is trusted,
@@ -180,7 +181,7 @@ func TestDistrust(t *testing.T) {
 					}
 				})
 			})
-			if e := r.event(Disconnected); !errors.Is(e.Err, errDistrust) {
+			if e := r.event(Connecting); !errors.Is(e.Err, errDistrust) {
 				t.Error(e.Err)
 			}
 			r.holds(btc, 5, 50)
@@ -210,10 +211,87 @@ func TestNoMessage(t *testing.T) {
 		p.hang()
 	})
 	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) })
-	if e := r.event(Disconnected); !errors.Is(e.Err, errPromise) {
+	if e := r.event(Connecting); !errors.Is(e.Err, errPromise) {
 		t.Error(e.Err)
 	}
 	r.holds(btc, 11, 101)
+}
+
+// Decimals of another scale than the one held, which JSON would name if it had
+// changed, move no point: the next connection begins with images.
+func TestOtherScale(t *testing.T) {
+	n := newNode(t, func(p *peer) {
+		p.hello(time.Minute)
+		p.reply(p.request(), is(btc, 0))
+		p.data(symbols, image(0, 10, 100))
+		u := delta(0, 11, 1000)
+		u.Quote[codec.PriceScale] = 3
+		named := u
+		named.Mask |= 1 << codec.PriceScale
+		if p.data(symbols, named); p.json {
+			u.Quote[codec.PriceScale] = 2
+		}
+		p.data(symbols, u)
+		p.hang()
+	}, func(p *peer) {
+		p.hello(time.Minute)
+		r := p.request()
+		if len(r.Resume) != 0 {
+			t.Errorf("resumes from %s", r.positions())
+		}
+		p.hang()
+	})
+	r := start(t, Config{URL: n.url(), Encoding: "json"}, func(c *Client) { c.Subscribe(Terms{}, btc) })
+	if e := r.event(Connecting); !errors.Is(e.Err, errDistrust) {
+		t.Error(e.Err)
+	}
+	if q, _, ok := r.Quote(btc); !ok || q[codec.Bid] != 1000 || q[codec.PriceScale] != 3 {
+		t.Errorf("held %v %v", q, ok)
+	}
+	r.event(Live)
+}
+
+// A node that says what no node says is left.
+func TestBrokenPromises(t *testing.T) {
+	for name, lie := range map[string]func(p *peer){
+		"no limits": func(p *peer) { say(p, &codec.Hello{Fields: codec.FieldNames[:]}) },
+		"no symbol": func(p *peer) {
+			p.hello(time.Minute)
+			p.reply(&request{Request: codec.Request{Op: codec.OpSubscribe}}, is("sim:\x1b[2J", 3))
+		},
+	} {
+		n := newNode(t, func(p *peer) {
+			lie(p)
+			p.hang()
+		})
+		r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, "*") })
+		if e := r.event(Connecting); !errors.Is(e.Err, errPromise) {
+			t.Errorf("%s: %v", name, e.Err)
+		}
+	}
+}
+
+// What came before a gap is not counted as skipped.
+func TestGap(t *testing.T) {
+	n := newNode(t, func(p *peer) {
+		p.hello(time.Minute)
+		p.reply(p.request(), is(btc, 0))
+		gap := delta(0, 5000, 101)
+		gap.Flags = codec.Gap
+		p.data(symbols, image(0, 10, 100), gap, delta(0, 5003, 102))
+		p.hang()
+	})
+	var skipped []int64
+	r := start(t, Config{URL: n.url()}, func(c *Client) {
+		c.OnUpdate = func(u *Update) { skipped = append(skipped, u.Skipped) }
+		c.Subscribe(Terms{}, btc)
+	})
+	r.holds(btc, 5003, 102)
+	r.stop()
+	r.wait()
+	if !slices.Equal(skipped, []int64{0, 0, 2}) {
+		t.Error(skipped)
+	}
 }
 
 // A new history may begin with any seq above its number.
@@ -263,11 +341,11 @@ func TestDrain(t *testing.T) {
 				p.hang()
 			})
 			r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) })
-			e, began := r.event(Draining), time.Now()
+			e, began := r.event(Drain), time.Now()
 			if e.After < 0 || e.After > within {
 				t.Errorf("leaves after %v", e.After)
 			}
-			r.event(Connected)
+			r.event(Live)
 			r.holds(btc, 2, 200)
 			if took := time.Since(began); took < e.After-10*time.Millisecond {
 				t.Errorf("back after %v, want %v", took, e.After)
@@ -286,7 +364,7 @@ func TestRunEnds(t *testing.T) {
 		goodbyes <- f
 	})
 	r := start(t, Config{URL: n.url()}, nil)
-	r.event(Connected)
+	r.event(Live)
 	r.stop()
 	if err := r.wait(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -300,7 +378,7 @@ func TestRunEnds(t *testing.T) {
 		<-t.Context().Done()
 	})
 	r = start(t, Config{URL: full.url()}, nil)
-	r.event(Connected)
+	r.event(Live)
 	r.mu.Lock()
 	w := r.session.wire
 	r.mu.Unlock()

@@ -68,7 +68,7 @@ func testSession(t *testing.T, path, encoding string) {
 			c.Subscribe(Terms{}, symbol)
 		}
 	})
-	r.event(Draining)
+	r.event(Drain)
 	for symbol, want := range session.Quotes {
 		q, seq, ok := r.Quote(symbol)
 		if !ok {
