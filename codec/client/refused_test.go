@@ -106,17 +106,21 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// What a pattern takes may be refused too.
+// What a pattern takes may be refused too, and the pattern when it takes too much.
 func TestRefusedUnderPattern(t *testing.T) {
 	n := newNode(t, func(p *peer) {
 		p.hello(time.Minute)
-		p.reply(p.request(), takesN("binance:*", 2), is(btc, 0), is404(eth, codec.CodeTooManySubs))
+		r := p.request()
+		p.reply(r, takesN("binance:*", 2), is(btc, 0), is404(eth, codec.CodeTooManySubs))
+		p.reply(r, is404("binance:*", codec.CodeTooManySubs))
 		p.hang()
 	})
 	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, "binance:*") })
-	e := r.event(Refused)
-	var why *codec.Error
-	if e.Symbol != eth || e.After != 0 || !errors.As(e.Err, &why) || why.Code != codec.CodeTooManySubs {
-		t.Errorf("%+v", e)
+	for _, symbol := range []string{eth, "binance:*"} {
+		e := r.event(Refused)
+		var why *codec.Error
+		if e.Symbol != symbol || e.After != 0 || !errors.As(e.Err, &why) || why.Code != codec.CodeTooManySubs {
+			t.Errorf("%+v", e)
+		}
 	}
 }

@@ -60,7 +60,10 @@ func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, ne
 		if ours {
 			e.After = s.refused(w, x.Error.Retry)
 		}
-		return e, ours || w == nil && c.takes(x.Symbol) > 0 // one that a pattern takes
+		if w == nil {
+			return e, c.takes(x.Symbol) > 0 // one that a pattern takes
+		}
+		return e, ours || w.state == held // a pattern that takes no more
 	case c.takes(x.Symbol) == 0:
 		return e, false // unsubscribed meanwhile
 	}
