@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -33,6 +32,14 @@ type watchCmd struct {
 // whoever reads our lines may have stopped.
 const patience = 500 * time.Millisecond
 
+// Validate refuses what a node would refuse.
+func (c *watchCmd) Validate() error {
+	if !(c.Rate >= 0) {
+		return errors.New("--rate must not be below zero")
+	}
+	return nil
+}
+
 func (c *watchCmd) Run(ctx context.Context) error {
 	return c.run(ctx, os.Stdout, os.Stderr)
 }
@@ -42,7 +49,10 @@ func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	refusals := refusals{wanted: c.Symbols, stop: stop}
+	refusals := refusals{left: make(map[string]bool), stop: stop}
+	for _, name := range c.Symbols {
+		refusals.left[name] = true
+	}
 	if f, ok := stdout.(*os.File); ok && !c.JSON && isatty.IsTerminal(f.Fd()) {
 		return watchBoard(ctx, cl, f, c.URL, &refusals)
 	}
@@ -77,26 +87,21 @@ type fatal struct{ error }
 
 // refusals ends watch when nothing that it was asked for can come.
 type refusals struct {
-	wanted []string
-	got    map[string]bool
-	stop   context.CancelCauseFunc
+	left map[string]bool // names not refused
+	some bool            // one was taken
+	stop context.CancelCauseFunc
 }
 
 // note takes an event of the client.
 func (r *refusals) note(e client.Event) {
-	if e.Kind != client.Refused || e.After > 0 {
+	r.some = r.some || e.Kind == client.Subscribed
+	if e.Kind != client.Refused || e.After > 0 || r.some {
 		return
 	}
-	if r.got == nil {
-		r.got = make(map[string]bool)
+	delete(r.left, e.Symbol)
+	if len(r.left) == 0 || e.Symbol == "" { // a whole request
+		r.stop(fatal{fmt.Errorf("watch: %s", e)})
 	}
-	r.got[e.Symbol] = true
-	for _, symbol := range r.wanted {
-		if !r.got[symbol] && !r.got[""] { // "" is a whole request
-			return
-		}
-	}
-	r.stop(fatal{fmt.Errorf("watch: %s", e)})
 }
 
 // lines has an update printed a line, and on stderr what happens to the connection.
@@ -118,17 +123,14 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 	}
 	rate := c.Rate
 	cl.OnEvent = func(e client.Event) {
-		switch e.Kind {
-		case client.Subscribed:
-			if e.Rate == rate {
-				return
-			}
+		switch {
+		case e.Kind == client.Live, e.Kind == client.Connecting, e.Kind == client.Stale:
+			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
+		case e.Kind != client.Subscribed, e.Matched == 0:
+			fmt.Fprintf(stderr, "tickwire: %s\n", e)
+		case e.Rate != rate:
 			rate = e.Rate
 			fmt.Fprintf(stderr, "tickwire: at most %v updates a second and symbol\n", rate)
-		case client.Live, client.Connecting, client.Stale:
-			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
-		default:
-			fmt.Fprintf(stderr, "tickwire: %s\n", e)
 		}
 		refusals.note(e)
 	}
@@ -163,7 +165,7 @@ func appendJSONLine(dst []byte, u *client.Update) []byte {
 
 func appendTextLine(dst []byte, u *client.Update) []byte {
 	dst = time.Now().AppendFormat(dst, "15:04:05.000 ")
-	dst = fmt.Appendf(dst, "%-24s seq=%d", visible(u.Symbol), u.Seq)
+	dst = fmt.Appendf(dst, "%-24s seq=%d", u.Symbol, u.Seq)
 	for _, flag := range flagNames(u.Flags) {
 		dst = append(append(dst, ' '), flag...)
 	}
@@ -191,14 +193,4 @@ func flagNames(f codec.Flags) (names []string) {
 		names = append(names, "gap")
 	}
 	return names
-}
-
-// visible is a symbol that does a terminal no harm, whatever a node calls it.
-func visible(symbol string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, symbol)
 }

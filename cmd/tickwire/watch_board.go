@@ -53,8 +53,8 @@ type termBoard struct {
 
 	mu    sync.Mutex // protects what follows
 	rows  map[string]*termRow
-	state string // "live", or why not
-	note  string // what happened last
+	state client.EventKind // Live, or why not
+	note  string           // what happened last
 	tally tally
 	shown tally // of the last whole second
 	since time.Time
@@ -63,7 +63,7 @@ type termBoard struct {
 // tally counts over a second.
 type tally struct {
 	updates, conflated int
-	node, feed         delay
+	node, feed         delay // from when they sent it
 }
 
 // delay sums how long updates were under way.
@@ -95,7 +95,7 @@ type move struct {
 }
 
 func newTermBoard(url string) *termBoard {
-	return &termBoard{url: url, rows: make(map[string]*termRow), state: "connecting"}
+	return &termBoard{url: url, rows: make(map[string]*termRow), state: client.Connecting}
 }
 
 // update takes an update of the client.
@@ -104,20 +104,17 @@ func (b *termBoard) update(u *client.Update) {
 	defer b.mu.Unlock()
 	r := b.rows[u.Symbol]
 	if r == nil {
-		r = &termRow{symbol: visible(u.Symbol), quote: codec.Empty, moves: make(map[codec.Field]move)}
+		r = &termRow{symbol: u.Symbol, quote: codec.Empty, moves: make(map[codec.Field]move)}
 		b.rows[u.Symbol] = r
 	}
-	now := time.UnixMicro(u.ReceivedAt)
 	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
 		was, is := client.Float(&r.quote, f), client.Float(&u.Quote, f)
-		if was != is && !math.IsNaN(was) && !math.IsNaN(is) {
-			r.moves[f] = move{cmp.Compare(is, was), now}
+		if was < is || was > is {
+			r.moves[f] = move{cmp.Compare(is, was), time.UnixMicro(u.ReceivedAt)}
 		}
+		r.places = max(r.places, needs(&u.Quote, f))
 	}
 	r.quote = u.Quote
-	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
-		r.places = max(r.places, needs(&r.quote, f))
-	}
 	r.updates++
 	b.tally.updates++
 	b.tally.node.add(u.SentAt, u.ReceivedAt)
@@ -135,14 +132,14 @@ func (b *termBoard) event(e client.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e.Kind {
-	case client.Live:
-		b.state, b.note = "live", e.String()
-	case client.Connecting, client.Stale:
-		b.state, b.note = "connecting again", e.String()
+	case client.Live, client.Connecting, client.Stale:
+		b.state = e.Kind
 	case client.Subscribed:
-	default:
-		b.note = e.String()
+		if e.Matched != 0 {
+			return // that is seen
+		}
 	}
+	b.note = e.String()
 }
 
 // count turns what was counted into numbers per second, once a second.
@@ -210,15 +207,4 @@ func (m *termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	}
 	return m, nil
-}
-
-// View draws the board; it keeps top within what there is to scroll.
-func (m *termModel) View() string {
-	b := m.board
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	b.count(now)
-	v := view{width: m.width, height: m.height, now: now}
-	return v.draw(b, &m.top)
 }

@@ -28,7 +28,9 @@ type Event struct {
 	Kind   EventKind
 	Symbol string  // Subscribed; Refused: the symbol or pattern, "" for a whole request
 	Rate   float64 // Subscribed: in effect, updates a second; 0: as they come
-	Err    error   // Connecting, Stale; Refused: a *codec.Error
+	// Matched counts the symbols that a pattern takes now; 1 of a symbol: Subscribed.
+	Matched int
+	Err     error // Connecting, Stale; Refused: a *codec.Error
 	// After is the time until Run tries again: Connecting, Stale, Drain, and Refused,
 	// where 0 means that it does not. Lag: how long nothing was taken.
 	After time.Duration
@@ -45,6 +47,9 @@ func (e Event) String() string {
 		text = "not connected: " + e.Err.Error()
 	case Subscribed:
 		text = e.Symbol + ": subscribed"
+		if e.Matched == 0 {
+			text += "; no symbol matches so far"
+		}
 	case Refused:
 		text = e.Err.Error()
 		if e.Symbol != "" {

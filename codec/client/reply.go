@@ -76,7 +76,10 @@ func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, ne
 	if x.ID != nil {
 		c.board.confirm(x.Symbol, *x.ID, cmp.Or(r.Fields, codec.AllFields), a.resumed[x.Symbol])
 	}
-	e = Event{Kind: Subscribed, Symbol: x.Symbol}
+	e = Event{Kind: Subscribed, Symbol: x.Symbol, Matched: 1}
+	if x.Matched != nil {
+		e.Matched = *x.Matched
+	}
 	if r.Rate != nil {
 		e.Rate = *r.Rate
 	}
