@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,27 +141,15 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 // numbers, what is no more known as null.
 func appendJSONLine(dst []byte, u *client.Update) []byte {
 	symbol, _ := json.Marshal(u.Symbol)
-	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":[`, symbol, u.Seq)
-	for i, flag := range flagNames(u.Flags) {
-		if i > 0 {
-			dst = append(dst, ',')
+	flags, _ := json.Marshal(append([]string{}, flagNames(u.Flags)...))
+	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":%s,"changed":{`, symbol, u.Seq, flags)
+	for f := range codec.Field(codec.NumFields) {
+		if u.Mask.Has(f) {
+			dst = append(append(append(dst, '"'), f.String()...), '"', ':')
+			dst = append(codec.AppendFieldJSON(dst, &u.Quote, f), ',')
 		}
-		dst = append(append(append(dst, '"'), flag...), '"')
 	}
-	dst = append(dst, `],"changed":{`...)
-	comma := false
-	for f := codec.Field(0); f < codec.NumFields; f++ {
-		if !u.Mask.Has(f) {
-			continue
-		}
-		if comma {
-			dst = append(dst, ',')
-		}
-		comma = true
-		dst = append(append(append(dst, '"'), f.String()...), '"', ':')
-		dst = codec.AppendFieldJSON(dst, &u.Quote, f)
-	}
-	return append(dst, "}}\n"...)
+	return append(bytes.TrimSuffix(dst, []byte(",")), "}}\n"...)
 }
 
 func appendTextLine(dst []byte, u *client.Update) []byte {
@@ -169,7 +158,7 @@ func appendTextLine(dst []byte, u *client.Update) []byte {
 	for _, flag := range flagNames(u.Flags) {
 		dst = append(append(dst, ' '), flag...)
 	}
-	for f := codec.Field(0); f < codec.NumFields; f++ {
+	for f := range codec.Field(codec.NumFields) {
 		if u.Mask.Has(f) {
 			dst = append(append(append(dst, ' '), f.String()...), '=')
 			dst = codec.AppendText(dst, &u.Quote, f)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -29,7 +30,7 @@ func watchBoard(ctx context.Context, cl *client.Client, out *os.File, url string
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// The signals are main's: they end ctx.
-	program := tea.NewProgram(&termModel{board: b}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	program := tea.NewProgram(&termModel{board: b, width: 80, height: 24}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- follow(ctx, cl)
@@ -67,14 +68,19 @@ type tally struct {
 }
 
 // delay sums how long updates were under way.
-type delay struct {
-	us int64
-	n  int64
-}
+type delay struct{ us, n int64 }
 
 func (d *delay) add(from, to int64) {
 	d.us += to - from
 	d.n++
+}
+
+// text is the mean. Below zero the clocks differ by more than the way takes.
+func (d *delay) text(name string) string {
+	if d.n == 0 {
+		return ""
+	}
+	return name + (time.Duration(d.us/d.n) * time.Microsecond).Round(10*time.Microsecond).String()
 }
 
 // termRow is one symbol.
@@ -95,7 +101,7 @@ type move struct {
 }
 
 func newTermBoard(url string) *termBoard {
-	return &termBoard{url: url, rows: make(map[string]*termRow), state: client.Connecting}
+	return &termBoard{url: url, rows: make(map[string]*termRow), state: client.Connecting, since: time.Now()}
 }
 
 // update takes an update of the client.
@@ -149,9 +155,6 @@ func (b *termBoard) count(now time.Time) {
 		return
 	}
 	perSec := func(n int) int { return int(math.Round(float64(n) / passed.Seconds())) }
-	if b.since.IsZero() {
-		perSec = func(n int) int { return n }
-	}
 	b.shown, b.tally, b.since = b.tally, tally{}, now
 	b.shown.updates, b.shown.conflated = perSec(b.shown.updates), perSec(b.shown.conflated)
 	for _, r := range b.rows {
@@ -161,12 +164,7 @@ func (b *termBoard) count(now time.Time) {
 
 // sorted lists the rows by symbol.
 func (b *termBoard) sorted() []*termRow {
-	rows := make([]*termRow, 0, len(b.rows))
-	for _, r := range b.rows {
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
-	return rows
+	return slices.SortedFunc(maps.Values(b.rows), func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
 }
 
 // termModel is bubbletea's view of the board.
@@ -178,32 +176,30 @@ type termModel struct {
 
 type frameTick time.Time
 
-func nextFrame() tea.Cmd {
+func (m *termModel) Init() tea.Cmd {
 	return tea.Tick(frameEvery, func(t time.Time) tea.Msg { return frameTick(t) })
 }
 
-func (m *termModel) Init() tea.Cmd { return nextFrame() }
+// scrolls is by how many rows a key moves the board.
+var scrolls = map[string]int{
+	"down": 1, "j": 1, "pgdown": 10, " ": 10,
+	"up": -1, "k": -1, "pgup": -10, "home": -1 << 30, "g": -1 << 30,
+}
 
 func (m *termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case frameTick:
-		return m, nextFrame()
+		return m, m.Init()
 	case tea.WindowSizeMsg:
-		m.width, m.height = msg.Width, msg.Height
+		if msg.Width > 0 && msg.Height > 0 { // some do not know
+			m.width, m.height = msg.Width, msg.Height
+		}
 	case tea.KeyMsg:
-		switch msg.String() {
+		switch key := msg.String(); key {
 		case "q", "ctrl+c", "esc":
 			return m, tea.Quit
-		case "down", "j":
-			m.top++
-		case "up", "k":
-			m.top--
-		case "pgdown", " ":
-			m.top += 10
-		case "pgup":
-			m.top -= 10
-		case "home", "g":
-			m.top = 0
+		default:
+			m.top += scrolls[key]
 		}
 	}
 	return m, nil

@@ -60,7 +60,8 @@ func board(n int) *termModel {
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183760, codec.Image))
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183790, codec.Conflated|codec.ReasonSlow))
 	}
-	return &termModel{board: b}
+	b.since = b.since.Add(-time.Second)
+	return &termModel{board: b, width: 80, height: 24}
 }
 
 // Whatever the terminal's size: no line is wider, there are not more lines, and what

@@ -16,10 +16,8 @@ import (
 
 const (
 	flashFor   = 700 * time.Millisecond // how long a price keeps the colour of its direction
-	fewColumns = 80                     // of a terminal that has not told
-	fewLines   = 24
-	aroundRows = 4  // lines above and below the rows
-	nameLeast  = 13 // columns of a symbol before others give way
+	aroundRows = 4                      // lines above and below the rows
+	nameLeast  = 13                     // columns of a symbol before others give way
 )
 
 var (
@@ -49,12 +47,12 @@ var columns = [...]struct {
 	width int // at least; below zero: left-aligned
 	cell  func(*termRow) cell
 }{
-	{"last", 1, 10, price(codec.Last)},
+	{"last", 1, 10, value(codec.Last)},
 	{"day", 2, 8, day},
-	{"bid", 4, 10, price(codec.Bid)},
-	{"size", 6, 10, size(codec.BidSize)},
-	{"ask", 4, 10, price(codec.Ask)},
-	{"size", 6, 10, size(codec.AskSize)},
+	{"bid", 4, 10, value(codec.Bid)},
+	{"size", 6, 10, value(codec.BidSize)},
+	{"ask", 4, 10, value(codec.Ask)},
+	{"size", 6, 10, value(codec.AskSize)},
 	{"spread", 5, 7, spread},
 	{"range", 8, 19, span},
 	{"status", 3, -6, status},
@@ -67,14 +65,10 @@ func (m *termModel) View() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count(time.Now())
-	width, height := m.width, m.height
-	if width <= 0 || height <= 0 {
-		width, height = fewColumns, fewLines
-	}
-	rows, fits := b.sorted(), max(1, height-aroundRows)
+	rows, fits := b.sorted(), max(1, m.height-aroundRows)
 	m.top = max(0, min(m.top, len(rows)-fits))
 	end := min(len(rows), m.top+fits)
-	lines := append([]string{b.title()}, table(rows[m.top:end], width)...)
+	lines := append([]string{b.title()}, table(rows[m.top:end], m.width)...)
 	if len(rows) == 0 {
 		lines = append(lines, dim.Render("waiting for the first quote"))
 	}
@@ -86,11 +80,11 @@ func (m *termModel) View() string {
 		note = alarm
 	}
 	lines = append(lines, "", dim.Render(keys)+"  "+note.Render(b.note))
-	cut := plainStyle.MaxWidth(width)
+	cut := plainStyle.MaxWidth(m.width)
 	for i := range lines {
 		lines[i] = cut.Render(lines[i])
 	}
-	return strings.Join(lines[:min(len(lines), height)], "\n")
+	return strings.Join(lines[:min(len(lines), m.height)], "\n")
 }
 
 // table is a heading and the rows, with as many columns as fit whole: a number that
@@ -116,7 +110,7 @@ func table(rows []*termRow, width int) []string {
 		rank++
 		left -= need[rank]
 	}
-	name = max(1, min(name, nameLeast)+min(left, max(0, name-nameLeast)))
+	name = max(1, min(name, min(name, nameLeast)+left))
 
 	lines := []string{fmt.Sprintf("%-*s", name, "symbol")}
 	for _, r := range rows {
@@ -159,29 +153,12 @@ func (b *termBoard) title() string {
 	if s.conflated > 0 {
 		text += fmt.Sprintf(", %d conflated", s.conflated)
 	}
-	if s.node.n > 0 {
-		text += "  node " + s.node.text()
-	}
-	if s.feed.n > 0 {
-		text += "  feed " + s.feed.text()
-	}
+	text += s.node.text("  node ") + s.feed.text("  feed ")
 	return bold.Render("tickwire") + "  " + state + "  " + text
 }
 
-// text is the mean. Below zero the clocks differ by more than the way takes.
-func (d delay) text() string {
-	ms := float64(d.us) / float64(d.n) / 1000
-	if ms < 0 {
-		return "clock ahead"
-	}
-	if ms < 10 {
-		return fmt.Sprintf("%.2f ms", ms)
-	}
-	return fmt.Sprintf("%.0f ms", ms)
-}
-
-// price is a price, coloured while it has just moved.
-func price(f codec.Field) func(*termRow) cell {
+// value is a field, coloured while it has just moved.
+func value(f codec.Field) func(*termRow) cell {
 	return func(r *termRow) cell {
 		style := plainStyle
 		if m := r.moves[f]; time.Since(m.at) < flashFor {
@@ -189,10 +166,6 @@ func price(f codec.Field) func(*termRow) cell {
 		}
 		return cell{number(r, &r.quote, f), style}
 	}
-}
-
-func size(f codec.Field) func(*termRow) cell {
-	return func(r *termRow) cell { return cell{number(r, &r.quote, f), plainStyle} }
 }
 
 // number is a field exactly, or a dash. An average price makes the scale finer than
@@ -212,9 +185,6 @@ func number(r *termRow, q *codec.Quote, f codec.Field) string {
 
 // needs is how many decimals a field's value has, less zeros at the end.
 func needs(q *codec.Quote, f codec.Field) int {
-	if q[f] == codec.Absent {
-		return 0
-	}
 	_, decimals, _ := strings.Cut(string(codec.AppendText(nil, q, f)), ".")
 	return len(strings.TrimRight(decimals, "0"))
 }
@@ -222,14 +192,14 @@ func needs(q *codec.Quote, f codec.Field) int {
 // day is the change since the day's open.
 func day(r *termRow) cell {
 	open, last := client.Float(&r.quote, codec.Open), client.Float(&r.quote, codec.Last)
-	change := math.Round(1e4*(last/open-1)) / 100
-	if !(open > 0) || math.IsNaN(change) {
+	switch change := math.Round(1e4*(last/open-1)) / 100; {
+	case !(open > 0) || math.IsNaN(change):
 		return cell{"–", plainStyle}
-	}
-	if change == 0 {
+	case change == 0:
 		return cell{"0.00%", plainStyle}
+	default:
+		return cell{fmt.Sprintf("%+.2f%%", change), direction(cmp.Compare(change, 0))}
 	}
-	return cell{fmt.Sprintf("%+.2f%%", change), direction(cmp.Compare(change, 0))}
 }
 
 // spread is ask less bid, exactly.
@@ -249,14 +219,11 @@ func span(r *termRow) cell {
 
 // status is what is the matter with a symbol.
 func status(r *termRow) cell {
-	switch s := r.quote[codec.Status]; {
-	case s < 0 || s >= int64(len(codec.StatusNames)):
-		return cell{"–", dim}
-	case s == codec.Live:
-		return cell{codec.StatusNames[s], dim}
-	default:
-		return cell{codec.StatusNames[s], alarm}
+	style := alarm
+	if s := r.quote[codec.Status]; s == codec.Live || s == codec.Absent {
+		style = dim
 	}
+	return cell{number(r, &r.quote, codec.Status), style}
 }
 
 // pace is how many updates come a second, and how many were conflated since the start.
