@@ -149,30 +149,24 @@ var ErrNotConnected = errors.New("client: not connected")
 // from OnUpdate or OnEvent.
 func (c *Client) Ping(ctx context.Context) (int64, error) {
 	r, err := c.call(ctx, codec.OpPing)
-	if err != nil {
-		return 0, err
-	}
-	return r.Time, nil
+	return r.Time, err
 }
 
 // List asks the node what is subscribed. It must not be called from OnUpdate or
 // OnEvent.
 func (c *Client) List(ctx context.Context) ([]codec.Result, error) {
 	r, err := c.call(ctx, codec.OpList)
-	if err != nil {
-		return nil, err
-	}
-	return r.Results, nil
+	return r.Results, err
 }
 
 // call sends a request and waits for its reply.
-func (c *Client) call(ctx context.Context, op codec.Op) (*codec.Reply, error) {
+func (c *Client) call(ctx context.Context, op codec.Op) (r codec.Reply, err error) {
 	k := &call{op: op, done: make(chan struct{})}
 	c.mu.Lock()
 	s := c.session
 	if s == nil {
 		c.mu.Unlock()
-		return nil, ErrNotConnected
+		return r, ErrNotConnected
 	}
 	s.calls = append(s.calls, k)
 	s.kick()
@@ -181,9 +175,9 @@ func (c *Client) call(ctx context.Context, op codec.Op) (*codec.Reply, error) {
 	case <-k.done:
 		return k.reply, k.err
 	case <-s.over:
-		return nil, ErrNotConnected
+		return r, ErrNotConnected
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return r, ctx.Err()
 	}
 }
 

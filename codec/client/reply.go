@@ -13,7 +13,7 @@ import (
 func (s *session) replied(r *codec.Reply) error {
 	c := s.client
 	c.mu.Lock()
-	a := s.answered(r.ID, r, nil)
+	a := s.answered(r.ID, *r, nil)
 	var events []Event
 	for i := range r.Results {
 		x := &r.Results[i]
@@ -37,7 +37,7 @@ func (s *session) replied(r *codec.Reply) error {
 
 // answered ends a request, and what a caller waits for. The caller holds mu, here
 // and below.
-func (s *session) answered(id int64, r *codec.Reply, err error) *asked {
+func (s *session) answered(id int64, r codec.Reply, err error) *asked {
 	a := s.asked[id]
 	delete(s.asked, id)
 	if a == nil {
@@ -99,7 +99,7 @@ func (s *session) failed(e *codec.Error) error {
 	if e.ID != nil {
 		id = *e.ID
 	}
-	a := s.answered(id, nil, e)
+	a := s.answered(id, codec.Reply{}, e)
 	for _, w := range c.wants {
 		if w.state == awaited && w.request == id {
 			event.After = s.refused(w, e.Retry)
@@ -118,7 +118,7 @@ func (s *session) failed(e *codec.Error) error {
 // for at once then. It returns how long that is, 0 for never.
 func (s *session) refused(w *want, retry bool) time.Duration {
 	if !retry {
-		w.state = refused
+		w.state = idle
 		return 0
 	}
 	w.state = later

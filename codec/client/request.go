@@ -26,7 +26,7 @@ type asked struct {
 // call is a request that a caller waits for.
 type call struct {
 	op    codec.Op
-	reply *codec.Reply
+	reply codec.Reply
 	err   error
 	done  chan struct{}
 }
@@ -76,7 +76,7 @@ func (s *session) next() *codec.Request {
 		}
 	}
 	s.queue = slices.DeleteFunc(s.queue, func(w *want) bool { return !w.drop && c.wants[w.name] != w })
-	r, a := &codec.Request{ID: s.requests + 1}, new(asked)
+	r, a := &codec.Request{ID: s.requests + 1}, &asked{resumed: make(map[string]bool)}
 	switch {
 	case s.auth:
 		s.auth = false
@@ -128,34 +128,25 @@ func (s *session) fill(r *codec.Request, a *asked) {
 }
 
 // fillPositions adds what is held of a want, as far as the request has room: the
-// rest gets images.
+// rest gets images. So do symbols of which other fields are held, and those that
+// several wants take, since each would begin anew.
 func (s *session) fillPositions(r *codec.Request, a *asked, w *want, left *int) {
-	b := s.client.board
+	c := s.client
+	rows := c.board.rows
 	if !isPattern(w.name) {
-		s.fillPosition(r, a, w, b.rows[w.name], left)
-		return
+		rows = map[string]*row{w.name: rows[w.name]}
 	}
-	for symbol, row := range b.rows {
-		if matches(w.name, symbol) {
-			s.fillPosition(r, a, w, row, left)
+	view := w.terms.view()
+	for symbol, row := range rows {
+		if row == nil || row.live || !row.whole || row.view != view || symbol != w.name && !matches(w.name, symbol) || c.takes(symbol) != 1 {
+			continue
 		}
+		cost := len(symbol) + resumeCost
+		if *left < cost {
+			return
+		}
+		*left -= cost
+		r.Resume = append(r.Resume, codec.Position{Symbol: []byte(symbol), History: row.history, Seq: row.seq})
+		a.resumed[symbol] = true
 	}
-}
-
-// fillPosition adds the position of one symbol, if what is held is what the terms
-// ask for, and if one want alone takes it: of several, each would begin anew.
-func (s *session) fillPosition(r *codec.Request, a *asked, w *want, row *row, left *int) {
-	if row == nil || row.live || !row.whole || row.view != w.terms.view() || s.client.takes(row.symbol) != 1 {
-		return
-	}
-	cost := len(row.symbol) + resumeCost
-	if *left < cost {
-		return
-	}
-	*left -= cost
-	r.Resume = append(r.Resume, codec.Position{Symbol: []byte(row.symbol), History: row.history, Seq: row.seq})
-	if a.resumed == nil {
-		a.resumed = make(map[string]bool)
-	}
-	a.resumed[row.symbol] = true
 }

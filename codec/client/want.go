@@ -13,7 +13,7 @@ import (
 //	idle ------------> queued ---------> awaited ------------> held
 //	                     ^                |   |                  |
 //	                     |   for now      |   | for good         | other terms
-//	                     +------ later <--+   +--> refused       |
+//	                     +------ later <--+   +--> idle          |
 //	                     +---------------------------------------+
 //
 // A new connection queues all of them.
@@ -29,12 +29,11 @@ type want struct {
 type wantState uint8
 
 const (
-	idle    wantState = iota
-	queued            // in session.queue
-	awaited           // the node's reply is due
-	held              // confirmed
-	later             // refused for now: asked for again at session.askAt
-	refused           // asked for again on the next connection only
+	idle    wantState = iota // asked for on the next connection
+	queued                   // in session.queue
+	awaited                  // the node's reply is due
+	held                     // confirmed
+	later                    // refused for now: asked for again at session.askAt
 )
 
 func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
@@ -55,7 +54,7 @@ func (c *Client) Subscribe(t Terms, names ...string) {
 	defer c.mu.Unlock()
 	for _, name := range names {
 		w := c.wants[name]
-		if w != nil && w.terms.equal(t) && w.state != refused {
+		if w != nil && w.terms.equal(t) && w.state != idle {
 			continue
 		}
 		if w == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -153,6 +154,22 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		answers()
+	}
+}
+
+// Who takes nothing is left, and half a frame is the last that it gets.
+func TestWriteTimeout(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	w := newWire(ours, nil)
+	w.deadline = func() time.Time { return time.Now().Add(soon) }
+	for _, want := range []error{os.ErrDeadlineExceeded, net.ErrClosed} {
+		if err := w.write(ws.OpBinary, []byte("x"), 10*time.Millisecond); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if _, _, err := w.message(); err == nil {
+		t.Error("it is still read")
 	}
 }
 
