@@ -141,7 +141,7 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 // numbers, what is no more known as null.
 func appendJSONLine(dst []byte, u *client.Update) []byte {
 	symbol, _ := json.Marshal(u.Symbol)
-	flags, _ := json.Marshal(append([]string{}, flagNames(u.Flags)...))
+	flags, _ := json.Marshal(append([]string{}, u.Flags.Words()...))
 	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":%s,"changed":{`, symbol, u.Seq, flags)
 	for f := range codec.Field(codec.NumFields) {
 		if u.Mask.Has(f) {
@@ -155,7 +155,7 @@ func appendJSONLine(dst []byte, u *client.Update) []byte {
 func appendTextLine(dst []byte, u *client.Update) []byte {
 	dst = time.Now().AppendFormat(dst, "15:04:05.000 ")
 	dst = fmt.Appendf(dst, "%-24s seq=%d", u.Symbol, u.Seq)
-	for _, flag := range flagNames(u.Flags) {
+	for _, flag := range u.Flags.Words() {
 		dst = append(append(dst, ' '), flag...)
 	}
 	for f := range codec.Field(codec.NumFields) {
@@ -165,21 +165,4 @@ func appendTextLine(dst []byte, u *client.Update) []byte {
 		}
 	}
 	return append(dst, '\n')
-}
-
-// flagNames lists an update's flags in words.
-func flagNames(f codec.Flags) (names []string) {
-	if f&codec.Image != 0 {
-		names = append(names, "image")
-	}
-	if f&codec.Conflated != 0 {
-		names = append(names, "conflated")
-		if reason := [...]string{"", "rate", "slow", "catch-up"}[f&codec.ReasonMask>>2]; reason != "" {
-			names = append(names, reason)
-		}
-	}
-	if f&codec.Gap != 0 {
-		names = append(names, "gap")
-	}
-	return names
 }

@@ -114,7 +114,7 @@ func (b *termBoard) update(u *client.Update) {
 		b.rows[u.Symbol] = r
 	}
 	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
-		was, is := client.Float(&r.quote, f), client.Float(&u.Quote, f)
+		was, is := r.quote.Float(f), u.Quote.Float(f)
 		if was < is || was > is {
 			r.moves[f] = move{cmp.Compare(is, was), time.UnixMicro(u.ReceivedAt)}
 		}

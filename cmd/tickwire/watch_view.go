@@ -191,7 +191,7 @@ func needs(q *codec.Quote, f codec.Field) int {
 
 // day is the change since the day's open.
 func day(r *termRow) cell {
-	open, last := client.Float(&r.quote, codec.Open), client.Float(&r.quote, codec.Last)
+	open, last := r.quote.Float(codec.Open), r.quote.Float(codec.Last)
 	switch change := math.Round(1e4*(last/open-1)) / 100; {
 	case !(open > 0) || math.IsNaN(change):
 		return cell{"–", plainStyle}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -18,19 +17,6 @@ type Update struct {
 	Skipped    int64
 	SentAt     int64 // when the node sent it, us since the Unix epoch by its clock
 	ReceivedAt int64 // when it was read, us since the Unix epoch by ours
-}
-
-// Float is a field as a floating point number, NaN when it is not known: for
-// statistics. codec.AppendText has it exactly.
-func Float(q *codec.Quote, f codec.Field) float64 {
-	v := q[f]
-	if v == codec.Absent {
-		return math.NaN()
-	}
-	if scale, ok := f.Scale(); ok && q[scale] > 0 {
-		return float64(v) / math.Pow10(int(q[scale])) // both exact: the nearest float
-	}
-	return float64(v)
 }
 
 // board is what a client holds: merged quotes by symbol, and the node's numbers.
@@ -123,24 +109,16 @@ func (b *board) merge(r *row, m *codec.Message, i int, out *Update) error {
 	if r.whole && !renewed && u.Seq < r.seq {
 		return fmt.Errorf("%w: %s: seq went back from %d to %d", errDistrust, r.symbol, r.seq, u.Seq)
 	}
-	mask := u.Mask
-	if i < len(m.Symbols) {
-		// JSON has the scale in its decimals. In another than the one held they would move
-		// the point of all that did not come.
-		implied := u.Quote.Present() & codec.Scales &^ u.Mask
-		if moved := implied & r.quote.Present() & r.quote.Diff(&u.Quote); moved != 0 && !image {
-			return fmt.Errorf("%w: %s: decimals of another scale than the one held", errDistrust, r.symbol)
-		}
-		mask |= implied
+	if err := r.quote.MergeUpdate(u); err != nil {
+		return fmt.Errorf("%w: %s: %w", errDistrust, r.symbol, err)
 	}
 	out.Skipped = 0
 	if r.seq > 0 && !renewed && u.Flags&codec.Gap == 0 {
 		out.Skipped = max(0, u.Seq-r.seq-1)
 	}
 	if image {
-		r.quote, r.history, r.whole = codec.Empty, u.History, true
+		r.history, r.whole = u.History, true
 	}
-	r.quote.Merge(&u.Quote, mask)
 	r.seq = u.Seq
 	out.Update, out.Symbol, out.SentAt = *u, r.symbol, m.SentAt
 	out.Quote, out.History = r.quote, r.history

@@ -2,7 +2,7 @@
 // right through lost connections.
 //
 //	c := client.New(client.Config{URL: "ws://127.0.0.1:8080/v1/stream"})
-//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, client.Float(&u.Quote, codec.Last)) }
+//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, u.Quote.Float(codec.Last)) }
 //	c.Subscribe(client.Terms{Rate: 5}, "sim:*")
 //	err := c.Run(ctx)
 //
