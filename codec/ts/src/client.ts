@@ -79,23 +79,25 @@ export class Tickwire extends Emitter<Events> {
   get bytes(): number { return this.#pastBytes + (this.#session?.bytes ?? 0); }
 
   /**
-   * Wants symbols, or patterns such as sim:*, now and after every reconnect. The
-   * promise gives what became of each once a node has answered, and rejects when the
-   * terms are refused. It need not be waited for: refusals are error events too.
+   * Wants symbols, or patterns such as sim:*, now and after every reconnect. A name that
+   * is wanted already takes the new terms, with all its symbols. The promise gives what
+   * became of each once a node has answered, and rejects when the terms are refused. It
+   * need not be waited for: refusals are error events too.
    */
   subscribe(symbols: string | readonly string[], terms: Terms = {}): Promise<Result[]> {
-    if (this.#state === 'closed') return quiet(Promise.reject(closed()));
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     const { rate, fields } = this.#options;
-    return this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields });
+    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
   }
 
-  /** Wants them no more. A pattern ends as it was given, with all that only it had named. */
+  /** Wants these names no more, each as it was given; symbols that another name takes stay. */
   unsubscribe(symbols: string | readonly string[]): Promise<Result[]> {
     return quiet(this.#subs.unsubscribe(listOf(symbols)));
   }
 
-  /** Changes the rate or the fields of what is subscribed, [] being all; fresh images follow. */
+  /** Subscribes again to names held, with another rate or other fields, [] being all. */
   set(symbols: string | readonly string[], terms: Terms): Promise<Result[]> {
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     return quiet(this.#subs.set(listOf(symbols), terms));
   }
 

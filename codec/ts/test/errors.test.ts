@@ -49,7 +49,7 @@ it('sends no node what is no symbol', async () => {
   peer.list('sim:A');
   const long = 'sim:' + 'A'.repeat(70_000);
   expect(await t.subscribe(['sim:A', long, 'no\nsymbol', ''])).toMatchObject([
-    { error: { code: 110 } }, { error: { code: 110 } }, { error: { code: 110 } }, { symbol: 'sim:A', id: 1 }]);
+    { symbol: 'sim:A', id: 1 }, { error: { code: 110 } }, { error: { code: 110 } }, { error: { code: 110 } }]);
   expect(peer.conn.requests.map((r) => r.symbols)).toEqual([['sim:A']]);
   expect(errors.map((e) => e.code)).toEqual([110, 110, 110]);
 });
