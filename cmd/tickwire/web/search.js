@@ -6,6 +6,7 @@ import { parts, count } from './format.js';
 const SHOWN_MAX = 60; // options drawn; a board may have 100,000 symbols
 const ADD_ALL_MAX = 500; // symbols that one "add all" may bring
 const fingers = matchMedia('(pointer: coarse)');
+const template = document.getElementById('option');
 
 /** Ranks symbols against the words of a query; best first. Every word must occur. */
 export function match(symbols, query, max = Infinity) {
@@ -163,32 +164,19 @@ export class Search {
   }
 
   #item(option, i, query) {
-    const li = document.createElement('li');
+    const li = template.content.firstElementChild.cloneNode(true);
+    const [name, venue] = li.children;
     li.id = 'match-' + i;
-    li.setAttribute('role', 'option');
-    li.setAttribute('aria-selected', 'false');
-    const name = document.createElement('span');
-    li.append(name);
     if (option.all || option.unknown) {
       li.classList.add('act');
+      li.replaceChildren(name);
       name.textContent = option.all ? `Add all ${count(option.all.length)}` : `Add “${option.symbol}” all the same`;
       return li;
     }
-    const { venue, base, counter } = parts(option.symbol);
-    const bold = document.createElement('b');
-    bold.append(...emphasize(base, query));
-    name.append(bold, counter);
-    const place = document.createElement('span');
-    place.className = 'venue';
-    place.textContent = venue;
-    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-    svg.setAttribute('viewBox', '0 0 16 16');
-    svg.setAttribute('class', 'tick');
-    svg.setAttribute('aria-label', 'on the board');
-    const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-    path.setAttribute('d', 'm3 8.5 3.2 3.2L13 5');
-    svg.append(path);
-    li.append(place, svg);
+    const of = parts(option.symbol);
+    name.firstElementChild.append(...emphasize(of.base, query));
+    name.append(of.counter);
+    venue.textContent = of.venue;
     li.classList.toggle('on', this.#board.has(option.symbol));
     return li;
   }
