@@ -2166,21 +2166,20 @@ var Session = class {
     this.#socket.send(encodeRequest(id, r, this.#encoding));
     return id;
   }
-  /** A request as a promise; a patient one is sent again while the node says to retry. */
-  call(r, patient, took) {
+  /**
+   * A request as a promise; a patient one is sent again while the node says to retry. It
+   * is made anew each time: what it asks for may have changed meanwhile.
+   */
+  call(make, patient) {
     return new Promise((resolve, reject) => {
       const done = (reply2, error) => {
-        if (reply2) {
-          took?.(reply2);
-          resolve(reply2);
-        } else if (patient && error.retry && error.code !== 0) {
+        if (reply2) resolve(reply2);
+        else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
-          setTimeout(() => this.#later.delete(done) && this.request(r, done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
-        } else {
-          reject(new RequestError(error));
-        }
+          setTimeout(() => this.#later.delete(done) && this.request(make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+        } else reject(new RequestError(error));
       };
-      this.request(r, done);
+      this.request(make(), done);
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
@@ -2468,7 +2467,7 @@ var Subscriptions = class {
     for (const symbol of [...this.#board.quotes.keys()]) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
     const s = this.#session;
     if (!s) return [];
-    const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call({ op: "unsubscribe", symbols }, true).then((reply2) => reply2.results ?? [], (e) => {
+    const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call(() => ({ op: "unsubscribe", symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply2) => reply2.results ?? [], (e) => {
       if (e.code !== 0) throw e;
       return [];
     }));
@@ -2628,17 +2627,17 @@ var Tickwire = class extends Emitter {
   }
   /** What the node says is subscribed, and on which terms; rejects without a connection. */
   list() {
-    return quiet(this.#call({ op: "list" }).then((reply2) => reply2.results ?? []));
+    return quiet(this.#call(() => ({ op: "list" })).then((reply2) => reply2.results ?? []));
   }
   /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
   ping() {
     const from = performance.now();
-    return quiet(this.#call({ op: "ping" }).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
+    return quiet(this.#call(() => ({ op: "ping" })).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
   }
   /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
   auth(token) {
     this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call({ op: "auth", token }, true).then(() => {
+    return quiet(this.#session?.hello ? this.#call(() => ({ op: "auth", token }), true).then(() => {
     }) : Promise.resolve());
   }
   /** Ends it, for good. */
@@ -2692,7 +2691,7 @@ var Tickwire = class extends Emitter {
   #greeted(hello2) {
     const session = this.#session;
     this.#drainUntil = 0;
-    if (this.#paused) session.call({ op: "pause" }, true).catch(() => {
+    if (this.#paused) session.call(this.#holding, true).catch(() => {
     });
     this.#subs.greeted(session);
     this.emit("hello", hello2);
@@ -2750,14 +2749,15 @@ var Tickwire = class extends Emitter {
     const ended = (e) => {
       if (e.code !== 0) throw e;
     };
-    return quiet(this.#call({ op: paused ? "pause" : "resume" }, true).then(() => {
+    return quiet(this.#call(this.#holding, true).then(() => {
     }, ended));
   }
-  #call(request, patient = false) {
+  #holding = () => ({ op: this.#paused ? "pause" : "resume" });
+  #call(make, patient = false) {
     const session = this.#session;
     if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: "not connected", retry: true }));
     this.#subs.flush();
-    return session.call(request, patient);
+    return session.call(make, patient);
   }
   #isClosed() {
     return this.#state === "closed";

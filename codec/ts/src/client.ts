@@ -109,19 +109,19 @@ export class Tickwire extends Emitter<Events> {
 
   /** What the node says is subscribed, and on which terms; rejects without a connection. */
   list(): Promise<Result[]> {
-    return quiet(this.#call({ op: 'list' }).then((reply) => reply.results ?? []));
+    return quiet(this.#call(() => ({ op: 'list' })).then((reply) => reply.results ?? []));
   }
 
   /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
   ping(): Promise<{ time: number; ms: number }> {
     const from = performance.now();
-    return quiet(this.#call({ op: 'ping' }).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
+    return quiet(this.#call(() => ({ op: 'ping' })).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
   }
 
   /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
   auth(token: string): Promise<void> {
     this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call({ op: 'auth', token }, true).then(() => {}) : Promise.resolve());
+    return quiet(this.#session?.hello ? this.#call(() => ({ op: 'auth', token }), true).then(() => {}) : Promise.resolve());
   }
 
   /** Ends it, for good. */
@@ -173,7 +173,7 @@ export class Tickwire extends Emitter<Events> {
   #greeted(hello: Hello): void {
     const session = this.#session!;
     this.#drainUntil = 0;
-    if (this.#paused) session.call({ op: 'pause' }, true).catch(() => {});
+    if (this.#paused) session.call(this.#holding, true).catch(() => {});
     this.#subs.greeted(session);
     this.emit('hello', hello);
     this.#become('live', `node ${hello.node}`);
@@ -234,14 +234,16 @@ export class Tickwire extends Emitter<Events> {
     this.#subs.flush();
     if (!this.#session?.hello) return Promise.resolve();
     const ended = (e: RequestError): void => { if (e.code !== 0) throw e; }; // the next connection knows
-    return quiet(this.#call({ op: paused ? 'pause' : 'resume' }, true).then(() => {}, ended));
+    return quiet(this.#call(this.#holding, true).then(() => {}, ended));
   }
 
-  #call(request: Request, patient = false): Promise<Reply> {
+  readonly #holding = (): Request => ({ op: this.#paused ? 'pause' : 'resume' });
+
+  #call(make: () => Request, patient = false): Promise<Reply> {
     const session = this.#session;
     if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: 'not connected', retry: true }));
     this.#subs.flush();
-    return session.call(request, patient);
+    return session.call(make, patient);
   }
 
   #isClosed(): boolean { return this.#state === 'closed'; }

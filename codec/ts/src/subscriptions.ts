@@ -84,7 +84,7 @@ export class Subscriptions {
     const s = this.#session;
     if (!s) return [];
     const calls = [...parts(names.filter((n) => NAME.test(n)), () => [], ...most(s.hello!, {}))].map(({ symbols }) =>
-      s.call({ op: 'unsubscribe', symbols }, true).then((reply) => reply.results ?? [], (e: RequestError) => {
+      s.call(() => ({ op: 'unsubscribe', symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply) => reply.results ?? [], (e: RequestError) => {
         if (e.code !== 0) throw e;
         return []; // the next connection begins with what is wanted
       }));

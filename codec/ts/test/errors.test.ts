@@ -80,6 +80,25 @@ it('takes an error without an id to be of the oldest request, and asks again whe
   expect(peer.conn.requests.map((r) => r.op).sort()).toEqual(['list', 'pause', 'pause', 'subscribe', 'subscribe']);
 });
 
+it('sends again only what is still meant', async () => {
+  peer.list('sim:A');
+  await t.subscribe('sim:A');
+  const answer = peer.onRequest;
+  let refusals = 2;
+  peer.onRequest = (c, r) => (refusals-- > 0 ? c.send('error', { code: 122, text: 'too_many_requests: 50', retry: true }) : answer(c, r));
+  const ended = t.unsubscribe('sim:A'), paused = t.pause();
+  await t.ping();
+  t.subscribe('sim:A');
+  t.resume();
+  await Promise.all([ended, paused]);
+  const ops = peer.conn.requests.map((r) => r.op);
+  expect(ops.slice(0, 6)).toEqual(['subscribe', 'unsubscribe', 'pause', 'ping', 'subscribe', 'resume']);
+  expect(ops.slice(6).sort()).toEqual(['resume', 'unsubscribe']);
+  peer.conn.heartbeat();
+  await t.ping();
+  expect([peer.conns.length, [...peer.conn.subs.keys()], errors.length]).toEqual([1, ['sim:A'], 2]);
+});
+
 it('tells of a token that is refused', async () => {
   await until('live', () => t.state === 'live');
   peer.onRequest = (c, r) => c.send('error', { id: r.id, code: 131, text: 'token_refused: expired', retry: false });
