@@ -198,11 +198,10 @@ export class Card {
     this.#spark.draw(ms, this.#dull);
     if (this.#status === 'error' || this.#status === 'loading') return;
     const old = this.#dull && this.#quote ? ageOf(this.#quote, ms + offsetMs) : '';
-    this.#write('statusText', STATUS_WORDS[this.#status] ?? this.#status);
+    this.#write('statusText', old && this.#status === 'stale' ? `Stale ${old}` : STATUS_WORDS[this.#status] ?? this.#status);
     attr(this.#ref.status, 'title', this.#missing || old, true);
     const age = `Node to page ${format.duration(this.#lateUs)}; venue receipt to node's send ${format.duration(this.#feedUs)}`;
     attr(this.#ref.lateBox, 'title', age, true);
-    if (old && this.#status === 'stale') this.#write('statusText', `Stale ${old}`);
   }
 
   /** Four times a second for every card: the window of the rate moves on. */
