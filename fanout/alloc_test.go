@@ -68,7 +68,7 @@ func (c *crowd) tick(n int) {
 	u.Quote[codec.Bid], u.Quote[codec.BidSize], u.Quote[codec.RecvTime] = c.seq, 2*c.seq, 1_700_000_000_000_000+c.seq
 	c.master.mu.Lock()
 	for _, symbol := range c.symbols[:n] {
-		c.master.take(b, &c.stream, symbol, &u)
+		c.master.merge(b, &c.stream, symbol, &u)
 	}
 	c.master.publish()
 	c.master.mu.Unlock()

@@ -21,7 +21,7 @@ func boardOf(symbols ...string) *master {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, symbol := range symbols {
-		m.take(b, s, []byte(symbol), says(int64(5+i), codec.Image, map[codec.Field]int64{
+		m.merge(b, s, []byte(symbol), says(int64(5+i), codec.Image, map[codec.Field]int64{
 			codec.Bid: 6183760, codec.PriceScale: 2, codec.Trades: 7, codec.Status: codec.Live,
 		}))
 	}

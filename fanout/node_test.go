@@ -75,7 +75,7 @@ func (n *testNode) publish(symbol string, quotes ...codec.Quote) {
 			u.Flags = codec.Image
 		}
 		n.seqs[symbol] = u.Seq
-		n.master.take(b, n.stream, []byte(symbol), &u)
+		n.master.merge(b, n.stream, []byte(symbol), &u)
 	}
 	n.master.publish()
 	n.master.mu.Unlock()

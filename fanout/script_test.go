@@ -255,7 +255,7 @@ func (s *stage) tick(symbol string, words []string) {
 	b := newBatch()
 	m := s.l.master
 	m.mu.Lock()
-	m.take(b, &s.stream, []byte(symbol), &u)
+	m.merge(b, &s.stream, []byte(symbol), &u)
 	m.publish()
 	m.mu.Unlock()
 	b.refs.Add(1)
