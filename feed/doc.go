@@ -27,16 +27,17 @@
 // A writer's reign over a stream (tape_reign.go, restore.go):
 //
 //	look -> fence -> restore -> write ... -> fenced: Run ends with ErrFenced
-//	  ^                 |
-//	  +-----------------+ the tape had grown since the look
+//	  ^       |
+//	  +-------+ a later reign had begun since the look
 //
 // The fence is an entry <epoch>-0, above all others, so that no older writer can
 // append after it. Only then the state is read, from checkpoint and tape up to the
 // fence: seqs go on from reign to reign. An entry's id is known before it is
 // written, so that it can be tried again without being there twice. What was known
-// says stale until there is data, and the first data says GAP. Where entries are
-// missing, or Redis was started since and may have lost the last ones, seqs jump
-// beyond any that were ever published: a seq never goes back. Only without checkpoint
+// says stale until there is data, and the first data says GAP. The state is the one
+// before the first entry that is missing. Where one is, or Redis was started since and
+// may have lost the last ones, seqs jump beyond any that were ever published: a seq
+// never goes back. Only without checkpoint
 // and tape a new history begins.
 //
 // # Ownership

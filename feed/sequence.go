@@ -40,8 +40,6 @@ type state struct {
 	heard  time.Time     // the last data; zero after an interruption
 	habit  time.Duration // mean time between data
 	pauses int64         // measured for it, at most habitOver
-
-	sure codec.Mask // while restoring: the scales known for certain
 }
 
 // symbolsMax bounds a stream: some 400 bytes each. No venue lists 10,000.

@@ -39,12 +39,10 @@ type stream struct {
 
 	busy   bool // a write is in flight
 	beat   bool // nothing was written for a while
-	again  bool // Redis was away, and may have forgotten: a checkpoint is due
 	ending bool // the source has ended
 	ended  bool // the last job was given to the writer
 
 	checked time.Time // the last checkpoint
-	changed int64     // updates published until then
 	spent   *batch    // the writer's, while it is busy; then memory for the next
 	images  *batch    // likewise, of checkpoints
 }
@@ -56,17 +54,10 @@ type job struct {
 	last       bool   // nothing comes after it
 }
 
-// outcome is what became of a job.
-type outcome struct {
-	err   error
-	again bool
-}
-
 // write is the writer: one job at a time.
-func (s *stream) write(ctx context.Context, jobs <-chan job, done chan<- outcome) {
+func (s *stream) write(ctx context.Context, jobs <-chan job, done chan<- error) {
 	for j := range jobs {
-		err := s.tape.write(ctx, j)
-		done <- outcome{err, s.tape.again}
+		done <- s.tape.write(ctx, j)
 	}
 }
 
@@ -76,7 +67,7 @@ func (s *stream) run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	// A writer that is stuck in Redis is not waited for: done takes what it says.
-	jobs, done := make(chan job), make(chan outcome, 1)
+	jobs, done := make(chan job), make(chan error, 1)
 	defer close(jobs)
 	go s.write(writing, jobs, done)
 	beat, second := time.NewTicker(heartbeatEvery), time.NewTicker(time.Second)
@@ -102,12 +93,12 @@ func (s *stream) run(ctx context.Context) error {
 			in = nil
 			s.end()
 			defer time.AfterFunc(flushWithin, stop).Stop()
-		case o := <-done:
-			s.busy, s.again = false, o.again
+		case err := <-done:
+			s.busy = false
 			switch {
-			case o.err != nil && !errors.Is(o.err, context.Canceled):
-				return o.err
-			case o.err == nil && s.ended:
+			case err != nil && !errors.Is(err, context.Canceled):
+				return err
+			case err == nil && s.ended:
 				return nil
 			}
 		case <-writing.Done():
@@ -126,7 +117,7 @@ func (s *stream) run(ctx context.Context) error {
 
 // due reports whether there is something to write.
 func (s *stream) due() bool {
-	return len(s.seq.pending.dirty) > 0 || s.beat || s.again || s.ending
+	return len(s.seq.pending.dirty) > 0 || s.beat || s.ending
 }
 
 // next is the writer's next job.
@@ -160,13 +151,10 @@ func (s *stream) sequence(b *block) {
 // checkpoint makes the images that go with the batch just taken, when it is time: a
 // reader goes on from it, so that it is never older than the oldest entry.
 func (s *stream) checkpoint() *batch {
-	age, changed := time.Since(s.checked), s.seq.counts.updates.Load()
-	idle := min(checkpointIdle, s.tape.keep/2)
-	due := s.again || s.ended || age >= idle || age >= checkpointEvery && changed != s.changed
-	if !due {
+	if !s.ended && time.Since(s.checked) < checkpointEvery {
 		return nil
 	}
-	s.checked, s.changed, s.again = time.Now(), changed, false
+	s.checked = time.Now()
 	s.images.body, s.images.count = s.seq.images(s.images.body[:0])
 	return s.images
 }

@@ -36,7 +36,7 @@ func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // The older feed writes between our look and our fence: what it wrote is restored,
-// and a second fence says so truly.
+// and the first entry after the fence says so, which is not true of the fence.
 func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -76,13 +76,16 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.ID.N == 0 {
-			fence, prev, before = e.ID, e.Prev, last
+		switch e.ID.N {
+		case 0:
+			fence, before = e.ID, last
+		case 1:
+			prev = e.Prev
 		}
 		last = e.ID
 	}
 	if prev != before || fence.Epoch != f.stream.tape.id.Epoch {
-		t.Errorf("the reign's fence %s says it comes after %s, which is %s", fence, prev, before)
+		t.Errorf("after fence %s an entry says it adds to %s, which is %s", fence, prev, before)
 	}
 }
 

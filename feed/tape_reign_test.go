@@ -217,6 +217,28 @@ func TestRestoreAfterDamage(t *testing.T) {
 	}
 }
 
+// A reader that has read what a new reign cannot restore does not follow it: it would
+// go on with prices that the feed does not know of.
+func TestAHoleThatReadersDidNotSee(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.outlive()
+	n := follow(t, s.url(), "x/0")
+	left(t, s.url())
+	eventually(t, "the node has it all", func() bool { return n.bid("x:S0") == 3 })
+	for _, c := range damage {
+		if c.name == "an entry in the middle is missing" {
+			c.do(t, s.client())
+		}
+	}
+	f := beginFeed(t, s.url())
+	f.say(10, 2) // what it has restored
+	finished(t, f, n, s)
+	if n.holes != 1 {
+		t.Errorf("%d holes", n.holes)
+	}
+}
+
 // Redis comes back with an old snapshot, after the feed that wrote what it lacks is
 // gone: nobody can know what the seqs were, so they jump beyond all there can have
 // been, and everything has GAP.
