@@ -19,24 +19,17 @@ func (q *sequencer) restore(items []codec.TapeItem) {
 	}
 }
 
-// seqJump is what seqs jump by where updates may have been lost: more than a symbol
-// can have had of them since, at any rate.
-const seqJump = 1 << 20
-
 // settle makes the restored state the sequencer's own, for a reign of that epoch,
-// with no claim that anything is live. If it is not whole, seqs go on beyond any that
-// may have been lost.
+// with no claim that anything is live. New seqs begin at the epoch in us, and if the
+// state is not whole all go on from there: no symbol changes more than a million times
+// a second, so that no seq that was lost is above, nor one of a history that was.
 func (q *sequencer) settle(history, epoch int64, whole bool) {
-	q.history, q.base, q.gap = history, history, !whole
-	if !whole {
-		q.base = max(history, epoch) + seqJump // of symbols we do not know of
-	}
+	q.history, q.base, q.gap = history, epoch*1000, !whole
 	for i := range q.states {
 		s := &q.states[i]
 		s.update.History = history
 		if !whole {
-			s.update.Seq = max(s.update.Seq, epoch) + seqJump
-			q.base = max(q.base, s.update.Seq)
+			s.update.Seq = max(s.update.Seq, q.base)
 		}
 		if !s.known() { // all that is left of it is a seq
 			s.update.Quote[codec.Status] = codec.Down

@@ -11,7 +11,7 @@ import (
 // updates until the writer takes them.
 type sequencer struct {
 	history int64 // Unix ms; the seqs of a history begin above it
-	base    int64 // the seq of a symbol before its first update; at least history
+	base    int64 // the seq of a symbol before its first update; above history
 	states  []state
 	ids     map[string]int
 

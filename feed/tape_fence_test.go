@@ -175,7 +175,7 @@ func TestMiniredis(t *testing.T) {
 		if err := f.stop(); err != nil {
 			t.Fatal(err)
 		}
-		now := f.stream.seq.states[9].update.Seq - f.stream.tape.history
+		now := f.stream.seq.states[9].update.Seq - f.stream.tape.history*1000
 		// An image; then stale and live again with a new bid.
 		if now != seq+1 && now != seq+2 || f.stream.seq.counts.holes.Load() != 0 {
 			t.Errorf("reign %d: seq %d after %d", reign, now, seq)

@@ -50,7 +50,7 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 		if e, behind, err = t.known(ctx); err != nil {
 			return e, false, err
 		}
-		if e.Prev = e.ID; e.Prev.Epoch >= codec.MaxInt {
+		if e.Prev = e.ID; e.Prev.Epoch >= codec.MaxInt/1000 {
 			return e, false, fmt.Errorf("no id comes after %s, which is not a feed's", e.Prev)
 		}
 		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1)}

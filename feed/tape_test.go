@@ -264,7 +264,7 @@ func TestRedisIsAwayUnderLoad(t *testing.T) {
 			if n.holes > 0 || !unbroken(n.ids) {
 				t.Errorf("%d holes in %v", n.holes, n.ids)
 			}
-			history := f.stream.tape.history
+			history := f.stream.tape.history * 1000
 			if seq := n.seqs["x:S999"]; seq != history+rounds+1 {
 				t.Errorf("seq %d above the history: every one of %d updates has a number", seq-history, rounds+1)
 			}
