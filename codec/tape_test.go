@@ -114,21 +114,6 @@ func TestNewCursor(t *testing.T) {
 	}
 }
 
-func TestCursorAllocatesNothing(t *testing.T) {
-	r, _ := NewCursor("v/0")
-	one := blob(ID{10, 6}, ID{10, 5}, "v:A", "v:B", "v:C")
-	take := func() {
-		r.Last = ID{10, 5}
-		if _, err := r.Take("10-6", one); err != nil {
-			t.Fatal(err)
-		}
-	}
-	take()
-	if n := testing.AllocsPerRun(200, take); n >= 1 {
-		t.Errorf("%v allocations an entry", n)
-	}
-}
-
 func FuzzCursor(f *testing.F) {
 	seed(f, "entry", "msgpack")
 	f.Add(blob(ID{10, 6}, ID{10, 5}, "v:A", "v:B"))
