@@ -77,3 +77,32 @@ func BenchmarkParseDecimal(b *testing.B) {
 		ParseDecimal(price)
 	}
 }
+
+func BenchmarkApply(b *testing.B) {
+	q, from := imageQuote, quoteOf(map[Field]int64{Bid: 61837631, Ask: 61837645, BidSize: 1, RecvTime: sent1, PriceScale: 3, SizeScale: 5})
+	for b.Loop() {
+		from[Bid] ^= 1
+		q.Apply(&from, 1<<Bid|1<<Ask|1<<BidSize|1<<RecvTime)
+	}
+}
+
+func BenchmarkSetText(b *testing.B) {
+	price := []byte("61837.63")
+	for b.Loop() {
+		q := Empty
+		q.SetText(Bid, price)
+		q.SetText(Ask, price)
+	}
+}
+
+func BenchmarkParseMessageJSON(b *testing.B) {
+	u := image()
+	_, text := data(sent1, u, u, u, u)
+	var m Message
+	for b.Loop() {
+		if err := ParseMessageJSON(text, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(text)))
+}

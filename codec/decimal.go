@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"math"
 	"strconv"
 )
 
@@ -19,124 +20,98 @@ var pow10 = func() (p [MaxScale + 1]int64) {
 // ParseDecimal reads a decimal number exactly: text = mantissa x 10^-scale, with
 // the fewest decimals that say it. The grammar is JSON's, and a leading zero or a
 // missing digit on one side of the point is fine: -?digits[.digits][(e|E)[+-]digits].
+// ErrSyntax is no number, ErrRange one that 53 bits and MaxScale decimals cannot hold.
 func ParseDecimal(text []byte) (mantissa int64, scale int, err error) {
 	return parseDecimal(text, false)
 }
 
-// ParseVolume is ParseDecimal for numbers that may lose decimals, never digits
-// before the point, so that 53 bits hold them.
+// ParseVolume is ParseDecimal of a number that may lose decimals, toward zero, so that
+// 53 bits hold it; ErrRange is one whose digits before the point they cannot hold.
 func ParseVolume(text []byte) (mantissa int64, scale int, err error) {
 	return parseDecimal(text, true)
 }
 
 func parseDecimal(text []byte, drop bool) (mantissa int64, scale int, err error) {
-	i, negative := 0, false
-	if i < len(text) && text[i] == '-' {
-		negative = true
+	// text = m x 10^exp, where m has its first 18 digits: they fit 64 bits.
+	var m uint64
+	i, digits, exp, point := 0, 0, 0, false
+	negative := len(text) > 0 && text[0] == '-'
+	if negative {
 		i++
 	}
-	digits, zeros, point, dropped := 0, 0, false, false
 	for ; i < len(text); i++ {
-		c := text[i]
-		if c == '.' && !point {
+		if text[i] == '.' && !point {
 			point = true
 			continue
 		}
-		if c < '0' || c > '9' {
+		c := text[i] - '0'
+		if c > 9 {
 			break
 		}
 		digits++
-		if dropped && point {
-			continue
-		}
-		// Zeros wait until a digit follows: those at the end cost nothing.
-		if c == '0' && point {
-			zeros++
-			continue
-		}
-		m, s, ok := mantissa, scale, true
-		for ; zeros > 0 && ok; zeros-- {
-			m, ok = shift(m, 0)
-			s++
-		}
-		if ok {
-			m, ok = shift(m, int64(c-'0'))
-		}
 		if point {
-			s++
+			exp--
 		}
-		if !ok || s > MaxScale {
-			if !drop || !point {
-				return 0, 0, ErrRange
-			}
-			dropped = true
+		if m < 1e17 {
+			m = 10*m + uint64(c)
 			continue
 		}
-		mantissa, scale = m, s
-	}
-	if digits == 0 {
-		return 0, 0, ErrSyntax
-	}
-	if i < len(text) {
-		if mantissa, scale, err = applyExponent(text[i:], mantissa, scale, drop); err != nil {
-			return 0, 0, err
+		exp++
+		if c != 0 {
+			m |= 1 // a last digit that is odd stays, so that m is never taken for exact
 		}
 	}
-	if negative {
-		mantissa = -mantissa
-	}
-	return mantissa, scale, nil
-}
-
-// shift appends a digit to a mantissa.
-func shift(m, digit int64) (int64, bool) {
-	m = 10*m + digit
-	return m, m <= MaxInt
-}
-
-func applyExponent(text []byte, mantissa int64, scale int, drop bool) (int64, int, error) {
-	if text[0] != 'e' && text[0] != 'E' || len(text) < 2 {
+	e, ok := parseExponent(text[i:])
+	if digits == 0 || !ok {
 		return 0, 0, ErrSyntax
 	}
-	negative, digits := false, text[1:]
-	if digits[0] == '-' || digits[0] == '+' {
+	exp += e
+	for m != 0 && exp < 0 && (m%10 == 0 || drop && (m > MaxInt || exp < -MaxScale)) {
+		m /= 10
+		exp++
+	}
+	for m != 0 && exp > 0 && m <= MaxInt {
+		m *= 10
+		exp--
+	}
+	switch {
+	case m == 0:
+		return 0, 0, nil
+	case m > MaxInt || exp < -MaxScale:
+		return 0, 0, ErrRange
+	case negative:
+		return -int64(m), -exp, nil
+	}
+	return int64(m), -exp, nil
+}
+
+// parseExponent reads nothing, or (e|E)[+-]digits. A huge one is cut short: no text
+// has the digits that would bring it back into range.
+func parseExponent(text []byte) (exp int, ok bool) {
+	if len(text) == 0 {
+		return 0, true
+	}
+	if text[0]|0x20 != 'e' {
+		return 0, false
+	}
+	digits, negative := text[1:], false
+	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
 		negative, digits = digits[0] == '-', digits[1:]
 	}
-	if len(digits) == 0 {
-		return 0, 0, ErrSyntax
-	}
-	exp := 0
 	for _, c := range digits {
 		if c < '0' || c > '9' {
-			return 0, 0, ErrSyntax
+			return 0, false
 		}
-		exp = min(10*exp+int(c-'0'), 1000)
+		exp = min(10*exp+int(c-'0'), 1e8)
 	}
 	if negative {
 		exp = -exp
 	}
-	if mantissa == 0 {
-		return 0, 0, nil
-	}
-	for scale -= exp; scale < 0; scale++ {
-		var ok bool
-		if mantissa, ok = shift(mantissa, 0); !ok {
-			return 0, 0, ErrRange
-		}
-	}
-	for ; scale > 0 && mantissa%10 == 0; scale-- {
-		mantissa /= 10
-	}
-	if scale > MaxScale && !drop {
-		return 0, 0, ErrRange
-	}
-	for ; scale > MaxScale; scale-- {
-		mantissa /= 10
-	}
-	return mantissa, scale, nil
+	return exp, len(digits) > 0
 }
 
-// AppendDecimal appends mantissa x 10^-scale with exactly scale decimals.
+// AppendDecimal appends mantissa x 10^-scale with exactly scale decimals. It is for
+// what Apply and the parsers let pass, a scale from 0 to MaxScale; it panics for others.
 func AppendDecimal(dst []byte, mantissa int64, scale int) []byte {
 	if mantissa < 0 {
 		dst, mantissa = append(dst, '-'), -mantissa
@@ -166,6 +141,18 @@ func AppendText(dst []byte, q *Quote, f Field) []byte {
 		return AppendDecimal(dst, v, q.decimals(scale))
 	}
 	return strconv.AppendInt(dst, v, 10)
+}
+
+// Float is a field as the nearest float, for statistics; NaN when it is not known.
+func (q *Quote) Float(f Field) float64 {
+	v := q[f]
+	if v == Absent {
+		return math.NaN()
+	}
+	if scale, ok := f.Scale(); ok {
+		return float64(v) / float64(pow10[q.decimals(scale)]) // both are exact
+	}
+	return float64(v)
 }
 
 // decimals is a scale field as a number of decimals; absent or absurd is 0.

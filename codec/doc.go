@@ -14,7 +14,8 @@
 //     scales: [Quote.Apply]. scale.go
 //  3. What changed is an [Update], on the tape under its symbol
 //     ([AppendTapeUpdate], [AppendEntry], tape.go), to a subscriber under the
-//     node's number for it ([AppendUpdate], update.go).
+//     node's number for it ([AppendUpdate]), who merges it into what it holds:
+//     [Quote.MergeUpdate]. update.go
 //  4. Everything else that is said is a map: [Request], [Reply], [Hello] and
 //     others. request.go, message.go
 //

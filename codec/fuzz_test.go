@@ -3,7 +3,9 @@ package codec
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -47,9 +49,23 @@ func FuzzParseMessage(f *testing.F) {
 func FuzzParseMessageJSON(f *testing.F) {
 	seed(f, "message", "json")
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		var m Message
-		if ParseMessageJSON(raw, &m) == nil && m.Type == TypeData && len(m.Symbols) != len(m.Updates) {
-			t.Fatalf("%s: %d symbols, %d updates", raw, len(m.Symbols), len(m.Updates))
+		var m, again Message
+		if ParseMessageJSON(raw, &m) != nil || m.Type != TypeData {
+			return
+		}
+		out := AppendDataHeaderJSON(nil, m.SentAt)
+		for i := range m.Updates {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			if m.Updates[i].Flags&Image == 0 {
+				m.Updates[i].History = 0
+			}
+			out = AppendUpdateJSON(out, m.Symbols[i], &m.Updates[i])
+		}
+		out = AppendDataEndJSON(out)
+		if err := ParseMessageJSON(out, &again); err != nil || !slices.Equal(again.Updates, m.Updates) || !slices.Equal(again.Symbols, m.Symbols) {
+			t.Fatalf("%s -> %s: %v", raw, out, err)
 		}
 	})
 }
@@ -140,6 +156,15 @@ func TestUpdatesAreMsgpack(t *testing.T) {
 				t.Fatalf("%x: %v, want %v", raw, got, want)
 			}
 		}
+	}
+}
+
+// A float is no integer, whole or not; languages without the difference cannot check it.
+func TestFloatIsNoID(t *testing.T) {
+	raw, _ := hex.DecodeString("82a26f70a470696e67a26964cb3ff0000000000000")
+	var r Request
+	if err := ParseRequest(raw, &r); !errors.Is(err, ErrRange) {
+		t.Errorf("id 1.0 is %d: %v", r.ID, err)
 	}
 }
 

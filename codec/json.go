@@ -9,8 +9,25 @@ import (
 
 var parsers fastjson.ParserPool
 
-// reasonNames are the words for a conflated update's reason in JSON.
-var reasonNames = [...]string{"", "rate", "slow", "catch-up"}
+// parseJSON parses strictly: fastjson's parser takes 01, .5, inf and raw control
+// characters for JSON. Its validator has no bound on depth, so it comes second.
+func parseJSON(p *fastjson.Parser, src []byte) (*fastjson.Value, error) {
+	v, err := p.ParseBytes(src)
+	if err != nil || fastjson.ValidateBytes(src) != nil {
+		return nil, ErrSyntax
+	}
+	return v, nil
+}
+
+// AppendDataHeaderJSON appends the opening of a data message; updates follow, with
+// commas between them, then AppendDataEndJSON.
+func AppendDataHeaderJSON(dst []byte, sentAt int64) []byte {
+	dst = append(dst, `{"type":"data","sent_at":`...)
+	return append(strconv.AppendInt(dst, sentAt, 10), `,"updates":[`...)
+}
+
+// AppendDataEndJSON closes what AppendDataHeaderJSON opened.
+func AppendDataEndJSON(dst []byte) []byte { return append(dst, ']', '}') }
 
 // AppendUpdateJSON appends an update as an object that needs no hello to be read:
 // decimals are strings, and what is absent is null.

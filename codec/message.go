@@ -10,7 +10,7 @@ import (
 // The subprotocols; Version is that of both.
 const (
 	Version         = 1
-	ProtocolMsgpack = "tickwire.v1.msgpack" // binary messages; what who offers none gets
+	ProtocolMsgpack = "tickwire.v1.msgpack" // binary messages; the default
 	ProtocolJSON    = "tickwire.v1.json"    // text messages
 )
 
@@ -51,18 +51,18 @@ type Hello struct {
 
 // Limits are what a node takes from one connection.
 type Limits struct {
-	RequestBytes      int `json:"request_bytes"`
-	RequestSymbols    int `json:"request_symbols"`
-	Subs              int `json:"subs"`
-	RequestsPerSecond int `json:"requests_per_s"`
+	RequestBytes      int `json:"request_bytes"`   // of a message, its fragments joined
+	RequestSymbols    int `json:"request_symbols"` // in a request, and as many positions
+	Subs              int `json:"subs"`            // symbols subscribed to at a time
+	RequestsPerSecond int `json:"requests_per_s"`  // small ones, over more than a few seconds
 }
 
 // Reply answers a request, with a result for each of its symbols.
 type Reply struct {
 	ID      int64    `json:"id"`
 	Op      Op       `json:"op"`
-	Rate    *float64 `json:"rate,omitempty"`   // in effect, updates a second and symbol; 0 is raw
-	Fields  Mask     `json:"fields,omitempty"` // in effect, by name
+	Rate    *float64 `json:"rate,omitempty"`   // in effect, updates a second and symbol; 0 is raw; of subscribe only
+	Fields  Mask     `json:"fields,omitempty"` // in effect, by name; 0 is all
 	Time    int64    `json:"time,omitempty"`   // of a ping, us
 	Results []Result `json:"results,omitempty"`
 }
@@ -84,12 +84,12 @@ type Heartbeat struct {
 	Hash uint32 `json:"hash"` // XOR of SymbolHash over them
 }
 
-// Lag says that the socket took nothing for so long; what follows is merged.
+// Lag says that the socket took nothing for BlockedMS; what follows is merged.
 type Lag struct {
 	BlockedMS int64 `json:"blocked_ms"`
 }
 
-// Drain asks to connect again, here or elsewhere, within so long.
+// Drain asks to connect again, here or elsewhere, within WithinMS.
 type Drain struct {
 	WithinMS int64 `json:"within_ms"`
 }
@@ -157,8 +157,8 @@ func NewError(id *int64, code Code, detail string) *Error {
 	return e
 }
 
-// Names lists the fields of a mask.
-func (m Mask) Names() []string {
+// names lists the fields of a mask.
+func (m Mask) names() []string {
 	names := make([]string, 0, NumFields)
 	for rest := uint32(m & AllFields); rest != 0; rest &= rest - 1 {
 		names = append(names, FieldNames[bits.TrailingZeros32(rest)])
@@ -166,13 +166,13 @@ func (m Mask) Names() []string {
 	return names
 }
 
-// MarshalJSON has a mask in a message as names.
-func (m Mask) MarshalJSON() ([]byte, error) { return json.Marshal(m.Names()) }
+// MarshalJSON writes a mask as names.
+func (m Mask) MarshalJSON() ([]byte, error) { return json.Marshal(m.names()) }
 
-// EncodeMsgpack has a mask in a message as names.
-func (m Mask) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.Encode(m.Names()) }
+// EncodeMsgpack writes a mask as names.
+func (m Mask) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.Encode(m.names()) }
 
-// UnmarshalJSON reads names; those it does not know are of a newer peer.
+// UnmarshalJSON reads names, and passes over those that a newer peer knows.
 func (m *Mask) UnmarshalJSON(text []byte) error {
 	var names []string
 	if err := json.Unmarshal(text, &names); err != nil {

@@ -91,16 +91,15 @@ func (m *Message) control(text []byte) error {
 	return nil
 }
 
-// ParseMessageJSON reads a JSON message. An update's quote has the scales that its
-// decimals were printed with, which are the symbol's; a scale field is in its mask
-// when it changed.
+// ParseMessageJSON reads a JSON message into m, as ParseMessage does. A scale field is
+// in an update's mask only when it was named, which is when it changed.
 func ParseMessageJSON(src []byte, m *Message) error {
 	m.clear()
 	p := parsers.Get()
 	defer parsers.Put(p)
-	v, err := p.ParseBytes(src)
+	v, err := parseJSON(p, src)
 	if err != nil {
-		return ErrSyntax
+		return err
 	}
 	if v.Type() != fastjson.TypeObject {
 		return ErrType

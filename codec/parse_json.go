@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/valyala/fastjson"
 )
@@ -18,7 +19,7 @@ func (m *Message) updateJSON(v *fastjson.Value) error {
 	symbol := ""
 	o.Visit(func(key []byte, v *fastjson.Value) {
 		if err == nil {
-			err = u.takeJSON(key, v, &symbol)
+			err = u.keyJSON(key, v, &symbol)
 		}
 	})
 	if err != nil {
@@ -31,8 +32,8 @@ func (m *Message) updateJSON(v *fastjson.Value) error {
 	return nil
 }
 
-// takeJSON reads one key of an update; keys it does not know are a newer server's.
-func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err error) {
+// keyJSON reads one key of an update; keys it does not know are a newer server's.
+func (u *Update) keyJSON(key []byte, v *fastjson.Value, symbol *string) (err error) {
 	switch string(key) {
 	case "symbol":
 		text, err := v.StringBytes()
@@ -47,10 +48,16 @@ func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err er
 		u.Seq, err = natural(v)
 	case "history":
 		u.History, err = natural(v)
-	case "image":
-		return u.flagJSON(v, Image)
-	case "gap":
-		return u.flagJSON(v, Gap)
+	case "image", "gap":
+		on, err := v.Bool()
+		if err != nil {
+			return fmt.Errorf("%w: %s is true or false", ErrType, key)
+		}
+		if on && string(key) == "image" {
+			u.Flags |= Image
+		} else if on {
+			u.Flags |= Gap
+		}
 	case "conflated":
 		text, _ := v.StringBytes()
 		for i, name := range reasonNames {
@@ -73,68 +80,63 @@ func (u *Update) takeJSON(key []byte, v *fastjson.Value, symbol *string) (err er
 	return nil
 }
 
-func (u *Update) flagJSON(v *fastjson.Value, flag Flags) error {
-	on, err := v.Bool()
-	if err != nil {
-		return fmt.Errorf("%w: a flag is true or false", ErrType)
-	}
-	if on {
-		u.Flags |= flag
-	}
-	return nil
-}
-
 // fieldJSON reads a field's value into the quote: a decimal with the scale it is
 // printed in.
 func (u *Update) fieldJSON(f Field, v *fastjson.Value) error {
-	if v.Type() == fastjson.TypeNull {
-		u.Quote[f] = Absent
-		return nil
-	}
 	scale, decimal := f.Scale()
-	if !decimal && f != Status {
-		if v.Type() != fastjson.TypeNumber {
+	switch {
+	case v.Type() == fastjson.TypeNull:
+		return u.setJSON(f, Absent)
+	case decimal && v.Type() == fastjson.TypeString:
+		mantissa, printed, err := parsePrinted(v.GetStringBytes())
+		if err != nil {
+			return err
+		}
+		u.Quote[f] = mantissa
+		return u.setJSON(scale, int64(printed))
+	case f == Status && v.Type() == fastjson.TypeString:
+		status := slices.Index(StatusNames[:], string(v.GetStringBytes()))
+		if status < 0 {
 			return ErrType
 		}
-		n, err := v.Int64()
-		if err != nil || n > MaxInt || n < -MaxInt {
-			return ErrRange
-		}
-		u.Quote[f] = n
-		return nil
-	}
-	text, err := v.StringBytes()
-	if err != nil {
+		return u.setJSON(f, int64(status))
+	case decimal || f == Status || v.Type() != fastjson.TypeNumber:
 		return ErrType
 	}
-	if f == Status {
-		return u.statusJSON(text)
-	}
-	mantissa, s, err := ParseDecimal(text)
-	if err != nil {
-		return err
-	}
-	printed := 0
-	if point := bytes.IndexByte(text, '.'); point >= 0 {
-		printed = len(text) - point - 1
-	}
-	if printed > MaxScale {
+	n, err := v.Int64()
+	if err != nil || !f.holds(n) {
 		return ErrRange
 	}
-	mantissa, ok := rescale(mantissa, s, printed)
-	if !ok {
-		return ErrRange
+	return u.setJSON(f, n)
+}
+
+// setJSON sets a field. All decimals of a group, and their scale where it is named,
+// agree.
+func (u *Update) setJSON(f Field, v int64) error {
+	if had := u.Quote[f]; Scales.Has(f) && had != v && (had != Absent || u.Mask.Has(f)) {
+		return ErrSyntax
 	}
-	u.Quote[f], u.Quote[scale] = mantissa, int64(printed)
+	u.Quote[f] = v
 	return nil
 }
 
-func (u *Update) statusJSON(name []byte) error {
-	for v, n := range StatusNames {
-		if string(name) == n {
-			u.Quote[Status] = int64(v)
-			return nil
-		}
+// parsePrinted reads a decimal as AppendDecimal prints it: its scale is the number of
+// decimals there.
+func parsePrinted(text []byte) (mantissa int64, scale int, err error) {
+	whole, part, point := bytes.Cut(bytes.TrimPrefix(text, []byte("-")), []byte("."))
+	if len(whole) == 0 || point && len(part) == 0 || bytes.ContainsAny(text, "eE") {
+		return 0, 0, ErrSyntax
 	}
-	return ErrType
+	mantissa, s, err := ParseDecimal(text)
+	if err != nil {
+		return 0, 0, err
+	}
+	if scale = len(part); scale > MaxScale {
+		return 0, 0, ErrRange
+	}
+	mantissa, ok := rescale(mantissa, s, scale)
+	if !ok {
+		return 0, 0, ErrRange
+	}
+	return mantissa, scale, nil
 }

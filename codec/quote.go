@@ -67,6 +67,18 @@ func (f Field) Scale() (Field, bool) {
 	return 0, false
 }
 
+// holds reports whether v is a value of f: of 53 bits, a scale from 0 to MaxScale, a
+// status from 0 on. A newer peer may know more statuses.
+func (f Field) holds(v int64) bool {
+	switch {
+	case Scales.Has(f):
+		return v >= 0 && v <= MaxScale
+	case f == Status:
+		return v >= 0 && v <= MaxInt
+	}
+	return v >= -MaxInt && v <= MaxInt
+}
+
 // Mask is a set of fields.
 type Mask uint32
 
@@ -75,7 +87,6 @@ const (
 	Prices    Mask = 1<<Bid | 1<<Ask | 1<<Last | 1<<Open | 1<<High | 1<<Low | 1<<VWAP
 	Sizes     Mask = 1<<BidSize | 1<<AskSize | 1<<LastSize
 	Volumes   Mask = 1<<Volume | 1<<Turnover
-	Times     Mask = 1<<EventTime | 1<<RecvTime
 	Scales    Mask = 1<<PriceScale | 1<<SizeScale | 1<<VolumeScale
 	AllFields Mask = 1<<NumFields - 1
 )
@@ -120,7 +131,8 @@ const (
 // StatusNames are the values of Status as JSON has them.
 var StatusNames = [...]string{"live", "stale", "down", "halted", "closed"}
 
-// ErrRange: an integer beyond 53 bits, or more than MaxScale decimals.
+// ErrRange: an integer beyond 53 bits, a scale that is not from 0 to MaxScale, a
+// negative id, seq or status.
 var ErrRange = errors.New("codec: number out of range")
 
 // Quote is all fields of one symbol: mantissas in the scales of their groups.

@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/valyala/fastjson"
 )
@@ -24,13 +25,16 @@ const (
 // Ops lists them all.
 var Ops = [...]Op{OpSubscribe, OpUnsubscribe, OpSet, OpPause, OpResume, OpList, OpAuth, OpPing}
 
-// ErrUnknownOp: a request of an op that is none of Ops.
-var ErrUnknownOp = errors.New("codec: no such op")
+// What is wrong with a request, where it is not its bytes.
+var (
+	ErrUnknownOp = errors.New("codec: no such op") // none of Ops
+	ErrResume    = errors.New("resume is an array of [symbol, history, seq]")
+)
 
 // Request is what a client asks. Parsed, its bytes are views that live until it is
 // parsed into again.
 type Request struct {
-	ID      int64 // echoed in the reply; 0 when the client gave none
+	ID      int64 // echoed in the reply; 0 when the client gave none, -1 after an error when it could not be read
 	Op      Op
 	Symbols [][]byte
 	Fields  [][]byte // none: all
@@ -65,18 +69,18 @@ func ParseRequest(src []byte, r *Request) error {
 	return ParseRequestJSON(r.text, r)
 }
 
-// ParseRequestJSON reads a JSON request. On an error r.ID is the request's id where
-// it could be read.
+// ParseRequestJSON reads a JSON request.
 func ParseRequestJSON(src []byte, r *Request) error {
 	r.clear()
-	v, err := r.json.ParseBytes(src)
+	v, err := parseJSON(&r.json, src)
 	if err != nil {
-		return ErrSyntax
+		return err
 	}
 	o, err := v.Object()
 	if err != nil {
 		return fmt.Errorf("%w: a request is a map", ErrType)
 	}
+	r.ID = 0
 	var first error
 	o.Visit(func(key []byte, v *fastjson.Value) {
 		if err := r.take(key, v); err != nil && first == nil {
@@ -90,7 +94,7 @@ func ParseRequestJSON(src []byte, r *Request) error {
 }
 
 func (r *Request) clear() {
-	r.ID, r.Op, r.Rate, r.HasRate, r.Token = 0, "", 0, false, nil
+	r.ID, r.Op, r.Rate, r.HasRate, r.Token = -1, "", 0, false, nil
 	r.Symbols, r.Fields, r.Resume = r.Symbols[:0], r.Fields[:0], r.Resume[:0]
 }
 
@@ -108,10 +112,10 @@ func (r *Request) take(key []byte, v *fastjson.Value) (err error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%w %q", ErrUnknownOp, name)
+		return fmt.Errorf("%w %.32q", ErrUnknownOp, name)
 	case "id":
 		if r.ID, err = natural(v); err != nil {
-			r.ID = 0
+			r.ID = -1
 			return fmt.Errorf("%w: id is an integer from 0 to 2^53-1", err)
 		}
 	case "symbols":
@@ -126,10 +130,13 @@ func (r *Request) take(key []byte, v *fastjson.Value) (err error) {
 		if r.Rate, err = v.Float64(); err != nil {
 			return fmt.Errorf("%w: rate is a number", ErrType)
 		}
+		if math.IsInf(r.Rate, 0) {
+			return fmt.Errorf("%w: rate", ErrRange)
+		}
 		r.HasRate = true
 	case "resume":
 		if err := r.takeResume(v); err != nil {
-			return fmt.Errorf("%w: resume is an array of [symbol, history, seq]", err)
+			return fmt.Errorf("%w: %w", err, ErrResume)
 		}
 	case "token":
 		if r.Token, err = v.StringBytes(); err != nil {

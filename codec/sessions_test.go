@@ -2,21 +2,27 @@ package codec
 
 import (
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // session is one file of testdata/sessions: what a node sent, in both encodings, and
-// what a client must end up holding.
+// what a client must end up holding. Of those in testdata/refused the last message
+// is to be refused.
 type session struct {
 	About    string               `json:"about"`
+	Error    string               `json:"error,omitempty"` // its class
 	Messages []sessionMessage     `json:"messages"`
 	Quotes   map[string]quoteText `json:"quotes"`
 }
 
 type sessionMessage struct {
-	Msgpack string `json:"msgpack"` // hex
+	Msgpack string `json:"msgpack,omitempty"` // hex
 	JSON    string `json:"json"`
 }
 
@@ -106,14 +112,82 @@ func sessions() map[string]*session {
 	}
 }
 
+// refusedSessions end in what is right by itself, but not after what came before.
+func refusedSessions() map[string]*session {
+	s := newSession("decimals are printed in another scale than the one held, and the update does not name it", quoteText{
+		"seq": int64(history1 + 1), "bid": "61837.63", "bid_size": "3.78826", "ask": "61837.64", "ask_size": "1.54698",
+		"status": "live", "recv_time": 1723161254087891, "price_scale": 2, "size_scale": 5,
+	}).data(image()).add(nil, []byte(`{"type":"data","sent_at":1723161254087898,"updates":[{"symbol":"`+btc+`","seq":1723161252675,"bid":"61837.630"}]}`))
+	s.Error = "order"
+	return map[string]*session{"scale_not_named": s}
+}
+
 // Ensure that the session files are what the code makes; the clients play them.
 func TestSessionFiles(t *testing.T) {
-	all := sessions()
-	for name, s := range all {
-		checkFile(t, filepath.Join("testdata/sessions", name+".json"), s)
+	for dir, all := range map[string]map[string]*session{"testdata/sessions": sessions(), "testdata/refused": refusedSessions()} {
+		for name, s := range all {
+			checkFile(t, filepath.Join(dir, name+".json"), s)
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) != len(all) {
+			t.Errorf("%s: %d files for %d sessions (%v)", dir, len(files), len(all), err)
+		}
 	}
-	files, err := os.ReadDir("testdata/sessions")
-	if err != nil || len(files) != len(all) {
-		t.Errorf("%d files for %d sessions (%v)", len(files), len(all), err)
+}
+
+// MergeUpdate brings a receiver through every session, and refuses what it must.
+func TestMergeUpdate(t *testing.T) {
+	for name, s := range sessions() {
+		for i, parse := range []func([]byte, *Message) error{ParseMessage, ParseMessageJSON} {
+			got, err := s.play(t, parse, i == 1)
+			if diff := cmp.Diff(s.held(t), got); diff != "" || err != nil {
+				t.Errorf("%s: %v\n%s", name, err, diff)
+			}
+		}
 	}
+	for name, s := range refusedSessions() {
+		got, err := s.play(t, ParseMessageJSON, true)
+		if diff := cmp.Diff(s.held(t), got); diff != "" || !errors.Is(err, ErrScale) {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+}
+
+// held is what the session must end in, as JSON.
+func (s *session) held(t *testing.T) (q map[string]any) {
+	t.Helper()
+	raw, _ := json.Marshal(s.Quotes[btc])
+	if err := json.Unmarshal(raw, &q); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// play merges the updates of the one symbol until one is refused.
+func (s *session) play(t *testing.T, parse func([]byte, *Message) error, text bool) (held map[string]any, refused error) {
+	t.Helper()
+	q, seq := Empty, int64(0)
+	for _, one := range s.Messages {
+		raw, _ := hex.DecodeString(one.Msgpack)
+		if text {
+			raw = []byte(one.JSON)
+		}
+		var m Message
+		if err := parse(raw, &m); err != nil {
+			t.Fatal(err)
+		}
+		for i := range m.Updates {
+			u := &m.Updates[i]
+			if text && m.Symbols[i] != btc || !text && u.ID != 7 {
+				continue
+			}
+			if refused = q.MergeUpdate(u); refused == nil {
+				seq = u.Seq
+			}
+		}
+	}
+	if err := json.Unmarshal(AppendQuoteJSON(nil, seq, &q), &held); err != nil {
+		t.Fatal(err)
+	}
+	return held, refused
 }

@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +12,12 @@ import (
 const (
 	TapesKey   = "tapes" // a set: the names of all streams
 	EntryField = "b"     // the one field of a stream entry
+
+	// HeaderMax is more than a header takes, eight integers: so much of a checkpoint
+	// says what it is as of.
+	HeaderMax = 80
+	// UpdatesMax bounds an entry and a checkpoint; a Cursor holds 200 bytes of each update.
+	UpdatesMax = 1 << 20
 
 	tapeVersion = 1
 )
@@ -51,7 +59,7 @@ func ParseID(s string) (ID, error) {
 // ID in the same form.
 type Entry struct {
 	ID      ID
-	Prev    ID // the entry before, as the writer knows it; of a fence what it restored
+	Prev    ID // what it adds to: the entry before, or what the writer has restored
 	History int64
 	SentAt  int64 // us since the Unix epoch
 	Count   int   // updates in the body
@@ -69,8 +77,12 @@ func AppendEntry(dst []byte, e *Entry, body []byte) []byte {
 	return append(w.put(), body...)
 }
 
-// ErrVersion: an entry of another layout.
-var ErrVersion = fmt.Errorf("codec: tape version is not %d", tapeVersion)
+// What a reader of the tape refuses besides malformed bytes.
+var (
+	ErrVersion = fmt.Errorf("codec: tape version is not %d", tapeVersion)
+	ErrHole    = errors.New("codec: the entry does not follow")
+	ErrOtherID = errors.New("codec: the entry says it is another")
+)
 
 // ParseEntry reads a header and returns the updates after it.
 func ParseEntry(src []byte) (e Entry, body []byte, err error) {
@@ -124,4 +136,108 @@ func ParseTapeUpdate(src []byte, u *Update) (symbol, rest []byte, err error) {
 	}
 	rest = r.rest()
 	return symbol, rest, r.put(nil)
+}
+
+// Cursor follows a stream of the tape. It takes an entry or a checkpoint whole or not
+// at all, and knows nothing of Redis.
+type Cursor struct {
+	Last  ID         // what was read last; 0-0: nothing
+	Need  ID         // what a checkpoint must reach to cover a hole; 0-0: there is none
+	Items []TapeItem // the updates read last, until the next are
+
+	venue string
+}
+
+// TapeItem is an update under its symbol's name; Symbol is a view into what was read.
+type TapeItem struct {
+	Symbol []byte
+	Update Update
+}
+
+// itemsKept is the most items worth keeping for what is read next.
+const itemsKept = 8192
+
+// NewCursor begins before the first entry of the stream "venue/shard".
+func NewCursor(stream string) (Cursor, error) {
+	venue, shard, _ := strings.Cut(stream, "/")
+	if !nameable([]byte(venue+":"+shard)) || shard == "" || strings.ContainsAny(stream, "{}") {
+		return Cursor{}, fmt.Errorf("stream %.80q is not venue/shard: %w", stream, ErrSyntax)
+	}
+	return Cursor{venue: venue}, nil
+}
+
+// Take reads the entry that is stored under id. After an error Last and the state it
+// stands for are as before, and Need says what a checkpoint must reach.
+func (c *Cursor) Take(id string, blob []byte) (Entry, error) {
+	at, err := ParseID(id)
+	if err != nil || at == (ID{}) {
+		at = ID{MaxInt, MaxInt} // no writer's, and no checkpoint's
+	}
+	e, body, bad := ParseEntry(blob)
+	switch {
+	case err != nil:
+	case bad != nil:
+		err = bad
+	case e.ID != at:
+		err = ErrOtherID
+	case e.Prev != c.Last || !c.Last.Less(at):
+		err = ErrHole
+	default:
+		err = c.parse(&e, body)
+	}
+	if err == nil {
+		c.Last = at
+		return e, nil
+	}
+	c.Items, c.Need = c.Items[:0], at
+	if err == ErrHole && c.Last.Less(e.Prev) && e.Prev.Less(at) {
+		c.Need = e.Prev
+	}
+	return e, err
+}
+
+// Load reads a checkpoint, from which the tape goes on. After an error Last and Need
+// are as before.
+func (c *Cursor) Load(blob []byte) (Entry, error) {
+	e, body, err := ParseEntry(blob)
+	if err == nil {
+		err = c.parse(&e, body)
+	}
+	if err != nil {
+		c.Items = c.Items[:0]
+		return e, err
+	}
+	c.Last, c.Need = e.ID, ID{}
+	return e, nil
+}
+
+// parse reads the updates into c.Items.
+func (c *Cursor) parse(e *Entry, body []byte) (err error) {
+	if c.Items = c.Items[:0]; cap(c.Items) > itemsKept {
+		c.Items = nil
+	}
+	if e.Count > UpdatesMax {
+		return ErrCount
+	}
+	for n := range e.Count {
+		if n < cap(c.Items) {
+			c.Items = c.Items[:n+1]
+		} else {
+			c.Items = append(c.Items, TapeItem{})
+		}
+		it := &c.Items[n]
+		if it.Symbol, body, err = ParseTapeUpdate(body, &it.Update); err != nil {
+			return err
+		}
+		if venue, _, _ := bytes.Cut(it.Symbol, []byte(":")); string(venue) != c.venue {
+			return ErrRange
+		}
+		if it.Update.Flags&Image == 0 {
+			it.Update.History = e.History
+		}
+	}
+	if len(body) > 0 {
+		return ErrTrailing
+	}
+	return nil
 }

@@ -43,7 +43,7 @@ func (r *reader) appendJSON(dst []byte, depth int) ([]byte, error) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return dst, ErrRange
 		}
-		return strconv.AppendFloat(dst, v, 'g', -1, 64), nil
+		return strconv.AppendFloat(dst, v, 'e', -1, 64), nil // 1.0 is not 1: no id, no seq
 	case depth == depthMax:
 		return dst, ErrType
 	case msgpcode.IsFixedArray(c) || c == msgpcode.Array16 || c == msgpcode.Array32:

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"math/bits"
 )
 
@@ -19,6 +20,26 @@ const (
 	Gap Flags = 1 << 4 // the venue's stream was interrupted before this
 )
 
+// reasonNames are the words for a conflated update's reason.
+var reasonNames = [...]string{"", "rate", "slow", "catch-up"}
+
+// Words lists what the flags say: image, conflated and its reason, gap.
+func (f Flags) Words() (words []string) {
+	if f&Image != 0 {
+		words = append(words, "image")
+	}
+	if f&Conflated != 0 {
+		words = append(words, "conflated")
+		if reason := reasonNames[f&ReasonMask>>2]; reason != "" {
+			words = append(words, reason)
+		}
+	}
+	if f&Gap != 0 {
+		words = append(words, "gap")
+	}
+	return words
+}
+
 // Update is changed fields of one symbol at one seq.
 type Update struct {
 	ID      uint32 // the node's number for the symbol; nothing on the tape
@@ -26,7 +47,19 @@ type Update struct {
 	Flags   Flags
 	Mask    Mask
 	History int64 // of an image: Unix ms of the birth of the history its seqs belong to
-	Quote   Quote // when appended: the full newest quote; when parsed: the fields of Mask
+	// Quote is the full newest quote when appended; when parsed it has the fields of
+	// Mask, and from JSON the scales that their decimals were printed in.
+	Quote Quote
+}
+
+// AppendDataHeader appends the opening of a data message of n updates, which
+// AppendUpdate appends after it: [0, sent_at, update...].
+func AppendDataHeader(dst []byte, sentAt int64, n int) []byte {
+	w := getWriter(dst)
+	w.array(2 + n)
+	w.int(int64(TypeData))
+	w.int(sentAt)
+	return w.put()
 }
 
 // AppendUpdate appends the msgpack [id, seq, flags, mask, history if an image, value...].
@@ -65,8 +98,8 @@ func (w *writer) updateTail(u *Update) {
 }
 
 // ParseUpdate reads what AppendUpdate wrote into u and returns the bytes after it.
-// Of u.Quote only the fields of the mask are written. Values of fields that this
-// package does not know are checked and skipped.
+// It writes only the fields of the mask to u.Quote, and checks and skips the values
+// of fields that this package does not know.
 func ParseUpdate(src []byte, u *Update) (rest []byte, err error) {
 	r := getReader(src)
 	if err := r.update(u); err != nil {
@@ -121,10 +154,39 @@ func (r *reader) updateTail(u *Update, n int) error {
 		if err != nil {
 			return err
 		}
-		if f := bits.TrailingZeros32(rest); f < NumFields {
+		if f := Field(bits.TrailingZeros32(rest)); f < NumFields {
+			if v != Absent && !f.holds(v) {
+				return ErrRange
+			}
 			u.Quote[f] = v
 		}
 	}
 	u.Mask &= AllFields
+	return nil
+}
+
+// ErrScale: decimals printed in another scale than the one held, which JSON names
+// when it changes.
+var ErrScale = errors.New("codec: decimals of another scale than the one held")
+
+// MergeUpdate merges an update of a Message into the quote that its receiver holds; an
+// image replaces it. On ErrScale q is as it was: the update would move the point of
+// the fields that it does not bring.
+func (q *Quote) MergeUpdate(u *Update) error {
+	if u.Flags&Image != 0 {
+		*q = Empty
+	}
+	fields := u.Mask
+	for _, g := range groups {
+		printed := u.Quote[g.scale]
+		if u.Mask.Has(g.scale) || printed == Absent {
+			continue
+		}
+		if held := q[g.scale]; held != Absent && held != printed {
+			return ErrScale
+		}
+		fields |= 1 << g.scale
+	}
+	q.Merge(&u.Quote, fields)
 	return nil
 }

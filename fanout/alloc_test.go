@@ -2,8 +2,6 @@ package fanout
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -42,11 +40,7 @@ type crowd struct {
 func newCrowd(t testing.TB, conns, symbols int, json bool, rate float64) *crowd {
 	t.Helper()
 	cfg := Config{Node: "crowd", MaxConns: conns, MaxSubs: symbols, Heartbeat: time.Hour, Stall: time.Hour, Loops: 1}
-	l, err := newLoop(&cfg, newMaster(), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.poll.Close)
+	l := testLoop(t, &cfg)
 	c := &crowd{loop: l}
 	l.sock = &c.sink
 	for i := range symbols {
@@ -74,7 +68,7 @@ func (c *crowd) tick(n int) {
 	u.Quote[codec.Bid], u.Quote[codec.BidSize], u.Quote[codec.RecvTime] = c.seq, 2*c.seq, 1_700_000_000_000_000+c.seq
 	c.master.mu.Lock()
 	for _, symbol := range c.symbols[:n] {
-		c.master.take(b, &c.stream, symbol, &u)
+		c.master.merge(b, &c.stream, symbol, &u)
 	}
 	c.master.publish()
 	c.master.mu.Unlock()
@@ -116,7 +110,8 @@ func TestNoAllocations(t *testing.T) {
 	frames := append(ping, masked(ws.OpPong, true, nil)...)
 	read := func() {
 		crowd.sink.in = frames
-		crowd.readable(1)
+		crowd.begin()
+		crowd.readable(1, false)
 	}
 	read()
 	if n := testing.AllocsPerRun(100, read); n >= 1 {

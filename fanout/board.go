@@ -6,9 +6,9 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// board is the newest quote of every symbol as one loop knows it, with the cycle
-// and the seq at which each field last changed. From these alone follows what to
-// send to anyone: the fields that changed after his base.
+// board is the newest quote of every symbol as one loop knows it, with the cycle in
+// which each field last changed. From these alone follows what to send to anyone: the
+// fields that changed after his base.
 type board struct {
 	// cur is the cycle of each row's last change, apart from the rows because
 	// scanning a conn's subs reads nothing else of most of them.
@@ -23,11 +23,9 @@ type board struct {
 type row struct {
 	update  codec.Update // ID, Seq, History, the full Quote; Mask and Flags are scratch
 	changed [codec.NumFields]uint64
-	seqs    [codec.NumFields]int64
 	prev    uint64     // cycle of the change before the last
 	prevSeq int64      // seq at the end of that cycle
 	gap     uint64     // cycle of the newest GAP
-	gapSeq  int64      // and its seq
 	renewed uint64     // cycle in which a new history began
 	last    codec.Mask // what changed in the last cycle that changed anything
 	hash    uint32     // codec.SymbolHash of the name
@@ -35,8 +33,8 @@ type row struct {
 	subscribers uint32 // slab handle
 	nsubs       uint32 // subscribers in it
 
-	variants [4]variant
-	turn     uint8 // the variant to be replaced next
+	variants    [4]variant
+	nextVariant uint8 // to be replaced
 }
 
 // variant is one encoding of a row's newest quote, shared by all conns in the
@@ -83,7 +81,7 @@ func (b *board) apply(u *codec.Update, now uint64) {
 	}
 	b.mark(r, mask, u.Seq, now)
 	if u.Flags&codec.Gap != 0 {
-		r.gap, r.gapSeq = now, u.Seq
+		r.gap = now
 	}
 }
 
@@ -98,8 +96,7 @@ func (b *board) mark(r *row, mask codec.Mask, seq int64, now uint64) {
 	r.last |= mask
 	r.update.Seq = max(r.update.Seq, seq)
 	for m := uint32(mask); m != 0; m &= m - 1 {
-		f := bits.TrailingZeros32(m)
-		r.changed[f], r.seqs[f] = now, seq
+		r.changed[bits.TrailingZeros32(m)] = now
 	}
 }
 
@@ -115,12 +112,11 @@ func (b *board) catchUp(m *masterRow, now uint64) {
 	before := r.update.Seq
 	r.update.Quote, r.update.History = m.update.Quote, m.update.History
 	b.mark(r, mask, m.update.Seq, now)
-	r.seqs = m.changed
 	if renewed {
 		r.renewed = now
 	}
 	if m.gap > before {
-		r.gap, r.gapSeq = now, m.gap
+		r.gap = now
 	}
 }
 
@@ -135,18 +131,6 @@ func (r *row) since(base uint64) (m codec.Mask) {
 		}
 	}
 	return m
-}
-
-// sinceSeq returns the fields that changed after seq: what a client that resumes
-// lacks. Status is always among them, for a node may have told it stale without a
-// seq of its own.
-func (r *row) sinceSeq(seq int64) (m codec.Mask) {
-	for f, s := range &r.seqs {
-		if s > seq {
-			m |= 1 << f
-		}
-	}
-	return m | 1<<codec.Status
 }
 
 // flags tells what a receiver who knows everything up to cycle base must hear

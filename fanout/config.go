@@ -11,7 +11,6 @@ import (
 // environment variable and help.
 type Config struct {
 	Listen    string        `default:"127.0.0.1:8080" env:"TICKWIRE_LISTEN" placeholder:"ADDR" help:"Address of the stream, the page and the snapshot. [${default}]"`
-	Metrics   string        `default:"127.0.0.1:9090" env:"TICKWIRE_METRICS" placeholder:"ADDR" help:"Address of /metrics and /debug/pprof, kept from the public; \"off\" for none. [${default}]"`
 	Node      string        `env:"TICKWIRE_NODE" placeholder:"NAME" help:"Name of this node, told to clients. [host name and process id]"`
 	Loops     int           `env:"TICKWIRE_LOOPS" placeholder:"N" help:"Event loops. [one per core]"`
 	MaxConns  int           `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -26,19 +27,20 @@ type conn struct {
 	state uint8
 
 	json    bool // the subprotocol
-	due     bool // in loop.roused
+	due     bool // in loop.scheduled
 	blocked bool // the socket took less than it was given: tail waits
 	paused  bool // the client asked for silence
 	choked  bool // the client has not answered a ping for too many bytes
 	answers bool // it answers pings
 	asked   bool // a ping is not answered yet
-	slow    bool // was blocked since its last whole flush
+	slow    bool // was blocked or choked since its last whole flush
 	unread  bool // bytes came while it was blocked
-	ended   bool // nothing follows what its socket holds
+	queued  bool // in loop.again
 	op      ws.OpCode
 
 	lanes uint32 // first lane; 0 none
 	subs  uint32
+	seen  uint32 // rows of the board that its patterns were matched with
 	hash  uint32 // XOR of the subscribed symbols' hashes
 
 	tail    uint32 // slab handle: what the socket did not take
@@ -51,9 +53,11 @@ type conn struct {
 
 	pinged uint32        // number of the last ping
 	flow   uint32        // bytes written since that ping, or its answer
+	window uint32        // how many may be; see credit.go
 	tokens int32         // budget for requests; see limits.go
 	floods uint16        // frames without a token
-	since  time.Duration // when state or blocked began, on the loop's clock
+	since  time.Duration // when state, blocked or choked began, on the loop's clock
+	begun  time.Duration // when the message under way began
 	spoke  time.Duration // last write
 	leave  time.Duration // draining: when to go; 0 not
 }
@@ -88,22 +92,25 @@ func (l *loop) accept() {
 			return
 		}
 		if err != nil {
-			// Out of descriptors: the backlog keeps the peers until some are free,
-			// and the listener would be announced without end.
-			l.count[acceptErrors]++
-			l.deaf = l.poll.Remove(l.listener) == nil
-			return
+			l.events.acceptErrors.Inc()
+			if epoll.OutOfResources(err) {
+				// The backlog keeps the peers until some are free, and the listener
+				// would be announced without end.
+				l.deaf = l.poll.Remove(l.listener) == nil
+				return
+			}
+			continue // a peer that gave up
 		}
-		l.count[accepted]++
-		if l.open >= l.connsMax {
-			l.count[refusedFull]++
-			epoll.Write(fd, refuse(503, "this node has all the connections it may"))
+		if l.taken.Add(1) > int64(l.cfg.MaxConns) {
+			l.taken.Add(-1)
+			l.events.handshakes.WithLabelValues("full").Inc()
+			epoll.Write(fd, httpError(http.StatusServiceUnavailable, "this node has all the connections it may"))
 			epoll.Close(fd)
 			continue
 		}
 		ci := l.newConn(fd)
 		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
-			l.lose(ci, closedReset)
+			l.lose(ci, "reset")
 		}
 	}
 }
@@ -118,19 +125,28 @@ func (l *loop) newConn(fd int) uint32 {
 		l.conns = append(l.conns, conn{})
 	}
 	c := &l.conns[ci]
-	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst}
+	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst, window: windowMin}
 	l.open++
 	return ci
 }
 
-// lose gives a conn up. It is freed at the end of the cycle, so that whoever wrote
-// to it may go on with it.
-func (l *loop) lose(ci uint32, why counter) {
-	if c := &l.conns[ci]; c.state != stateGone {
-		c.state = stateGone
-		l.lost = append(l.lost, ci)
-		l.count[why]++
+// lose gives a conn up, for a reason to be counted. It is freed at the end of the
+// cycle, so that whoever wrote to it may go on with it.
+func (l *loop) lose(ci uint32, why string) {
+	if l.drop(ci) {
+		l.events.closed.WithLabelValues(why).Inc()
 	}
+}
+
+// drop has a conn freed at the end of the cycle, and reports whether it was not yet.
+func (l *loop) drop(ci uint32) bool {
+	c := &l.conns[ci]
+	if c.state == stateGone {
+		return false
+	}
+	c.state = stateGone
+	l.lost = append(l.lost, ci)
+	return true
 }
 
 // reap frees what was lost in this cycle.
@@ -146,11 +162,11 @@ func (l *loop) reap() {
 		}
 		l.dropLanes(ci)
 		l.bytes.release(c.tail)
-		l.bytes.release(c.rest)
-		l.bytes.release(c.msg)
+		l.dropUnfinished(c)
 		*c = conn{fd: -1, gen: c.gen + 1, lanes: l.freeConn}
 		l.freeConn = ci
 		l.open--
+		l.taken.Add(-1)
 	}
 	l.lost = l.lost[:0]
 }
@@ -176,14 +192,14 @@ func (l *loop) write(ci uint32, p []byte) bool {
 		return true
 	}
 	if err != nil && err != epoll.ErrAgain {
-		l.lose(ci, closedReset)
+		l.lose(ci, "reset")
 		return false
 	}
 	l.count[shortWrites]++
 	l.addTail(c, p[n:])
 	c.blocked, c.slow, c.since = true, true, l.clock
 	l.blocked++
-	l.lull(c)
+	l.sleep(c)
 	return false
 }
 
@@ -197,8 +213,8 @@ func (l *loop) addTail(c *conn, p []byte) {
 	l.tails += len(p)
 }
 
-// lull puts the lanes of a blocked or paused conn to sleep.
-func (l *loop) lull(c *conn) {
+// sleep has the lanes of a blocked, choked or paused conn not visited.
+func (l *loop) sleep(c *conn) {
 	for li := c.lanes; li != 0; li = l.lanes[li].next {
 		l.lanes[li].asleep, l.lanes[li].hit = true, 0
 	}
@@ -213,7 +229,7 @@ func (l *loop) wake(ci uint32) {
 	for li := c.lanes; li != 0; li = l.lanes[li].next {
 		l.lanes[li].asleep, l.lanes[li].scan = false, true
 	}
-	l.rouse(ci)
+	l.schedule(ci)
 }
 
 // writable goes on with the tail of a blocked conn.
@@ -226,13 +242,12 @@ func (l *loop) writable(ci uint32) {
 	l.count[writes]++
 	l.count[bytesOut] += uint64(n)
 	if err != nil && err != epoll.ErrAgain {
-		l.lose(ci, closedReset)
+		l.lose(ci, "reset")
 		return
 	}
 	if c.tailOff += uint32(n); c.tailOff < c.tailLen {
-		if n > 0 {
-			c.since = l.clock // it moves: the stall timeout begins anew
-		}
+		// Every byte puts the stall timeout off, by what it may take at the least.
+		c.since = min(l.clock, c.since+time.Duration(n)*time.Second/stallRate)
 		return
 	}
 	l.bytes.release(c.tail)
@@ -244,6 +259,9 @@ func (l *loop) writable(ci uint32) {
 		epoll.Shutdown(int(c.fd))
 	case stateOpen:
 		if blocked := l.clock - c.since; blocked >= lagAfter && !l.sendLag(ci, blocked) {
+			return
+		}
+		if l.matchPatterns(ci); c.blocked {
 			return
 		}
 		l.wake(ci)
@@ -260,9 +278,10 @@ func (l *loop) bye(ci uint32, code ws.StatusCode, text string) {
 	if c.state != stateOpen {
 		return
 	}
-	l.count[byeCounter(code)]++
+	l.events.closeFrames.WithLabelValues(number(code)).Inc()
 	c.state, c.since = stateClosing, l.clock
 	l.dropLanes(ci)
+	l.dropUnfinished(c)
 	var body [125]byte
 	n := 2 + copy(body[2:], text)
 	body[0], body[1] = byte(code>>8), byte(code)

@@ -1,13 +1,16 @@
 package fanout
 
 import (
+	"strconv"
 	"sync/atomic"
 
-	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// counter names one of a loop's counts: everything that is sent, lost, merged or
-// refused, by reason.
+const namespace, subsystem = "tickwire", "fanout"
+
+// counter names one of the counts that every price moves.
 type counter int
 
 const (
@@ -18,135 +21,106 @@ const (
 	encodings
 	writes
 	shortWrites
-	chokes
 	bytesOut
 	bytesIn
 	framesIn
-	requests
-	requestErrors
-	heartbeats
-	lags
-	lappedTimes
-	accepted
-	upgraded
-	acceptErrors
-	handedOver
-	refusedFull
-	refusedHead
-	refusedSlow
-	refusedUpgrade
-	refusedHTTP
 	conflatedRate // the three in the order of the wire's reasons
 	conflatedSlow
 	conflatedCatchUp
-	closedDone // freed after the closing handshake, or for want of it
-	closedPeer
-	closedReset
-	closedStalled
-	closedDrained
-	byeNormal // close frames sent, by code
-	byeProtocol
-	byeUTF8
-	byeFlood
-	byeTooBig
-	byeStalled
-	byeRestart
-	byeOther
+	openConns // the last three are gauges
+	blockedConns
+	openSubs
 	numCounters
 )
 
-// countNames names each count for Prometheus: metric, and the value of the label
-// that labelOf gives it.
-var countNames = [numCounters]struct{ metric, value string }{
-	cycles:           {"cycles", ""},
-	updatesIn:        {"updates_applied", ""},
-	updatesOut:       {"updates_sent", ""},
-	messages:         {"messages_sent", ""},
-	encodings:        {"encodings", ""},
-	writes:           {"writes", ""},
-	shortWrites:      {"short_writes", ""},
-	chokes:           {"chokes", ""},
-	bytesOut:         {"sent_bytes", ""},
-	bytesIn:          {"received_bytes", ""},
-	framesIn:         {"frames_received", ""},
-	requests:         {"requests", ""},
-	requestErrors:    {"request_errors", ""},
-	heartbeats:       {"heartbeats_sent", ""},
-	lags:             {"lags_sent", ""},
-	lappedTimes:      {"lapped", ""},
-	accepted:         {"accepts", ""},
-	upgraded:         {"upgrades", ""},
-	acceptErrors:     {"accept_errors", ""},
-	handedOver:       {"http_connections", ""},
-	refusedFull:      {"refused", "full"},
-	refusedHead:      {"refused", "head_too_large"},
-	refusedSlow:      {"refused", "head_too_slow"},
-	refusedUpgrade:   {"refused", "bad_upgrade"},
-	refusedHTTP:      {"refused", "http_full"},
-	conflatedRate:    {"conflated_updates", "rate"},
-	conflatedSlow:    {"conflated_updates", "slow"},
-	conflatedCatchUp: {"conflated_updates", "catch-up"},
-	closedDone:       {"closed", "done"},
-	closedPeer:       {"closed", "peer"},
-	closedReset:      {"closed", "reset"},
-	closedStalled:    {"closed", "stalled"},
-	closedDrained:    {"closed", "drained"},
-	byeNormal:        {"close_frames_sent", "normal"},
-	byeProtocol:      {"close_frames_sent", "protocol"},
-	byeUTF8:          {"close_frames_sent", "utf8"},
-	byeFlood:         {"close_frames_sent", "flood"},
-	byeTooBig:        {"close_frames_sent", "too_big"},
-	byeStalled:       {"close_frames_sent", "stalled"},
-	byeRestart:       {"close_frames_sent", "restart"},
-	byeOther:         {"close_frames_sent", "other"},
+// countInfo is each count as Prometheus has it; counters end in _total.
+var countInfo = [numCounters]struct{ metric, label, value, help string }{
+	cycles:           {metric: "cycles", help: "Cycles of the loops."},
+	updatesIn:        {metric: "updates_applied", help: "Updates applied to the loops' boards."},
+	updatesOut:       {metric: "updates_sent", help: "Updates put into messages."},
+	messages:         {metric: "messages_sent", help: "Data messages sent."},
+	encodings:        {metric: "encodings", help: "Updates encoded; the others shared their bytes."},
+	writes:           {metric: "writes", help: "Writes to sockets."},
+	shortWrites:      {metric: "short_writes", help: "Writes that a socket did not take whole: the connection is blocked until it does."},
+	bytesOut:         {metric: "sent_bytes", help: "Bytes written to sockets."},
+	bytesIn:          {metric: "received_bytes", help: "Bytes read from sockets."},
+	framesIn:         {metric: "frames_received", help: "WebSocket frames received."},
+	conflatedRate:    {"conflated_updates", "reason", "rate", "Updates sent that merge several."},
+	conflatedSlow:    {"conflated_updates", "reason", "slow", "Updates sent that merge several."},
+	conflatedCatchUp: {"conflated_updates", "reason", "catch-up", "Updates sent that merge several."},
+	openConns:        {metric: "connections", help: "Connections open, handshakes included."},
+	blockedConns:     {metric: "blocked_connections", help: "Connections that wait for their socket."},
+	openSubs:         {metric: "subscriptions", help: "Subscriptions of all connections."},
 }
 
-// labelOf is the label that tells a metric's counts apart.
-var labelOf = map[string]string{
-	"refused": "reason", "conflated_updates": "reason", "closed": "reason", "close_frames_sent": "code",
-}
-
-// counts are a loop's own: plain integers, because an atomic add costs some 5 ns
-// and a price would pay several.
-type counts [numCounters]uint64
-
-// published is where a scrape reads a loop's counts, as of its last cycle.
-type published struct {
-	counts  [numCounters]atomic.Uint64
-	conns   atomic.Int64 // open, handshakes included
-	subs    atomic.Int64
-	blocked atomic.Int64
-}
+// counts are a loop's own, plain integers; published is where a scrape reads them, as
+// of its last cycle.
+type (
+	counts    [numCounters]uint64
+	published [numCounters]atomic.Uint64
+)
 
 // publish copies the loop's counts where a scrape may read them.
 func (l *loop) publish() {
+	l.count[openConns], l.count[blockedConns], l.count[openSubs] = uint64(l.open), uint64(l.blocked), uint64(l.nsubs)
 	for i, n := range l.count {
-		if l.published.counts[i].Load() != n {
-			l.published.counts[i].Store(n)
+		if l.published[i].Load() != n {
+			l.published[i].Store(n)
 		}
 	}
-	l.published.conns.Store(int64(l.open))
-	l.published.subs.Store(int64(l.nsubs))
-	l.published.blocked.Store(int64(l.blocked))
 }
 
-// byeCounter is the count of close frames with a code.
-func byeCounter(code ws.StatusCode) counter {
-	switch code {
-	case ws.StatusNormalClosure:
-		return byeNormal
-	case ws.StatusProtocolError:
-		return byeProtocol
-	case ws.StatusInvalidFramePayloadData:
-		return byeUTF8
-	case ws.StatusPolicyViolation:
-		return byeFlood
-	case ws.StatusMessageTooBig:
-		return byeTooBig
-	case closeStalled:
-		return byeStalled
-	case closeRestart:
-		return byeRestart
+// registerCounts has a scrape read the sums of what the loops published.
+func (n *Node) registerCounts(reg prometheus.Registerer) {
+	factory := promauto.With(reg)
+	for i, info := range countInfo {
+		opts := prometheus.Opts{Namespace: namespace, Subsystem: subsystem, Name: info.metric, Help: info.help}
+		if info.label != "" {
+			opts.ConstLabels = prometheus.Labels{info.label: info.value}
+		}
+		sum := func() (sum float64) {
+			for _, l := range n.loops {
+				sum += float64(l.published[i].Load())
+			}
+			return sum
+		}
+		if counter(i) >= openConns {
+			factory.NewGaugeFunc(prometheus.GaugeOpts(opts), sum)
+			continue
+		}
+		opts.Name += "_total"
+		factory.NewCounterFunc(prometheus.CounterOpts(opts), sum)
 	}
-	return byeOther
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the board."},
+		func() float64 { return float64(len(n.master.list())) })
 }
+
+// events counts what happens to connections and requests, where it happens.
+type events struct {
+	acceptErrors, lapped, chokes                            prometheus.Counter
+	handshakes, closed, closeFrames, told, requests, errors *prometheus.CounterVec
+}
+
+func newEvents(reg prometheus.Registerer) *events {
+	factory := promauto.With(reg)
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name + "_total", Help: help}
+	}
+	vec := func(name, label, help string) *prometheus.CounterVec {
+		return factory.NewCounterVec(opts(name, help), []string{label})
+	}
+	return &events{
+		acceptErrors: factory.NewCounter(opts("accept_errors", "Accepts refused by the system.")),
+		lapped:       factory.NewCounter(opts("lapped", "Times a loop read the master board because its queue was full, its start included.")),
+		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back because its client did not answer a ping.")),
+		handshakes:   vec("handshakes", "outcome", "Connections by what became of their request: upgraded, given to plain HTTP, or refused."),
+		closed:       vec("closed", "reason", "Connections gone."),
+		closeFrames:  vec("close_frames_sent", "code", "Close frames sent."),
+		told:         vec("control_messages_sent", "type", "Messages sent that are not data."),
+		requests:     vec("requests", "op", "Requests that could be read."),
+		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error."),
+	}
+}
+
+// number is a code as a label.
+func number[T ~int | ~uint16](code T) string { return strconv.Itoa(int(code)) }

@@ -9,7 +9,7 @@ import (
 // at in each. When many did, every lane is scanned: its subs lie in a row, while
 // the lists would touch lanes at random, and each lane many times.
 func (l *loop) due() {
-	l.turn()
+	l.advance()
 	changed := l.board.changed
 	if len(changed) == 0 {
 		return
@@ -42,7 +42,7 @@ func (l *loop) dueByScan(dirty uint64) {
 		ln := &l.lanes[li]
 		if ln.conn != 0 && ln.period == 0 && !ln.asleep && ln.sig&dirty != 0 {
 			ln.scan = true
-			l.rouse(ln.conn)
+			l.schedule(ln.conn)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (l *loop) dueByList(changed []uint32) {
 				continue
 			}
 			if ln.hit == 0 {
-				l.rouse(ln.conn)
+				l.schedule(ln.conn)
 			}
 			l.hits = append(l.hits, hit{row: id, next: ln.hit})
 			ln.hit = uint32(len(l.hits) - 1)
@@ -64,27 +64,27 @@ func (l *loop) dueByList(changed []uint32) {
 	}
 }
 
-// rouse puts a conn on the list of those to flush, once.
-func (l *loop) rouse(ci uint32) {
+// schedule puts a conn on the list of those to flush, once.
+func (l *loop) schedule(ci uint32) {
 	if c := &l.conns[ci]; !c.due {
 		c.due = true
-		l.roused = append(l.roused, ci)
+		l.scheduled = append(l.scheduled, ci)
 	}
 }
 
-// flushAll flushes the roused conns, and lets accepts and reads have their turn
-// between two chunks of them; conns that those rouse are appended and follow.
+// flushAll flushes the scheduled conns, and lets accepts and reads have their turn
+// between two chunks of them; conns that those schedule are appended and follow.
 func (l *loop) flushAll() {
-	for i := 0; i < len(l.roused); i++ {
+	for i := 0; i < len(l.scheduled); i++ {
 		if i%flushChunk == flushChunk-1 {
 			l.serve(0)
 		}
 		if i%64 == 63 {
 			l.stamp()
 		}
-		l.flush(l.roused[i])
+		l.flush(l.scheduled[i])
 	}
-	l.roused = l.roused[:0]
+	l.scheduled = l.scheduled[:0]
 }
 
 // flush sends a conn what its lanes have due, in one write as long as it fits a
@@ -156,7 +156,7 @@ func (l *loop) scanRest(ci uint32, ln *lane) bool {
 	subs := l.subs.get(ln.subs)[:ln.n]
 	for ; ln.cursor < ln.n; ln.cursor++ {
 		row := subs[ln.cursor].row
-		id := row &^ isNew
+		id := row & rowMask
 		if row&isNew == 0 && l.board.cur[id] <= ln.base {
 			continue
 		}
@@ -164,7 +164,7 @@ func (l *loop) scanRest(ci uint32, ln *lane) bool {
 			return false
 		}
 		if row&isNew != 0 {
-			subs[ln.cursor].row = id
+			subs[ln.cursor].row = row &^ isNew
 			l.putImage(id, ln.view)
 		} else {
 			l.put(ci, ln, id)
@@ -228,7 +228,7 @@ func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {
 		l.arena = codec.AppendUpdate(l.arena, &r.update)
 	}
 	l.count[encodings]++
-	r.variants[r.turn%4] = variant{cycle: l.cycle, mask: mask, flags: flags, json: json, off: uint32(off), len: uint32(len(l.arena) - off)}
-	r.turn++
+	r.variants[r.nextVariant%4] = variant{cycle: l.cycle, mask: mask, flags: flags, json: json, off: uint32(off), len: uint32(len(l.arena) - off)}
+	r.nextVariant++
 	l.frame.put(l.arena[off:])
 }

@@ -29,13 +29,4 @@
 // runs it. The master board belongs to the tape readers, under its lock. They meet
 // in the mailbox, and in batches that nobody changes once posted. Scrapes read
 // counts that a loop publishes at the end of a cycle.
-//
-// # Files
-//
-// node.go is the process, config.go and limits.go its bounds, loop.go the loop;
-// handshake.go, conn.go, read.go, frame.go and tell.go are a conn's life; lane.go is
-// who wants what, wheel.go how often; request.go, subscribe.go and pattern.go how they
-// say so; credit.go how far they have read; sweep.go is time, drain.go the end;
-// handover.go and http.go are what the same port answers to plain HTTP, ops.go what
-// the operator's does; counts.go and metrics.go say how it went.
 package fanout

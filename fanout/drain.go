@@ -35,7 +35,7 @@ func (l *loop) sweepDraining() {
 	for ci := 1; ci < len(l.conns); ci++ {
 		switch c := &l.conns[ci]; {
 		case c.state == stateHandshake:
-			l.lose(uint32(ci), closedDrained)
+			l.lose(uint32(ci), "drained")
 		case c.state == stateOpen && (over || l.clock >= c.leave):
 			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")
 		}
@@ -43,7 +43,7 @@ func (l *loop) sweepDraining() {
 	if l.open == 0 || l.clock >= l.drainEnd+lingerTime/4 {
 		for ci := 1; ci < len(l.conns); ci++ {
 			if l.conns[ci].state != stateFree {
-				l.lose(uint32(ci), closedDrained)
+				l.lose(uint32(ci), "drained")
 			}
 		}
 		l.stopped = true

@@ -1,8 +1,10 @@
 package fanout
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 
 	"github.com/gobwas/ws"
 
@@ -78,48 +80,30 @@ var (
 	errLength  = ws.ProtocolError("payload length not in its shortest form")
 )
 
-// parseHeader reads a frame's header from memory, where gobwas/ws would read a
-// socket and lose what it had of an unfinished one.
-func parseHeader(p []byte) (h ws.Header, rest []byte, err error) {
-	if len(p) < 2 {
+// parser reads a client's frames from memory.
+type parser struct {
+	src     bytes.Reader
+	scratch [ws.MaxHeaderSize]byte
+}
+
+// header reads a frame's header, all of it or nothing.
+func (r *parser) header(p []byte) (h ws.Header, rest []byte, err error) {
+	r.src.Reset(p)
+	h, err = ws.ReadHeaderBuffer(&r.src, r.scratch[:])
+	rest = p[len(p)-r.src.Len():]
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		return h, p, errPartial
-	}
-	h.Fin, h.Rsv, h.OpCode = p[0]&0x80 != 0, p[0]>>4&7, ws.OpCode(p[0]&0xf)
-	h.Masked, h.Length = p[1]&0x80 != 0, int64(p[1]&0x7f)
-	rest = p[2:]
-	switch h.Length {
-	case 126:
-		if len(rest) < 2 {
-			return h, p, errPartial
-		}
-		h.Length, rest = int64(binary.BigEndian.Uint16(rest)), rest[2:]
-		if h.Length < 126 {
-			return h, p, errLength
-		}
-	case 127:
-		if len(rest) < 8 {
-			return h, p, errPartial
-		}
-		n := binary.BigEndian.Uint64(rest)
-		if n>>63 != 0 || n < 1<<16 {
-			return h, p, errLength
-		}
-		h.Length, rest = int64(n), rest[8:]
-	}
-	if h.Masked {
-		if len(rest) < 4 {
-			return h, p, errPartial
-		}
-		copy(h.Mask[:], rest)
-		rest = rest[4:]
+	case err != nil || len(p)-len(rest) != ws.HeaderSize(h):
+		return h, p, errLength
 	}
 	return h, rest, nil
 }
 
-// parseFrame takes one whole frame off p, unmasking its payload in place.
-// Anything RFC 6455 forbids a client is an error; errPartial asks for more bytes.
-func parseFrame(p []byte, fragmented bool) (h ws.Header, payload, rest []byte, err error) {
-	h, rest, err = parseHeader(p)
+// frame takes one whole frame off p, unmasking its payload in place. Anything RFC
+// 6455 forbids a client is an error; errPartial asks for more bytes.
+func (r *parser) frame(p []byte, fragmented bool) (h ws.Header, payload, rest []byte, err error) {
+	h, rest, err = r.header(p)
 	if err != nil {
 		return h, nil, p, err
 	}

@@ -9,8 +9,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Ensure that our header parser, which reads memory, agrees with gobwas/ws, which
-// reads a stream, wherever both accept.
+// The header parser agrees with gobwas/ws wherever it accepts.
 func TestParseHeaderAgreesWithGobwas(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 100_000 {
@@ -18,7 +17,7 @@ func TestParseHeaderAgreesWithGobwas(t *testing.T) {
 		for i := range raw {
 			raw[i] = byte(r.Uint32())
 		}
-		ours, rest, err := parseHeader(raw[:])
+		ours, rest, err := new(parser).header(raw[:])
 		theirs, theirErr := ws.ReadHeader(bytes.NewReader(raw[:]))
 		if err != nil {
 			// Stricter in one thing: a length must be in its shortest form.
@@ -51,7 +50,7 @@ func TestPartialFrames(t *testing.T) {
 	whole := masked(ws.OpText, true, bytes.Repeat([]byte("x"), 300))
 	for cut := range whole {
 		p := bytes.Clone(whole[:cut])
-		if _, _, _, err := parseFrame(p, false); err != errPartial {
+		if _, _, _, err := new(parser).frame(p, false); err != errPartial {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		if !bytes.Equal(p, whole[:cut]) {
@@ -77,7 +76,7 @@ func TestRefusedFrames(t *testing.T) {
 		"2^63 bytes":              {raw: []byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, want: errLength},
 		"padded length":           {raw: []byte{0x81, 0xfe, 0, 5, 1, 2, 3, 4}, want: errLength},
 	} {
-		if _, _, _, err := parseFrame(c.raw, c.fragmented); err != c.want {
+		if _, _, _, err := new(parser).frame(c.raw, c.fragmented); err != c.want {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -97,7 +96,7 @@ func FuzzParseFrame(f *testing.F) {
 	f.Add(masked(ws.OpContinuation, false, []byte("x")), true)
 	f.Add([]byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, false)
 	f.Fuzz(func(t *testing.T, p []byte, fragmented bool) {
-		h, payload, rest, err := parseFrame(p, fragmented)
+		h, payload, rest, err := new(parser).frame(p, fragmented)
 		if err != nil {
 			if len(rest) != len(p) {
 				t.Fatal("an error consumed bytes")
@@ -112,10 +111,10 @@ func FuzzParseFrame(f *testing.F) {
 
 func TestParseFrameAllocatesNothing(t *testing.T) {
 	raw := masked(ws.OpText, true, []byte(`{"op":"ping","id":1}`))
-	p := make([]byte, len(raw))
+	p, r := make([]byte, len(raw)), new(parser)
 	if n := testing.AllocsPerRun(1000, func() {
 		copy(p, raw)
-		parseFrame(p, false)
+		r.frame(p, false)
 	}); n != 0 {
 		t.Errorf("%v allocations a frame", n)
 	}
@@ -123,9 +122,9 @@ func TestParseFrameAllocatesNothing(t *testing.T) {
 
 func BenchmarkParseFrame(b *testing.B) {
 	raw := masked(ws.OpText, true, []byte(`{"op":"ping","id":1}`))
-	p := make([]byte, len(raw))
+	p, r := make([]byte, len(raw)), new(parser)
 	for b.Loop() {
 		copy(p, raw)
-		parseFrame(p, false)
+		r.frame(p, false)
 	}
 }

@@ -56,8 +56,18 @@ func (h *handover) Accept() (net.Conn, error) {
 // Addr is the address of the loops' listeners.
 func (h *handover) Addr() net.Addr { return h.addr }
 
-// Close ends Accept.
-func (h *handover) Close() error { h.close(); return nil }
+// Close ends Accept and closes what nobody accepted.
+func (h *handover) Close() error {
+	h.close()
+	for {
+		select {
+		case c := <-h.conns:
+			c.Close()
+		default:
+			return nil
+		}
+	}
+}
 
 // handed is a connection of which the beginning was read already.
 type handed struct {
@@ -83,13 +93,13 @@ func (c *handed) Close() error {
 // handOver gives a conn and what was read of it to net/http.
 func (l *loop) handOver(ci uint32, p []byte) {
 	if !l.http.reserve() {
-		l.refuse(ci, refusedHTTP, http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
+		l.refuse(ci, "http_full", http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
 		return
 	}
 	c := &l.conns[ci]
 	fd := int(c.fd)
 	c.fd = -1
-	l.lose(ci, handedOver)
+	l.drop(ci)
 	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
 	err := l.poll.Remove(fd)
 	nc, detachErr := epoll.Detach(fd)
@@ -97,9 +107,11 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		err = detachErr
 	}
 	if err != nil {
-		l.log.Error("hand over to http", "err", err)
+		l.events.handshakes.WithLabelValues("no_descriptor").Inc()
+		l.log.Debug("hand over to http", "err", err) // strangers choose how often
 		leave()
 		return
 	}
+	l.events.handshakes.WithLabelValues("http").Inc()
 	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
 }

@@ -19,11 +19,11 @@ var blankLine = []byte("\r\n\r\n")
 // upgrade is the request head under way and its answer: gobwas/ws reads and
 // writes memory here, for it would block on a socket. A loop has one.
 type upgrade struct {
-	head bytes.Reader
-	out  []byte
-	json bool
-	open bool // a subprotocol was offered, but not one of ours
-	up   ws.Upgrader
+	head    bytes.Reader
+	out     []byte
+	json    bool
+	foreign bool // subprotocols were offered, but none of ours
+	up      ws.Upgrader
 }
 
 func newUpgrade() *upgrade {
@@ -33,7 +33,7 @@ func newUpgrade() *upgrade {
 		OnRequest:      onRequest,
 		Protocol:       u.onProtocol,
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			if u.open {
+			if u.foreign {
 				return nil, ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
 					ws.RejectionReason("subprotocol: offer "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON+", or none\n"))
 			}
@@ -58,14 +58,14 @@ func onRequest(uri []byte) error {
 // onProtocol takes the first subprotocol offered that is ours.
 func (u *upgrade) onProtocol(offered []byte) bool {
 	u.json = string(offered) == codec.ProtocolJSON
-	u.open = !u.json && string(offered) != codec.ProtocolMsgpack
-	return !u.open
+	u.foreign = !u.json && string(offered) != codec.ProtocolMsgpack
+	return !u.foreign
 }
 
 // run answers a request head; u.out is what to send, whatever the outcome.
 func (u *upgrade) run(head []byte) error {
 	u.head.Reset(head)
-	u.out, u.json, u.open = u.out[:0], false, false
+	u.out, u.json, u.foreign = u.out[:0], false, false
 	_, err := u.up.Upgrade(u)
 	return err
 }
@@ -75,8 +75,8 @@ func (u *upgrade) run(head []byte) error {
 // after the head and true when the conn is open.
 func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	end := bytes.Index(p, blankLine)
-	if end > handshakeBytes || end < 0 && len(p) > handshakeBytes {
-		l.refuse(ci, refusedHead, http.StatusRequestHeaderFieldsTooLarge,
+	if end+len(blankLine) > handshakeBytes || end < 0 && len(p) > handshakeBytes {
+		l.refuse(ci, "head_too_large", http.StatusRequestHeaderFieldsTooLarge,
 			fmt.Sprintf("a request head has at most %d bytes", handshakeBytes))
 		return nil, false
 	}
@@ -89,16 +89,15 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	if err := l.upgrade.run(head); err != nil {
-		l.count[refusedUpgrade]++
 		l.log.Debug("upgrade refused", "reason", err)
-		l.endHTTP(ci, l.upgrade.out)
+		l.endHTTP(ci, "bad_upgrade", l.upgrade.out)
 		return nil, false
 	}
 	c := &l.conns[ci]
 	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
-	l.count[upgraded]++
+	l.events.handshakes.WithLabelValues("upgraded").Inc()
 	// One write: a peer may be gone before the second.
-	l.control = l.appendTold(append(l.control[:0], l.upgrade.out...), c.json, l.hello())
+	l.control = l.appendControl(append(l.control[:0], l.upgrade.out...), c.json, l.hello())
 	l.control = c.appendPing(l.control)
 	l.write(ci, l.control)
 	return rest, c.state == stateOpen
@@ -138,13 +137,14 @@ func isUpgrade(head []byte) bool {
 }
 
 // refuse answers a request head with an HTTP error and ends the conn.
-func (l *loop) refuse(ci uint32, why counter, status int, text string) {
-	l.count[why]++
-	l.endHTTP(ci, refuse(status, text))
+func (l *loop) refuse(ci uint32, why string, status int, text string) {
+	l.endHTTP(ci, why, httpError(status, text))
 }
 
-// endHTTP sends the last bytes of a conn that was never upgraded.
-func (l *loop) endHTTP(ci uint32, answer []byte) {
+// endHTTP sends the last bytes of a conn that is not upgraded, for a reason to be
+// counted.
+func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
+	l.events.handshakes.WithLabelValues(why).Inc()
 	c := &l.conns[ci]
 	c.state, c.since = stateClosing, l.clock
 	if l.write(ci, answer) {
@@ -152,8 +152,8 @@ func (l *loop) endHTTP(ci uint32, answer []byte) {
 	}
 }
 
-// refuse is an HTTP error as text.
-func refuse(status int, text string) []byte {
+// httpError is an HTTP error as text.
+func httpError(status int, text string) []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
 		status, http.StatusText(status), len(text)+1, text)
 }

@@ -18,7 +18,7 @@ import (
 // opened is how many connections the node has.
 func (n *testNode) opened() (conns int64) {
 	for _, l := range n.loops {
-		conns += l.published.conns.Load()
+		conns += int64(l.published[openConns].Load())
 	}
 	return conns
 }
@@ -197,7 +197,7 @@ func (n *testNode) publishMany(symbols int) {
 	for _, symbol := range manySymbols(symbols) {
 		u := codec.Update{Seq: 1, History: 1, Flags: codec.Image, Quote: bid(1)}
 		u.Mask = u.Quote.Present()
-		n.master.take(b, n.stream, []byte(symbol), &u)
+		n.master.merge(b, n.stream, []byte(symbol), &u)
 	}
 	n.master.publish()
 	n.master.mu.Unlock()

@@ -1,181 +1,184 @@
 package fanout
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io/fs"
-	"net"
 	"net/http"
-	"path"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// newMux is what the stream's port answers to plain HTTP. unready says why the node
-// should not be sent anyone, "" when it should.
+// newMux is what the stream's port answers to plain HTTP: GET and HEAD. unready says
+// why the node should not be sent anyone, "" when it should.
 func newMux(m *master, page fs.FS, unready func() string) http.Handler {
 	mux := http.NewServeMux()
-	handleProbes(mux, unready)
-	mux.HandleFunc("/v1/symbols", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"ok": true})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if why := unready(); why != "" {
+			writeError(w, http.StatusServiceUnavailable, why)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"ok": true})
+	})
+	mux.HandleFunc("GET /v1/symbols", func(w http.ResponseWriter, r *http.Request) {
 		symbols := append([]string{}, m.list()...) // [] when there is none
 		slices.Sort(symbols)
-		answer(w, http.StatusOK, map[string]any{"symbols": symbols})
+		writeJSON(w, http.StatusOK, map[string]any{"symbols": symbols})
 	})
-	mux.HandleFunc("/v1/snapshot", func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) })
-	mux.HandleFunc(streamPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET /v1/snapshot", &snapshots{master: m})
+	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
-		fail(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
+		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
 	})
-	mux.HandleFunc("/", servePage(page))
-	return onlyGet(mux)
-}
-
-// handleProbes answers whether the process runs and whether it should be sent anyone.
-func handleProbes(mux *http.ServeMux, unready func() string) {
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
-		if why := unready(); why != "" {
-			fail(w, http.StatusServiceUnavailable, why)
-			return
-		}
-		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-}
-
-// onlyGet refuses every method but GET and HEAD.
-func onlyGet(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			fail(w, http.StatusMethodNotAllowed, r.Method+" is not for this; GET is")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// servePage serves the page's files, and says of all else that it is not there.
-func servePage(page fs.FS) http.HandlerFunc {
-	var files http.Handler
 	if page != nil {
-		files = http.FileServerFS(page)
+		files := http.FileServerFS(page)
+		mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header() // the page loads nothing but what it came with
+			h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
+			h.Set("X-Content-Type-Options", "nosniff")
+			h.Set("Cache-Control", "no-cache") // the next release is the next reload
+			files.ServeHTTP(w, r)
+		})
 	}
-	return func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-		if files == nil || name != "" && !isFile(page, name) {
-			fail(w, http.StatusNotFound, r.URL.Path+" is not here")
-			return
-		}
-		h := w.Header() // the page loads nothing but what it came with
-		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-cache") // the next release is the next reload
-		files.ServeHTTP(w, r)
-	}
+	return mux
 }
 
-func isFile(page fs.FS, name string) bool {
-	info, err := fs.Stat(page, name)
-	return err == nil && info.Mode().IsRegular()
+const (
+	snapshotChunk = 256         // rows copied while the tape's readers wait: 50 KB
+	snapshotAge   = time.Second // of the whole board, for which all who ask share it
+	// snapshotsMax bounds the answers under way: a reader that stands still keeps one
+	// for the server's write timeout, so that 30 whole boards are in memory at most.
+	snapshotsMax = 64
+)
+
+// snapshots answers /v1/snapshot.
+type snapshots struct {
+	master *master
+
+	mu    sync.Mutex // protects what follows, held while a board is encoded
+	open  int
+	board []byte // the answer with all symbols; nobody changes it
+	at    time.Time
 }
 
-// snapshotChunk is how many rows are copied while the tape's readers wait: 50 KB.
-const snapshotChunk = 256
-
-// snapshot answers with the quotes asked for, or all. Each quote is of one moment;
-// all of them together are not.
-func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
-	ids, unknown := wanted(m, r)
-	out := struct {
-		Error   string                     `json:"error,omitempty"`
-		Symbols map[string]json.RawMessage `json:"symbols"`
-		Unknown []string                   `json:"unknown,omitempty"`
-	}{Symbols: make(map[string]json.RawMessage, len(ids)), Unknown: unknown}
-	status := http.StatusOK
-	if len(unknown) > 0 && len(ids) == 0 {
-		status, out.Error = http.StatusNotFound, "none of these symbols is on the board; it may appear later"
+func (s *snapshots) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
 	}
-	names, rows := m.list(), make([]codec.Update, 0, snapshotChunk)
-	for chunk := range slices.Chunk(ids, snapshotChunk) {
+	var asked []string
+	for _, list := range query["symbols"] {
+		asked = append(asked, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
+	}
+	status, body := s.begin(asked)
+	if body == nil {
+		w.Header().Set("Retry-After", "1")
+		writeError(w, http.StatusServiceUnavailable, "too many snapshots are under way")
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		s.open--
+		s.mu.Unlock()
+	}()
+	write(w, status, body)
+}
+
+// begin takes a place and returns the answer; nil when there is no place.
+func (s *snapshots) begin(asked []string) (status int, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == snapshotsMax {
+		return 0, nil
+	}
+	s.open++
+	if len(asked) > 0 {
+		return s.master.snapshot(asked)
+	}
+	if time.Since(s.at) > snapshotAge {
+		names := slices.Clone(s.master.list())
+		slices.Sort(names)
+		_, s.board = s.master.snapshot(names)
+		s.at = time.Now()
+	}
+	return http.StatusOK, s.board
+}
+
+// snapshot encodes the quotes of these symbols, each once. Each quote is of one
+// moment; all of them together are not.
+func (m *master) snapshot(asked []string) (status int, body []byte) {
+	body = append(body, `{"symbols":{`...)
+	unknown := []string{}
+	seen := make(map[string]bool, len(asked))
+	rows := make([]codec.Update, 0, snapshotChunk)
+	for chunk := range slices.Chunk(asked, snapshotChunk) {
 		rows = rows[:0]
 		m.mu.RLock()
-		for _, id := range chunk {
-			rows = append(rows, m.rows[id].update)
-		}
-		m.mu.RUnlock()
-		for i := range rows {
-			out.Symbols[names[rows[i].ID]] = codec.AppendQuoteJSON(nil, rows[i].Seq, &rows[i].Quote)
-		}
-	}
-	answer(w, status, out)
-}
-
-// wanted is the rows that a request names, each once, and what is not known; all
-// rows when it names none.
-func wanted(m *master, r *http.Request) (ids []uint32, unknown []string) {
-	asked := r.URL.Query()["symbols"]
-	if len(asked) == 0 || len(asked) == 1 && asked[0] == "" {
-		for id := range m.list() {
-			ids = append(ids, uint32(id))
-		}
-		return ids, nil
-	}
-	seen := make(map[string]bool)
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, list := range asked {
-		for symbol := range strings.SplitSeq(list, ",") {
+		for _, symbol := range chunk {
 			if seen[symbol] {
 				continue
 			}
 			seen[symbol] = true
-			if id, ok := m.ids[symbol]; ok {
-				ids = append(ids, id)
+			if id, known := m.ids[symbol]; known {
+				rows = append(rows, m.rows[id].update)
 			} else {
 				unknown = append(unknown, symbol)
 			}
 		}
+		m.mu.RUnlock()
+		names := m.list()
+		for i := range rows {
+			if body[len(body)-1] == '}' {
+				body = append(body, ',')
+			}
+			body = append(strconv.AppendQuote(body, names[rows[i].ID]), ':')
+			body = codec.AppendQuoteJSON(body, rows[i].Seq, &rows[i].Quote)
+		}
 	}
-	return ids, unknown
+	body = append(body, '}')
+	status = http.StatusOK
+	if len(unknown) > 0 {
+		body = append(append(body, `,"unknown":`...), marshal(unknown)...)
+		if len(unknown) == len(seen) {
+			status = http.StatusNotFound
+			body = append(body, `,"error":"none of these symbols is on the board; it may appear later"`...)
+		}
+	}
+	return status, append(body, "}\n"...)
 }
 
-func fail(w http.ResponseWriter, status int, text string) {
-	answer(w, status, map[string]any{"error": text})
+func writeError(w http.ResponseWriter, status int, text string) {
+	writeJSON(w, status, map[string]any{"error": text})
 }
 
-func answer(w http.ResponseWriter, status int, x any) {
-	body, err := json.Marshal(x)
+func writeJSON(w http.ResponseWriter, status int, x any) {
+	write(w, status, append(marshal(x), '\n'))
+}
+
+func marshal(x any) []byte {
+	text, err := json.Marshal(x)
 	if err != nil {
 		panic("fanout: internal error: " + err.Error())
 	}
+	return text
+}
+
+// write sends a body of JSON.
+func write(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n'))
-}
-
-// serve runs a server until ctx ends; answers under way have a second to end.
-func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	w.Write(body)
 }

@@ -21,7 +21,7 @@ func boardOf(symbols ...string) *master {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, symbol := range symbols {
-		m.take(b, s, []byte(symbol), says(int64(5+i), codec.Image, map[codec.Field]int64{
+		m.merge(b, s, []byte(symbol), says(int64(5+i), codec.Image, map[codec.Field]int64{
 			codec.Bid: 6183760, codec.PriceScale: 2, codec.Trades: 7, codec.Status: codec.Live,
 		}))
 	}
@@ -58,13 +58,15 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/v1/snapshot?symbols=sim:A", 200, `{"symbols":{"sim:A":` + quote(6) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:A&symbols=sim:B", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:C", 200, `{"symbols":{"sim:A":` + quote(6) + `},"unknown":["sim:C"]}`},
-		{"GET", "/v1/snapshot?symbols=sim:C,%22%00%C3%A9", 404, `{"error":"` + none + `","symbols":{},"unknown":["sim:C","\"\u0000é"]}`},
-		{"POST", "/v1/snapshot", 405, `{"error":"POST is not for this; GET is"}`},
-		{"DELETE", "/nothing", 405, `{"error":"DELETE is not for this; GET is"}`},
+		{"GET", "/v1/snapshot?symbols=,&symbols=", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
+		{"GET", "/v1/snapshot?symbols=sim:C,%22%00%C3%A9", 404, `{"symbols":{},"unknown":["sim:C","\"\u0000é"],"error":"` + none + `"}`},
+		{"GET", "/v1/snapshot?symbols=%zz", 400, `{"error":"invalid URL escape \"%zz\""}`},
+		{"GET", "/v1/snapshot?symbols=sim:A;x", 400, `{"error":"invalid semicolon separator in query"}`},
+		{"POST", "/v1/snapshot", 405, "Method Not Allowed"},
+		{"DELETE", "/nothing", 405, "Method Not Allowed"},
 		{"GET", "/healthz", 200, `{"ok":true}`},
 		{"GET", "/readyz", 200, `{"ok":true}`},
-		{"GET", "/v1/nothing", 404, `{"error":"/v1/nothing is not here"}`},
-		{"GET", "/app", 404, `{"error":"/app is not here"}`},
+		{"GET", "/v1/nothing", 404, "404 page not found"},
 		{"GET", "/../x", 307, ""},
 		{"GET", "/", 200, "<!doctype html>board"},
 		{"GET", "/app/x.js", 200, "export {}"},
@@ -100,8 +102,8 @@ func TestHTTPEmpty(t *testing.T) {
 	for target, want := range map[string]string{
 		"/v1/symbols":                `{"symbols":[]}`,
 		"/v1/snapshot":               `{"symbols":{}}`,
-		"/":                          `{"error":"/ is not here"}`,
-		"/v1/snapshot?symbols=sim:A": `{"error":"none of these symbols is on the board; it may appear later","symbols":{},"unknown":["sim:A"]}`,
+		"/":                          "404 page not found",
+		"/v1/snapshot?symbols=sim:A": `{"symbols":{},"unknown":["sim:A"],"error":"none of these symbols is on the board; it may appear later"}`,
 	} {
 		if w := ask(h, "GET", target); strings.TrimSpace(w.Body.String()) != want {
 			t.Errorf("%s: %s", target, w.Body)

@@ -37,7 +37,7 @@ type lane struct {
 // subscriber, and each knows where the other stands: both lists are unordered, and
 // an end takes no search, however long they are.
 type sub struct {
-	row uint32 // and isNew in the top bit
+	row uint32 // and isNew, isNamed
 	at  uint32 // among the row's subscribers
 }
 
@@ -47,18 +47,35 @@ type subscriber struct {
 	at   uint32 // among the lane's subs
 }
 
-// isNew marks a sub that waits for its image.
-const isNew = 1 << 31
+const (
+	isNew   = 1 << 31 // the sub waits for its image
+	isNamed = 1 << 30 // the client holds the symbol's own name, besides patterns
+	rowMask = isNamed - 1
+)
+
+func (s sub) id() uint32  { return s.row & rowMask }
+func (s sub) named() bool { return s.row&isNamed != 0 }
+
+// subAt is the sub that a note tells of.
+func (l *loop) subAt(n *note) *sub { return &l.subs.get(l.lanes[n.lane].subs)[n.at] }
 
 // hit is one changed row in the list of a lane.
 type hit struct{ row, next uint32 }
 
-// laneFor returns the conn's lane of that period and view, made if need be.
+const tooManyTerms = "too many different rates and fields on one connection"
+
+// laneFor returns the conn's lane of that period and view, made if need be; 0 when it
+// has too many others. Those without subs may be gone.
 func (l *loop) laneFor(ci uint32, period uint8, view codec.Mask) uint32 {
+	n := 0
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		if l.lanes[li].period == period && l.lanes[li].view == view {
 			return li
 		}
+		n++
+	}
+	if n >= lanesMax && l.prune(ci) >= lanesMax {
+		return 0
 	}
 	li := l.freeLane
 	if li != 0 {
@@ -78,7 +95,7 @@ func (l *loop) laneFor(ci uint32, period uint8, view codec.Mask) uint32 {
 
 // join subscribes a lane to a row; the image follows with the lane's next flush.
 // The caller knows that the conn has no sub of the row yet.
-func (l *loop) join(li, id uint32) {
+func (l *loop) join(li, id uint32, named bool) {
 	ln := &l.lanes[li]
 	c, r := &l.conns[ln.conn], &l.board.rows[id]
 	c.subs++
@@ -91,11 +108,15 @@ func (l *loop) join(li, id uint32) {
 		l.rawSubs++
 	}
 	ln.subs = l.subs.grow(ln.subs, int(ln.n), int(ln.n)+1)
-	l.subs.get(ln.subs)[ln.n] = sub{id | isNew, r.nsubs - 1}
+	s := sub{id | isNew, r.nsubs - 1}
+	if named {
+		s.row |= isNamed
+	}
+	l.subs.get(ln.subs)[ln.n] = s
 	ln.n++
 	ln.sig |= 1 << (id % 64)
 	ln.scan = true
-	l.rouse(ln.conn)
+	l.schedule(ln.conn)
 	n := l.note(id)
 	n.lane, n.at = li, ln.n-1
 }
@@ -106,7 +127,7 @@ func (l *loop) leave(li, i uint32) {
 	ln := &l.lanes[li]
 	subs := l.subs.get(ln.subs)
 	ended := subs[i]
-	id := ended.row &^ isNew
+	id := ended.id()
 	c, r := &l.conns[ln.conn], &l.board.rows[id]
 	c.subs--
 	c.hash ^= r.hash
@@ -128,9 +149,9 @@ func (l *loop) leave(li, i uint32) {
 		moved := subs[ln.n]
 		subs[i] = moved
 		if ln.period == 0 {
-			l.subscribers.get(l.board.rows[moved.row&^isNew].subscribers)[moved.at].at = i
+			l.subscribers.get(l.board.rows[moved.id()].subscribers)[moved.at].at = i
 		}
-		l.note(moved.row &^ isNew).at = i
+		l.note(moved.id()).at = i
 	}
 	if ln.hit != 0 {
 		ln.hit, ln.scan = 0, true // among the hits may be the row that leaves
@@ -167,16 +188,18 @@ func (l *loop) dropLane(li uint32) {
 	l.freeLane = li
 }
 
-// prune frees the lanes of a conn that have no subs left.
-func (l *loop) prune(ci uint32) {
+// prune frees the lanes of a conn that have no subs left and counts the others.
+func (l *loop) prune(ci uint32) (n int) {
 	for at := &l.conns[ci].lanes; *at != 0; {
 		li := *at
 		ln := &l.lanes[li]
 		if ln.n > 0 {
 			at = &ln.next
+			n++
 			continue
 		}
 		*at = ln.next
 		l.dropLane(li)
 	}
+	return n
 }

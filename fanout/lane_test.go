@@ -38,7 +38,7 @@ func TestSubsAndSubscribersAgree(t *testing.T) {
 			req.Symbols = append(req.Symbols, []byte("sim:*"))
 		}
 		if r.IntN(50) == 0 {
-			l.lose(ci, closedReset)
+			l.lose(ci, "reset")
 		}
 		l.request(ci, false, codec.AppendRequest(nil, &req))
 		if r.IntN(4) == 0 {
@@ -61,7 +61,7 @@ func checkSubs(t *testing.T, l *loop) {
 		for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 			ln := &l.lanes[li]
 			for i, s := range l.subs.get(ln.subs)[:ln.n] {
-				id := s.row &^ isNew
+				id := s.id()
 				if held[id] {
 					t.Fatalf("conn %d has two subs of row %d", ci, id)
 				}

@@ -11,21 +11,31 @@ const (
 	// requestSymbols bounds the symbols of one request, patterns counted once.
 	requestSymbols = 4096
 	// requestsPerSecond tokens a second fill a conn's budget of requestBurst. A
-	// request takes one, and one more for so many bytes and so many results, which
-	// it may owe: some 0.5 ms each. The 10,000 subs of a conn fit the burst, with
-	// what is held of each: ten full requests. Any frame but the answer to a ping takes one too. floodMax of
-	// either without a token, and no second of calm, close with 1008.
+	// request takes one, and one more for so many bytes, results and subs looked
+	// through, which it may owe: at most 0.5 ms each. 10,000 subs fit the burst, with
+	// what is held of each: ten full requests. Other frames take one too, but for the
+	// answer to a ping.
 	requestsPerSecond = 50
 	requestBurst      = 100
 	tokenBytes        = 16 << 10
 	tokenResults      = 1024
-	floodMax          = 1000
+	tokenSubs         = 16 << 10
+	// floodMax frames without a token, and no second of calm, close with 1008.
+	floodMax = 1000
+	// requestTime bounds what a cycle gives to requests before it flushes.
+	requestTime = 20 * time.Millisecond
 	// tailsMax bounds what a loop keeps for sockets that take nothing: beyond it
 	// requests, whose answers are the larger part, are refused until it is less.
 	tailsMax = 64 << 20
+	// unfinishedMax bounds what a loop keeps of messages that have not come whole, at
+	// most 192 KB each: beyond it, who adds to it is closed.
+	unfinishedMax = 32 << 20
+	messageTime   = 10 * time.Second // for a message to come whole
 	// patternsMax bounds the patterns a conn may hold: each new symbol of the board
-	// is matched against all of them.
+	// is matched against all of them. lanesMax bounds its lanes: each symbol of a
+	// request looks for its own among them.
 	patternsMax = 16
+	lanesMax    = 64
 
 	// handshakeBytes bounds the request head: a browser's is below 2 KiB, a token
 	// adds up to 4.
@@ -53,6 +63,7 @@ const (
 	sweepEvery  = 100 * time.Millisecond // a tenth of the conns each: every conn once a second
 	sweepParts  = 10
 	lagAfter    = time.Second     // blocked for longer, a conn is told so
+	stallRate   = 1000            // bytes a second that keep a blocked conn from being closed
 	lingerTime  = 2 * time.Second // for the peer to answer our close
 )
 
@@ -83,16 +94,11 @@ func periodOf(rate float64) (uint8, bool) {
 	return 0, false
 }
 
-// rateOf is what a period allows, in updates a second; 0 is raw.
-func rateOf(period uint8) float64 {
-	if period == 0 {
-		return 0
+// rateOf is what a period allows, in updates a second, as a reply has it; 0 is raw.
+func rateOf(period uint8) *float64 {
+	var rate float64
+	if period != 0 {
+		rate = float64(time.Second) / float64(periods[period])
 	}
-	return float64(time.Second) / float64(periods[period])
-}
-
-// effective is rateOf as a reply has it.
-func effective(period uint8) *float64 {
-	rate := rateOf(period)
 	return &rate
 }

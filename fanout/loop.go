@@ -1,9 +1,10 @@
 package fanout
 
 import (
-	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
@@ -26,51 +27,50 @@ func (kernel) Close(fd int)                        { epoll.Close(fd) }
 // loop is one epoll and one goroutine with its board, conns, lanes and subs.
 // Nothing in it is shared but the mailbox and the published counts.
 type loop struct {
+	*shared
 	mailbox
 	sock     socket
 	listener int
 	deaf     bool // the listener is out of the poll, for want of descriptors
-	master   *master
-	http     *handover
-	cfg      *Config
-	log      *slog.Logger
 	now      func() time.Time
 
 	cycle  uint64        // number of the cycle under way; the first is 1
-	clock  time.Duration // since start, at the beginning of the cycle
+	clock  time.Duration // since start, as last read
+	began  time.Duration // when the cycle did
 	start  time.Time
 	sentAt int64 // us since the epoch, as data messages carry it
 
-	board    board
-	conns    []conn // by index; 0 is no conn
-	lanes    []lane // by index; 0 is no lane
-	freeConn uint32
-	freeLane uint32
-	open     int // conns in use
-	blocked  int // of which wait for their socket
-	tails    int // bytes that wait for them
-	connsMax int
-	nsubs    int // of all lanes
-	rawSubs  int // of lanes with period 0: what a scan of all of them passes
-	wheel    wheel
-	patterns map[uint32][]pattern // by conn: rare, so not in conn
+	board      board
+	conns      []conn // by index; 0 is no conn
+	lanes      []lane // by index; 0 is no lane
+	freeConn   uint32
+	freeLane   uint32
+	open       int // conns in use
+	blocked    int // of which wait for their socket
+	tails      int // bytes that wait for them
+	unfinished int // bytes of messages that have not come whole
+	nsubs      int // of all lanes
+	rawSubs    int // of lanes with period 0: what a scan of all of them passes
+	wheel      wheel
+	patterns   map[uint32][]pattern // by conn: rare, so not in conn
 
 	subs        slab[sub]        // of lanes
 	subscribers slab[subscriber] // of rows
 	bytes       slab[byte]       // of conns
 
 	// The cycle's own, emptied by the next.
-	roused []uint32 // conns to flush
-	lost   []uint32 // conns to free
-	hits   []hit    // 0 is no hit
-	arena  []byte   // encoded updates, see variant
-	frame  frame
+	scheduled []uint32 // conns to flush
+	lost      []uint32 // conns to free
+	hits      []hit    // 0 is no hit
+	arena     []byte   // encoded updates, see variant
+	frame     frame
 
 	// Scratch.
-	in      []byte      // read buffer
+	in      []byte // read buffer
+	parser  parser
 	control []byte      // a frame other than data
 	payload []byte      // its payload
-	again   []epoll.Key // conns with more to read
+	again   []epoll.Key // conns with more to read, each once
 	spare   []epoll.Key // the other of two slices for again
 	queue   []*batch
 	errands []func(*loop)
@@ -78,34 +78,34 @@ type loop struct {
 	req     codec.Request
 	reply   codec.Reply
 	notes   []note // by row, of the request under way
+	matched []uint32
 	noting  uint64 // its number
 
 	count     counts
 	published published
-	swept10th int           // the tenth of the conns to be swept next
+	sweepPart int           // the tenth of the conns that was swept last
 	sweepAt   time.Duration // when
 	drainEnd  time.Duration // 0: not draining
 	stopped   bool
 }
 
-func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, error) {
+func newLoop(s *shared) (*loop, error) {
 	poll, err := epoll.NewPoll()
 	if err != nil {
 		return nil, err
 	}
 	l := &loop{
+		shared:   s,
 		mailbox:  mailbox{poll: poll},
 		sock:     kernel{},
 		listener: -1,
-		master:   m, http: h, cfg: cfg, log: log,
 		now:      time.Now,
 		conns:    make([]conn, 1),
 		lanes:    make([]lane, 1),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
-		in:       make([]byte, requestBytes+maxHeader+2*readBytes),
+		in:       make([]byte, requestBytes+ws.MaxHeaderSize+2*readBytes),
 		upgrade:  newUpgrade(),
-		connsMax: cfg.MaxConns,
 	}
 	l.conns[0].fd = -1
 	l.board.ids = make(map[string]uint32)
@@ -113,9 +113,6 @@ func newLoop(cfg *Config, m *master, h *handover, log *slog.Logger) (*loop, erro
 	l.mailbox.lapped = true // begins with what the master board knows
 	return l, nil
 }
-
-// maxHeader is the longest header of a masked frame.
-const maxHeader = 14
 
 // listenerKey marks the listener's events: conn 0 is no conn.
 var listenerKey = epoll.Key{}
@@ -135,8 +132,8 @@ func (l *loop) run() error {
 func (l *loop) runCycle(events []epoll.Event) {
 	l.begin()
 	l.drain()
+	l.readAgain() // who has waited goes first
 	l.handle(events)
-	l.readAgain()
 	l.due()
 	l.flushAll()
 	l.sweep()
@@ -152,9 +149,10 @@ func (l *loop) begin() {
 	l.arena = l.arena[:0]
 	l.board.changed = l.board.changed[:0]
 	l.stamp()
+	l.began = l.clock
 }
 
-// stamp reads the clock: once a cycle, and again while a flush is long.
+// stamp reads the clock: once a cycle, and again while one is long.
 func (l *loop) stamp() {
 	now := l.now()
 	l.clock = now.Sub(l.start)
@@ -165,7 +163,7 @@ func (l *loop) timeout() time.Duration {
 	if len(l.again) > 0 {
 		return 0
 	}
-	return l.nextTurn(max(0, l.sweepAt-l.clock))
+	return l.nextDue(max(0, l.sweepAt-l.clock))
 }
 
 // drain applies what the mailbox holds to the board.
@@ -173,7 +171,7 @@ func (l *loop) drain() {
 	var lapped bool
 	l.queue, l.errands, lapped = l.mailbox.drain(l.queue, l.errands)
 	if lapped {
-		l.count[lappedTimes]++
+		l.events.lapped.Inc()
 		l.catchUp()
 	}
 	for i, b := range l.queue {
@@ -209,7 +207,11 @@ func (l *loop) growBoard() {
 	before := len(l.board.rows)
 	l.board.grow(l.master.list())
 	l.notes = slices.Grow(l.notes, len(l.board.rows)-before)[:len(l.board.rows)]
-	l.matchPatterns(before)
+	for ci := range l.patterns {
+		if !l.conns[ci].blocked { // a blocked one is matched when it wakes
+			l.matchPatterns(ci)
+		}
+	}
 }
 
 // serve takes what is ready in the midst of a long flush.
@@ -235,23 +237,23 @@ func (l *loop) handle(events []epoll.Event) {
 		if c.gen != e.Key.Gen || c.state == stateGone {
 			continue
 		}
-		c.ended = c.ended || e.Ended()
 		if e.Writable() {
 			l.writable(ci)
 		}
 		if e.Readable() && c.state != stateGone {
-			l.readable(ci)
+			l.readable(ci, e.Ended())
 		}
 	}
 }
 
-// readAgain goes on with conns that had more than readRounds to read.
+// readAgain goes on with conns that had more to read than there was time for.
 func (l *loop) readAgain() {
 	now := l.again
 	l.again = l.spare[:0]
 	for _, key := range now {
 		if c := &l.conns[key.Index]; c.gen == key.Gen && c.state != stateGone {
-			l.readable(key.Index)
+			c.queued = false
+			l.reread(key.Index)
 		}
 	}
 	l.spare = now

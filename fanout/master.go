@@ -23,14 +23,18 @@ type master struct {
 // masterRow is one symbol. Invariant: update.Seq never goes back, whatever the tape
 // says; only a client that sees it grow can count what was merged.
 type masterRow struct {
-	stream  *stream // whose tape spoke of it last
+	stream  *stream // whose tape named it last
 	symbol  string
 	update  codec.Update           // ID, Seq, History, the full Quote
 	changed [codec.NumFields]int64 // the seq at which each field last changed
 	gap     int64                  // the seq of the newest GAP
 	said    int64                  // the status as the tape has it; see status
-	turn    uint64                 // of its stream, when the tape last spoke of it
+	doubted bool                   // the stream was taken up anew since: a change has GAP
 }
+
+// rowsMax bounds the board: as many as a feed's stream may have, and ten times the
+// symbols of all venues.
+const rowsMax = 1 << 20
 
 func newMaster() *master {
 	m := &master{ids: make(map[string]uint32)}
@@ -50,18 +54,15 @@ func (m *master) each(visit func(*masterRow)) {
 	}
 }
 
-// row returns a symbol's row, made if need be, and whether it was there. The caller
-// holds mu and calls publish before it lets go.
-func (m *master) row(symbol []byte) (r *masterRow, known bool) {
-	id, known := m.ids[string(symbol)]
-	if !known {
-		id = uint32(len(m.rows))
-		r := masterRow{symbol: string(symbol), said: codec.Absent}
-		r.update.ID, r.update.Quote = id, codec.Empty
-		m.rows = append(m.rows, r)
-		m.ids[r.symbol] = id
-	}
-	return &m.rows[id], known
+// add makes a row for a symbol that has none, and returns its id. The caller holds mu
+// and calls publish before it lets go.
+func (m *master) add(symbol string) uint32 {
+	id := uint32(len(m.rows))
+	r := masterRow{symbol: symbol, said: codec.Absent}
+	r.update.ID, r.update.Quote = id, codec.Empty
+	m.rows = append(m.rows, r)
+	m.ids[symbol] = id
+	return id
 }
 
 // publish makes the names of new rows known to who does not hold mu. A list that was
@@ -77,22 +78,29 @@ func (m *master) publish() {
 	m.names.Store(&names)
 }
 
-// status is what the node says of a row: what the tape does, as long as it speaks.
+// status is what the node says of a row: what the tape says, unless that is stale.
 // Nothing more comes of what is closed, so silence does not make it stale.
 func (r *masterRow) status() int64 {
-	if r.stream.quiet && r.said != codec.Closed {
+	if r.stream.stale && r.said != codec.Closed {
 		return codec.Stale
 	}
 	return r.said
 }
 
-// take applies an update of the tape to its symbol's row and adds what changed to
-// the batch. The caller holds mu.
-func (m *master) take(b *batch, s *stream, symbol []byte, u *codec.Update) {
-	r, known := m.row(symbol)
-	r.stream, r.turn = s, s.turn
-	to, quote := &r.update, r.update.Quote
+// merge applies an update of the tape to its symbol's row and adds what changed to
+// the batch; false if it may not. A row is one stream's: the deltas of another would
+// be merged into a quote they do not belong to. The caller holds mu.
+func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool {
 	image := u.Flags&codec.Image != 0
+	id, known := m.ids[string(symbol)]
+	switch {
+	case known && m.rows[id].stream != s && !image, !known && len(m.rows) >= rowsMax:
+		return false
+	case !known:
+		id = m.add(string(symbol))
+	}
+	r := &m.rows[id]
+	to, quote := &r.update, r.update.Quote
 	if image {
 		quote = codec.Empty
 	}
@@ -100,17 +108,19 @@ func (m *master) take(b *batch, s *stream, symbol []byte, u *codec.Update) {
 	if image || u.Mask.Has(codec.Status) {
 		r.said = quote[codec.Status]
 	}
+	anew, doubted := !known || image && u.History != to.History, r.doubted || known && r.stream != s
+	r.stream, r.doubted = s, false
 	quote[codec.Status] = r.status()
 	mask, flags := quote.Diff(&to.Quote), u.Flags&codec.Gap
-	switch {
-	case !known || image && u.History != to.History:
-		if known {
-			flags |= codec.Gap // nobody knows what the lost history still had to say
-		}
+	if !anew && mask == 0 && u.Seq <= to.Seq {
+		return true // a repeat, or a checkpoint that says what is known
+	}
+	if known && (anew || doubted) {
+		flags |= codec.Gap // nobody knows what lies between
+	}
+	if anew {
 		to.History, flags, mask = u.History, flags|codec.Image, quote.Present()
 		r.changed = [codec.NumFields]int64{}
-	case mask == 0 && u.Seq <= to.Seq:
-		return // a repeat, or a checkpoint that says what is known
 	}
 	to.Quote, to.Seq = quote, max(to.Seq, u.Seq)
 	for rest := uint32(mask); rest != 0; rest &= rest - 1 {
@@ -122,39 +132,33 @@ func (m *master) take(b *batch, s *stream, symbol []byte, u *codec.Update) {
 	out := b.grow()
 	*out = *to
 	out.Mask, out.Flags = mask, flags
+	return true
 }
 
-// hush has the rows of a stream say stale, without a seq of their own, for the node
-// cannot know better; or takes that back when the tape speaks again. The caller
-// holds mu.
-func (m *master) hush(b *batch, s *stream, quiet bool) {
-	s.quiet = quiet
+// doubt has the rows of a stream that is taken up anew say stale unless it names
+// them, once restate is called. The caller holds mu.
+func (m *master) doubt(s *stream) {
 	for i := range m.rows {
 		if r := &m.rows[i]; r.stream == s {
-			r.restate(b)
+			r.doubted = true
+			if r.said != codec.Closed {
+				r.said = codec.Stale
+			}
 		}
 	}
 }
 
-// settle ends a turn of a stream: the tape's whole state was read, and what it did
-// not name has nobody to keep it. The caller holds mu.
-func (m *master) settle(b *batch, s *stream) {
+// restate brings the status of a stream's rows to what the node now says of them,
+// without a seq of their own. The caller holds mu.
+func (m *master) restate(b *batch, s *stream) {
 	for i := range m.rows {
-		if r := &m.rows[i]; r.stream == s && r.turn != s.turn && r.said != codec.Closed {
-			r.said = codec.Stale
-			r.restate(b)
+		r := &m.rows[i]
+		if r.stream != s || r.status() == r.update.Quote[codec.Status] {
+			continue
 		}
+		r.update.Quote[codec.Status] = r.status()
+		out := b.grow()
+		*out = r.update
+		out.Mask, out.Flags = 1<<codec.Status, 0
 	}
-}
-
-// restate brings a row's status to what the node now says.
-func (r *masterRow) restate(b *batch) {
-	now := r.status()
-	if now == r.update.Quote[codec.Status] {
-		return
-	}
-	r.update.Quote[codec.Status] = now
-	out := b.grow()
-	*out = r.update
-	out.Mask, out.Flags = 1<<codec.Status, 0
 }

@@ -42,7 +42,7 @@ func told(m *master, b *batch) (lines []string) {
 	return lines
 }
 
-func TestTake(t *testing.T) {
+func TestMerge(t *testing.T) {
 	type values = map[codec.Field]int64
 	renewed := says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live})
 	renewed.History = 2000
@@ -68,7 +68,7 @@ func TestTake(t *testing.T) {
 	for _, step := range steps {
 		b := newBatch()
 		m.mu.Lock()
-		m.take(b, s, []byte("sim:A"), step.update)
+		m.merge(b, s, []byte("sim:A"), step.update)
 		m.publish()
 		m.mu.Unlock()
 		if diff := cmp.Diff(step.want, told(m, b)); diff != "" {
@@ -81,23 +81,23 @@ func TestTake(t *testing.T) {
 	}
 }
 
-func TestTakeUnknownDelta(t *testing.T) {
+func TestMergeUnknownDelta(t *testing.T) {
 	m, b := newMaster(), newBatch()
-	m.take(b, new(stream), []byte("sim:A"), says(1005, 0, map[codec.Field]int64{codec.Bid: 4}))
+	m.merge(b, new(stream), []byte("sim:A"), says(1005, 0, map[codec.Field]int64{codec.Bid: 4}))
 	want := []string{"sim:A seq=1005 image history=1000 bid=4"}
 	if diff := cmp.Diff(want, told(m, b)); diff != "" {
 		t.Fatal(diff)
 	}
 }
 
-func TestHush(t *testing.T) {
+func TestStale(t *testing.T) {
 	type values = map[codec.Field]int64
 	m, one, two := newMaster(), new(stream), new(stream)
 	b := newBatch()
-	m.take(b, one, []byte("sim:A"), says(5, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
-	m.take(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
-	m.take(b, one, []byte("sim:C"), says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Closed}))
-	m.take(b, two, []byte("sim:D"), says(8, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
+	m.merge(b, one, []byte("sim:A"), says(5, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
+	m.merge(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
+	m.merge(b, one, []byte("sim:C"), says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Closed}))
+	m.merge(b, two, []byte("sim:D"), says(8, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live}))
 	check := func(what string, want ...string) {
 		t.Helper()
 		if diff := cmp.Diff(want, told(m, b)); diff != "" {
@@ -105,24 +105,33 @@ func TestHush(t *testing.T) {
 		}
 		b = newBatch()
 	}
+	restate := func(s *stream, stale bool) { s.stale = stale; m.restate(b, s) }
 	b = newBatch()
-	m.hush(b, one, true)
+	restate(one, true)
 	check("silence", "sim:A seq=5 status=1", "sim:B seq=6 status=1")
-	m.take(b, one, []byte("sim:A"), says(9, codec.Image, values{codec.Bid: 1, codec.Status: codec.Halted}))
+	m.merge(b, one, []byte("sim:A"), says(9, codec.Image, values{codec.Bid: 1, codec.Status: codec.Halted}))
 	check("a checkpoint in the silence", "sim:A seq=9")
-	m.hush(b, one, false)
+	restate(one, false)
 	check("the tape speaks", "sim:A seq=9 status=3", "sim:B seq=6 status=2")
-	one.turn++
-	m.take(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
-	m.settle(b, one)
+	m.doubt(one)
+	m.merge(b, one, []byte("sim:B"), says(6, codec.Image, values{codec.Bid: 1, codec.Status: codec.Down}))
+	m.restate(b, one)
 	check("not in the checkpoint", "sim:A seq=9 status=1")
-	m.hush(b, one, true)
-	m.hush(b, one, false)
+	restate(one, true)
+	restate(one, false)
 	check("and never again", "sim:B seq=6 status=1", "sim:B seq=6 status=2")
-	m.take(b, two, []byte("sim:A"), says(10, 0, values{codec.Bid: 2, codec.Status: codec.Live}))
-	check("another stream's", "sim:A seq=10 bid=2 status=0")
-	m.hush(b, one, true)
-	check("is not hushed with the first", "sim:B seq=6 status=1")
+	m.merge(b, one, []byte("sim:A"), says(10, 0, values{codec.Bid: 2}))
+	check("but with a gap", "sim:A seq=10 gap bid=2")
+	m.merge(b, one, []byte("sim:A"), says(11, 0, values{codec.Bid: 3}))
+	check("of which there is one", "sim:A seq=11 bid=3")
+	if m.merge(b, two, []byte("sim:A"), says(12, 0, values{codec.Bid: 2, codec.Status: codec.Live})) {
+		t.Fatal("another stream's delta is merged")
+	}
+	check("another stream's delta")
+	m.merge(b, two, []byte("sim:A"), says(12, codec.Image, values{codec.Bid: 2, codec.Status: codec.Live}))
+	check("another stream's", "sim:A seq=12 gap bid=2 status=0")
+	restate(one, true)
+	check("does not go stale with the first", "sim:B seq=6 status=1")
 }
 
 // Lists that were handed out stay as they were, while others read and rows are added.
@@ -153,7 +162,7 @@ func TestNames(t *testing.T) {
 		b := newBatch()
 		m.mu.Lock()
 		for i := range 20 {
-			m.take(b, s, fmt.Appendf(nil, "sim:S%d", n+i), u)
+			m.merge(b, s, fmt.Appendf(nil, "sim:S%d", n+i), u)
 		}
 		m.publish()
 		m.mu.Unlock()
@@ -192,7 +201,8 @@ func quietly() *stream {
 		master: newMaster(), post: func(b *batch) { b.release() },
 		counts: newTapeCounts(prometheus.NewRegistry()), log: discard,
 	}
-	return &stream{tape: t, name: "sim/0", anchored: true}
+	cursor, _ := codec.NewCursor(sim)
+	return &stream{tape: t, name: sim, cursor: cursor}
 }
 
 // entries is a reign's first 1,000.
@@ -206,11 +216,11 @@ func entries(symbols, n int) (list []redis.XMessage) {
 	return list
 }
 
-func TestTakeAllocatesNothing(t *testing.T) {
+func TestAcceptAllocatesNothing(t *testing.T) {
 	s, list := quietly(), entries(100, 200)
 	take := func() {
-		if err := s.take(&list[0]); err != nil {
-			t.Fatal(err)
+		if !s.accept(&list[0]) {
+			t.Fatal("a hole")
 		}
 		list = list[1:]
 	}
@@ -222,16 +232,16 @@ func TestTakeAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkTake(b *testing.B) {
+func BenchmarkAccept(b *testing.B) {
 	const symbols = 100
 	s, list := quietly(), entries(symbols, 1000)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i%len(list) == 0 {
-			s.last = codec.ID{}
+			s.cursor.Last = codec.ID{}
 		}
-		if err := s.take(&list[i%len(list)]); err != nil {
-			b.Fatal(err)
+		if !s.accept(&list[i%len(list)]) {
+			b.Fatal("a hole")
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*symbols), "ns/update")
@@ -242,8 +252,8 @@ func BenchmarkAppear(b *testing.B) {
 	m := entryOf(100_000, codec.ID{Epoch: 1700000000000}, codec.ID{}, 1)
 	for b.Loop() {
 		s := quietly()
-		if err := s.take(&m); err != nil {
-			b.Fatal(err)
+		if !s.accept(&m) {
+			b.Fatal("a hole")
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,32 +24,29 @@ import (
 // window: someone pressed ctrl-C and waits.
 var ErrNow = errors.New("fanout: stop now")
 
-// node is a fanout process: its master board, tape readers and loops.
-type node struct {
+// Node is a fanout process: its master board, tape readers and loops.
+type Node struct {
+	*shared
+	tape     *tape
+	loops    []*loop
+	addr     netip.AddrPort
+	draining atomic.Bool
+	closed   sync.Once
+}
+
+// shared is what the loops of a node have in common.
+type shared struct {
 	cfg    *Config
 	log    *slog.Logger
 	master *master
-	tape   *tape
 	http   *handover
-	ops    net.Listener // nil: off
-	loops  []*loop
-	addr   netip.AddrPort
+	events *events
+	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
 }
 
-// Run serves subscribers until ctx ends, then drains and returns nil. ready, when
-// not nil, is called with the address once connections are accepted.
-func Run(ctx context.Context, cfg Config, reg *prometheus.Registry, log *slog.Logger, ready func(netip.AddrPort)) error {
-	n, err := newNode(cfg, reg, log)
-	if err != nil {
-		return err
-	}
-	if ready != nil {
-		ready(n.addr)
-	}
-	return n.run(ctx, reg)
-}
-
-func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, error) {
+// New opens a node's listeners; an error is a setting that cannot work. Close closes
+// them, Run or not.
+func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
@@ -55,60 +54,61 @@ func newNode(cfg Config, reg *prometheus.Registry, log *slog.Logger) (*node, err
 		host, _ := os.Hostname()
 		cfg.Node = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
-	n := &node{cfg: &cfg, log: log, master: newMaster()}
-	fds, err := n.listen()
-	if err != nil {
-		return nil, err
-	}
-	if n.ops, err = listenOps(n.cfg.Metrics); err != nil {
-		return nil, err
-	}
-	n.http = newHandover(n.addr)
-	for _, fd := range fds {
-		l, err := newLoop(n.cfg, n.master, n.http, log)
+	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
+	defer func() {
 		if err != nil {
-			return nil, err
+			n.Close()
 		}
-		l.listener = fd
-		l.connsMax = (cfg.MaxConns + len(fds) - 1) / len(fds)
-		if err := l.poll.AddListener(fd, listenerKey); err != nil {
-			return nil, err
-		}
-		n.loops = append(n.loops, l)
-	}
+	}()
 	n.tape, err = newTape(cfg.Redis, n.master, n.post, reg, log)
 	if err != nil {
 		return nil, err
 	}
-	reg.MustRegister(newCollector(n))
+	if n.addr, err = freeAddr(cfg.Listen); err != nil {
+		return nil, err
+	}
+	n.http = newHandover(n.addr)
+	for range cfg.Loops {
+		l, err := newLoop(n.shared)
+		if err != nil {
+			return nil, err
+		}
+		n.loops = append(n.loops, l)
+		if err := l.listen(n.addr.String()); err != nil {
+			return nil, err
+		}
+	}
+	n.registerCounts(reg)
 	return n, nil
 }
 
-// listen opens one listener a loop on the same port.
-func (n *node) listen() (fds []int, err error) {
-	// SO_REUSEPORT would let two nodes share a port without a word; a plain
-	// listener is refused when anybody has it.
-	probe, err := net.Listen("tcp", n.cfg.Listen)
+// freeAddr resolves an address to listen on. SO_REUSEPORT would let two nodes share a
+// port without a word; a plain listener is refused when anybody has it.
+func freeAddr(listen string) (netip.AddrPort, error) {
+	probe, err := net.Listen("tcp", listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("fanout: --listen %s: %w; is another tickwire running? choose another with --listen", n.cfg.Listen, err)
+		return netip.AddrPort{}, fmt.Errorf("fanout: --listen %s: %w; is another tickwire running? choose another with --listen", listen, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fanout: --listen %s: %w; an address is HOST:PORT", n.cfg.Listen, err)
+		return netip.AddrPort{}, fmt.Errorf("fanout: --listen %s: %w; an address is HOST:PORT", listen, err)
 	}
-	n.addr = probe.Addr().(*net.TCPAddr).AddrPort()
-	probe.Close()
-	for range n.cfg.Loops {
-		fd, _, err := epoll.Listen(n.addr.String())
-		if err != nil {
-			return nil, fmt.Errorf("fanout: %w", err)
-		}
-		fds = append(fds, fd)
+	defer probe.Close()
+	return probe.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
+// Addr is where the node listens.
+func (n *Node) Addr() netip.AddrPort { return n.addr }
+
+// Unready says why the node should not be sent anyone; "" when it should.
+func (n *Node) Unready() string {
+	if n.draining.Load() {
+		return "draining"
 	}
-	return fds, nil
+	return n.tape.unready()
 }
 
 // post hands a batch to every loop.
-func (n *node) post(b *batch) {
+func (n *Node) post(b *batch) {
 	b.refs.Add(int32(len(n.loops)))
 	for _, l := range n.loops {
 		l.mailbox.post(b)
@@ -116,8 +116,10 @@ func (n *node) post(b *batch) {
 	b.release()
 }
 
-// run serves until ctx ends and the last client is gone.
-func (n *node) run(ctx context.Context, reg *prometheus.Registry) error {
+// Run serves subscribers until ctx ends, then drains; it returns nil when the last
+// client is gone. An error is an epoll's or the HTTP server's.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.Close() // not before nobody posts to a loop
 	// What serves lives as long as the loops do; they outlive ctx by the drain.
 	serving, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -126,29 +128,8 @@ func (n *node) run(ctx context.Context, reg *prometheus.Registry) error {
 	for _, l := range n.loops {
 		loops.Go(l.run)
 	}
-	unready := func() string {
-		if ctx.Err() != nil {
-			return "draining"
-		}
-		return n.tape.unready()
-	}
 	g.Go(func() error { return n.tape.run(serving) })
-	errorLog := slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)
-	g.Go(func() error {
-		return serve(serving, &http.Server{
-			Handler:        newMux(n.master, n.cfg.Page, unready),
-			ReadTimeout:    handshakeTime,
-			WriteTimeout:   30 * time.Second,
-			IdleTimeout:    time.Minute,
-			MaxHeaderBytes: handshakeBytes,
-			ErrorLog:       errorLog,
-		}, n.http)
-	})
-	if n.ops != nil {
-		g.Go(func() error {
-			return serve(serving, &http.Server{Handler: opsMux(reg, unready), ReadHeaderTimeout: handshakeTime, ErrorLog: errorLog}, n.ops)
-		})
-	}
+	g.Go(func() error { return n.serveHTTP(serving) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -160,15 +141,38 @@ func (n *node) run(ctx context.Context, reg *prometheus.Registry) error {
 		stop()
 		return err
 	})
-	err := g.Wait()
-	for _, l := range n.loops {
-		l.poll.Close() // not before nobody posts to it
+	return g.Wait()
+}
+
+// serveHTTP answers what is not the stream until ctx ends; answers under way have a
+// second to end.
+func (n *Node) serveHTTP(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:        newMux(n.master, n.cfg.Page, n.Unready),
+		ReadTimeout:    handshakeTime,
+		WriteTimeout:   30 * time.Second,
+		MaxHeaderBytes: handshakeBytes,
+		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
-	return err
+	// The next request of a connection may be an upgrade, which is a loop's to answer.
+	srv.SetKeepAlivesEnabled(false)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(n.http); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 // drain sends every client away.
-func (n *node) drain(cause error) {
+func (n *Node) drain(cause error) {
+	n.draining.Store(true)
 	window := n.cfg.Drain
 	if errors.Is(cause, ErrNow) {
 		window = 0
@@ -177,4 +181,25 @@ func (n *node) drain(cause error) {
 	for _, l := range n.loops {
 		l.mailbox.send(func(l *loop) { l.beginDrain(window) })
 	}
+}
+
+// Close gives back every descriptor that is still open. Run must not be under way.
+func (n *Node) Close() {
+	n.closed.Do(func() {
+		for _, l := range n.loops {
+			l.stopAccepting()
+			l.poll.Close()
+		}
+		if n.http != nil {
+			n.http.Close()
+		}
+	})
+}
+
+// listen opens the loop's listener; those of all loops share the port.
+func (l *loop) listen(addr string) (err error) {
+	if l.listener, err = epoll.Listen(addr); err != nil {
+		return fmt.Errorf("fanout: %w", err)
+	}
+	return l.poll.AddListener(l.listener, listenerKey)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 // testNode is a node on loopback whose board the test writes itself.
 type testNode struct {
-	*node
+	*Node
 	t      *testing.T
 	stream *stream
 	addr   string
@@ -34,23 +35,22 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	t.Helper()
 	memory := miniredis.RunT(t)
 	cfg := Config{
-		Listen: "127.0.0.1:0", Metrics: "off", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
+		Listen: "127.0.0.1:0", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
 		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(),
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	reg := prometheus.NewRegistry()
-	n, err := newNode(cfg, reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	n, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	tn := &testNode{
-		node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
+		Node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
 		stream: &stream{tape: n.tape, name: "test/0"},
 	}
-	go func() { tn.done <- n.run(ctx, reg) }()
+	go func() { tn.done <- n.Run(ctx) }()
 	t.Cleanup(func() {
 		stop(ErrNow)
 		select {
@@ -75,7 +75,7 @@ func (n *testNode) publish(symbol string, quotes ...codec.Quote) {
 			u.Flags = codec.Image
 		}
 		n.seqs[symbol] = u.Seq
-		n.master.take(b, n.stream, []byte(symbol), &u)
+		n.master.merge(b, n.stream, []byte(symbol), &u)
 	}
 	n.master.publish()
 	n.master.mu.Unlock()
@@ -312,9 +312,37 @@ func TestPortInUse(t *testing.T) {
 	n := startNode(t, nil)
 	cfg := *n.cfg
 	cfg.Listen = n.addr
-	if _, err := newNode(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
+	before := descriptors(t)
+	if _, err := New(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
 		t.Error("a second node took the port")
 	} else {
 		t.Log(err)
 	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors are left open", after-before)
+	}
+}
+
+// A node that never runs leaves nothing open either.
+func TestNewAndClose(t *testing.T) {
+	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Redis: "redis://127.0.0.1:1"}
+	before := descriptors(t)
+	n, err := New(cfg, prometheus.NewRegistry(), slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors are left open", after-before)
+	}
+}
+
+// descriptors counts what the process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(open)
 }

@@ -8,44 +8,68 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// readable reads a conn until its socket is empty, for at most readRounds: one
-// that sends without end is read on in the next cycle. A blocked conn is not
-// read: who does not take answers gets none.
-func (l *loop) readable(ci uint32) {
+// closeOverloaded is RFC 6455's registry's "try again later".
+const closeOverloaded ws.StatusCode = 1013
+
+// readable reads a conn until its socket is empty, for at most readRounds; one that
+// sends without end is read on in the next cycle. A short read empties a socket and
+// more raises an edge, unless its peer has ended: then no event follows.
+func (l *loop) readable(ci uint32, ended bool) {
 	for range readRounds {
-		c := &l.conns[ci]
-		if c.blocked && c.state != stateClosing {
-			c.unread = true
+		if l.putOff(ci) {
 			return
 		}
+		c := &l.conns[ci]
 		had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 		n, err := l.sock.Read(int(c.fd), l.in[had:had+readBytes])
 		if err == epoll.ErrAgain {
 			return
 		}
 		if err != nil || n == 0 {
-			l.lose(ci, closedPeer)
+			l.lose(ci, "peer")
 			return
 		}
 		l.count[bytesIn] += uint64(n)
-		if !l.digest(ci, l.in[:had+n]) {
+		if !l.digest(ci, l.in[:had+n]) || n < readBytes && !ended {
 			return
 		}
-		if n < readBytes && !c.ended {
-			return // the socket is empty; more will raise an edge
-		}
 	}
-	l.again = append(l.again, epoll.Key{Index: ci, Gen: l.conns[ci].gen})
+	l.readLater(ci)
 }
 
-// reread goes on with a conn that was not read while it was blocked: first with
-// what had come before.
+// putOff reports whether what a conn sends must wait: until its socket has taken the
+// answers, or, when this cycle has had its time for requests, for the next.
+func (l *loop) putOff(ci uint32) bool {
+	c := &l.conns[ci]
+	if c.state == stateClosing {
+		return false // nothing is answered any more
+	}
+	if c.blocked {
+		c.unread = true
+		return true
+	}
+	l.stamp()
+	if l.clock-l.began > requestTime {
+		l.readLater(ci)
+		return true
+	}
+	return false
+}
+
+func (l *loop) readLater(ci uint32) {
+	if c := &l.conns[ci]; !c.queued {
+		c.queued = true
+		l.again = append(l.again, epoll.Key{Index: ci, Gen: c.gen})
+	}
+}
+
+// reread goes on with a conn that was put off: first with what had come before.
 func (l *loop) reread(ci uint32) {
 	c := &l.conns[ci]
 	c.unread = false
 	had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 	if l.digest(ci, l.in[:had]) {
-		l.readable(ci)
+		l.readable(ci, true)
 	}
 }
 
@@ -57,19 +81,38 @@ func (l *loop) digest(ci uint32, p []byte) bool {
 		return false
 	}
 	l.keepRest(c, rest)
+	if l.unfinished > unfinishedMax && c.unfinished() && c.state != stateHandshake {
+		l.bye(ci, closeOverloaded, "too much is unfinished; connect again")
+		l.dropUnfinished(c)
+	}
 	return true
 }
 
 // keepRest stores the beginning of what has not come whole yet.
 func (l *loop) keepRest(c *conn, rest []byte) {
+	l.unfinished += len(rest) - int(c.restLen)
 	if len(rest) == 0 {
 		l.bytes.release(c.rest)
 		c.rest, c.restLen = 0, 0
 		return
 	}
+	if c.restLen == 0 && c.op == 0 {
+		c.begun = l.clock
+	}
 	c.rest = l.bytes.grow(c.rest, 0, len(rest))
 	copy(l.bytes.get(c.rest), rest)
 	c.restLen = uint32(len(rest))
+}
+
+// unfinished reports whether the conn has begun what it has not ended.
+func (c *conn) unfinished() bool { return c.restLen > 0 || c.op != 0 }
+
+// dropUnfinished forgets that.
+func (l *loop) dropUnfinished(c *conn) {
+	l.unfinished -= int(c.restLen + c.msgLen)
+	l.bytes.release(c.rest)
+	l.bytes.release(c.msg)
+	c.rest, c.restLen, c.msg, c.msgLen = 0, 0, 0, 0
 }
 
 // consume takes what is whole off p and returns the rest.
@@ -82,21 +125,19 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 		}
 	}
 	for len(p) > 0 && c.state != stateGone {
-		if c.blocked && c.state == stateOpen {
-			c.unread = true
-			return p // answers wait for the socket, and so do further requests
-		}
-		h, payload, rest, err := parseFrame(p, c.op != 0)
-		if err == errPartial {
+		if l.putOff(ci) {
 			return p
 		}
-		if c.state == stateClosing {
-			if h.OpCode == ws.OpClose && err == nil {
-				l.lose(ci, closedDone)
-			}
-			return nil
-		}
-		if err != nil {
+		h, payload, rest, err := l.parser.frame(p, c.op != 0)
+		switch {
+		case err == errPartial:
+			return p
+		case err == nil && c.state != stateClosing:
+			l.count[framesIn]++
+			l.handleFrame(ci, h, payload)
+		case err == nil && h.OpCode == ws.OpClose:
+			l.lose(ci, "done")
+		case err != nil:
 			code := ws.StatusProtocolError
 			if err == errTooBig {
 				code = ws.StatusMessageTooBig
@@ -104,16 +145,17 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 			l.bye(ci, code, err.Error())
 			return nil
 		}
-		l.count[framesIn]++
-		l.took(ci, h, payload)
 		p = rest
 	}
 	return p
 }
 
-// took acts on one frame.
-func (l *loop) took(ci uint32, h ws.Header, payload []byte) {
+// handleFrame acts on one frame.
+func (l *loop) handleFrame(ci uint32, h ws.Header, payload []byte) {
 	c := &l.conns[ci]
+	if c.op == 0 {
+		c.begun = l.clock
+	}
 	switch h.OpCode {
 	case ws.OpPing:
 		l.spend(ci, 1)
@@ -122,46 +164,59 @@ func (l *loop) took(ci uint32, h ws.Header, payload []byte) {
 			l.write(ci, l.control)
 		}
 	case ws.OpPong:
-		if !l.answered(ci, payload) {
+		if !l.pong(ci, payload) {
 			l.spend(ci, 1)
 		}
 	case ws.OpClose:
-		l.tookClose(ci, payload)
+		l.bye(ci, closeAnswer(payload), "")
 	default:
 		if h.Fin && c.op == 0 {
 			l.message(ci, h.OpCode, payload)
 			return
 		}
-		if c.op == 0 {
-			c.op = h.OpCode
-		}
-		if int(c.msgLen)+len(payload) > requestBytes {
-			l.bye(ci, ws.StatusMessageTooBig, errTooBig.Error())
-			return
-		}
-		c.msg = l.bytes.grow(c.msg, int(c.msgLen), int(c.msgLen)+len(payload))
-		copy(l.bytes.get(c.msg)[c.msgLen:], payload)
-		c.msgLen += uint32(len(payload))
-		if !h.Fin {
-			l.spend(ci, 1)
-		} else {
-			msg, n, op := c.msg, c.msgLen, c.op
-			c.msg, c.msgLen, c.op = 0, 0, 0
-			l.message(ci, op, l.bytes.get(msg)[:n])
-			l.bytes.release(msg)
-		}
+		l.fragment(ci, h, payload)
 	}
 }
 
-// tookClose answers the peer's close with the same code and ends the conn.
-func (l *loop) tookClose(ci uint32, payload []byte) {
-	code, reason := ws.ParseCloseFrameData(payload)
-	if len(payload) == 0 {
-		code = ws.StatusNormalClosure
-	} else if err := ws.CheckCloseFrameData(code, reason); err != nil || len(payload) == 1 {
-		code = ws.StatusProtocolError
+// fragment gathers a message that comes in several frames.
+func (l *loop) fragment(ci uint32, h ws.Header, payload []byte) {
+	c := &l.conns[ci]
+	if c.op == 0 {
+		c.op = h.OpCode
 	}
-	l.bye(ci, code, "")
+	if int(c.msgLen)+len(payload) > requestBytes {
+		l.bye(ci, ws.StatusMessageTooBig, errTooBig.Error())
+		return
+	}
+	c.msg = l.bytes.grow(c.msg, int(c.msgLen), int(c.msgLen)+len(payload))
+	copy(l.bytes.get(c.msg)[c.msgLen:], payload)
+	c.msgLen += uint32(len(payload))
+	l.unfinished += len(payload)
+	if !h.Fin {
+		l.spend(ci, 1)
+		return
+	}
+	msg, n, op := c.msg, c.msgLen, c.op
+	c.msg, c.msgLen, c.op = 0, 0, 0
+	l.unfinished -= int(n)
+	l.message(ci, op, l.bytes.get(msg)[:n])
+	l.bytes.release(msg)
+}
+
+// closeAnswer is the code that answers a peer's close frame: its own, if it may be
+// sent (RFC 6455, 7.4, and the registry's 1012 to 1014).
+func closeAnswer(payload []byte) ws.StatusCode {
+	if len(payload) == 0 {
+		return ws.StatusNormalClosure
+	}
+	code, reason := ws.ParseCloseFrameData(payload)
+	switch {
+	case len(payload) == 1, code < 1000, code >= 1004 && code <= 1006, code > 1014 && code < 3000, code >= 5000:
+		return ws.StatusProtocolError
+	case !utf8.ValidString(reason):
+		return ws.StatusInvalidFramePayloadData
+	}
+	return code
 }
 
 // message is a whole message of a client: a request.

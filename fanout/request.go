@@ -10,15 +10,14 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
+// noID answers a request whose id could not be read.
+const noID = -1
+
 // request acts on one request message and answers it.
 func (l *loop) request(ci uint32, text bool, payload []byte) {
 	c := &l.conns[ci]
 	if !l.spend(ci, 1+len(payload)/tokenBytes) {
-		l.fail(ci, nil, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", requestsPerSecond))
-		return
-	}
-	if l.tails > tailsMax {
-		l.fail(ci, nil, codec.CodeUnavailable, "slow readers leave too much unread; ask again")
+		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", requestsPerSecond))
 		return
 	}
 	l.reply = codec.Reply{Results: l.reply.Results[:0]}
@@ -29,14 +28,22 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 	r := &l.req
 	if err := parse(payload, r); err != nil {
 		code := codec.CodeMalformed
-		if errors.Is(err, codec.ErrUnknownOp) {
+		switch {
+		case errors.Is(err, codec.ErrUnknownOp):
 			code = codec.CodeUnknownOp
+		case errors.Is(err, codec.ErrResume):
+			code = codec.CodeBadResume
 		}
-		l.fail(ci, &r.ID, code, strings.TrimPrefix(err.Error(), "codec: "))
+		l.fail(ci, r.ID, code, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
+	l.events.requests.WithLabelValues(string(r.Op)).Inc()
 	if n := max(len(r.Symbols), len(r.Resume)); n > requestSymbols {
-		l.fail(ci, &r.ID, codec.CodeTooManySymbols, fmt.Sprintf("%d in one request; at most %d", n, requestSymbols))
+		l.fail(ci, r.ID, codec.CodeTooManySymbols, fmt.Sprintf("%d in one request; at most %d", n, requestSymbols))
+		return
+	}
+	if l.tails > tailsMax {
+		l.fail(ci, r.ID, codec.CodeUnavailable, "slow readers leave too much unread; ask again")
 		return
 	}
 	l.reply.ID, l.reply.Op = r.ID, r.Op
@@ -49,20 +56,20 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 		l.set(ci, r)
 	case codec.OpPause:
 		c.paused = true
-		l.lull(c)
-		l.answer(ci)
+		l.sleep(c)
+		l.sendReply(ci)
 	case codec.OpResume:
 		c.paused = false
-		if l.answer(ci) {
+		if l.sendReply(ci) {
 			l.wake(ci)
 		}
 	case codec.OpList:
-		l.listSubs(ci)
+		l.list(ci)
 	case codec.OpPing:
 		l.reply.Time = l.sentAt
-		l.answer(ci)
+		l.sendReply(ci)
 	default: // auth
-		l.fail(ci, &r.ID, codec.CodeTokenRefused, "this node takes no tokens")
+		l.fail(ci, r.ID, codec.CodeTokenRefused, "this node takes no tokens")
 	}
 	c.tokens -= int32(len(l.reply.Results) / tokenResults)
 	l.prune(ci)
@@ -82,19 +89,20 @@ func (l *loop) spend(ci uint32, price int) bool {
 	return false
 }
 
-// answer sends the reply and reports whether the socket took it.
-func (l *loop) answer(ci uint32) bool {
-	l.count[requests]++
-	return l.tell(ci, &l.reply)
-}
+// sendReply sends the reply and reports whether the socket took it.
+func (l *loop) sendReply(ci uint32) bool { return l.tell(ci, &l.reply) }
 
 // fail answers a request as a whole with an error.
-func (l *loop) fail(ci uint32, id *int64, code codec.Code, detail string) {
+func (l *loop) fail(ci uint32, id int64, code codec.Code, detail string) {
 	if l.conns[ci].state != stateOpen {
 		return // it was closed for this very request
 	}
-	l.count[requestErrors]++
-	l.tell(ci, codec.NewError(id, code, detail))
+	l.events.errors.WithLabelValues(number(code)).Inc()
+	e := codec.NewError(nil, code, detail)
+	if id != noID {
+		e.ID = &id
+	}
+	l.tell(ci, e)
 }
 
 // result adds what became of one row to the reply.
@@ -105,12 +113,17 @@ func (l *loop) result(id uint32) {
 // resultOf is result with the terms of the row's lane.
 func (l *loop) resultOf(id uint32, ln *lane) {
 	l.reply.Results = append(l.reply.Results, codec.Result{
-		Symbol: l.board.names[id], ID: &id, Rate: effective(ln.period), Fields: narrowed(ln.view),
+		Symbol: l.board.names[id], ID: &id, Rate: rateOf(ln.period), Fields: narrowed(ln.view),
 	})
 }
 
+// failed adds the error of one name to the reply. A name that none can have is not
+// echoed whole.
 func (l *loop) failed(symbol string, code codec.Code, detail string) {
-	l.count[requestErrors]++
+	l.events.errors.WithLabelValues(number(code)).Inc()
+	if len(symbol) > codec.SymbolMax {
+		symbol = strings.ToValidUTF8(symbol[:codec.SymbolMax], "") + "..."
+	}
 	l.reply.Results = append(l.reply.Results, codec.Result{Symbol: symbol, Error: codec.NewError(nil, code, detail)})
 }
 
@@ -118,14 +131,14 @@ func (l *loop) failed(symbol string, code codec.Code, detail string) {
 func (l *loop) terms(ci uint32, r *codec.Request) (period uint8, view codec.Mask, ok bool) {
 	period, ok = periodOf(r.Rate)
 	if !ok {
-		l.fail(ci, &r.ID, codec.CodeBadRate, fmt.Sprintf("%v updates a second; 0 for raw, or at least %v",
-			r.Rate, rateOf(uint8(len(periods)-1))))
+		l.fail(ci, r.ID, codec.CodeBadRate, fmt.Sprintf("%v updates a second; 0 for raw, or at least %v",
+			r.Rate, *rateOf(uint8(len(periods) - 1))))
 		return 0, 0, false
 	}
 	for _, name := range r.Fields {
 		f, known := codec.FieldByName(string(name))
 		if !known {
-			l.fail(ci, &r.ID, codec.CodeUnknownField, fmt.Sprintf("%q; hello lists them", name))
+			l.fail(ci, r.ID, codec.CodeUnknownField, fmt.Sprintf("%.32q; hello lists them", name))
 			return 0, 0, false
 		}
 		view |= 1 << f
@@ -144,19 +157,28 @@ func narrowed(view codec.Mask) codec.Mask {
 	return view
 }
 
+// unsubscribe takes names off what the conn holds, and ends the subs that no other
+// name takes.
 func (l *loop) unsubscribe(ci uint32, r *codec.Request) {
 	l.noteSubs(ci)
-	for _, symbol := range r.Symbols {
-		if n := len(symbol); n > 0 && symbol[n-1] == '*' {
-			l.unsubscribePattern(ci, string(symbol))
-		} else if id, n := l.subscribed(symbol); n != nil {
-			l.leave(n.lane, n.at)
-			l.result(id)
-		} else {
-			l.failed(string(symbol), codec.CodeNotSubscribed, "nothing to end")
+	for _, name := range r.Symbols {
+		if codec.ValidPattern(name) {
+			l.unsubscribePattern(ci, string(name))
+			continue
 		}
+		id, n := l.subscribed(name)
+		if n == nil || !l.subAt(n).named() {
+			l.failed(string(name), codec.CodeNotSubscribed, "this name is not held")
+			continue
+		}
+		if l.patternTakes(ci, id) {
+			l.subAt(n).row &^= isNamed
+		} else {
+			l.leave(n.lane, n.at)
+		}
+		l.result(id)
 	}
-	l.answer(ci)
+	l.sendReply(ci)
 }
 
 // set moves subs to the lane of other terms; fresh images follow, so that nothing
@@ -180,20 +202,32 @@ func (l *loop) set(ci uint32, r *codec.Request) {
 		if len(r.Fields) > 0 {
 			v = view
 		}
-		l.leave(n.lane, n.at)
 		li := l.laneFor(ci, p, v)
-		l.join(li, id)
+		if li == 0 {
+			l.failed(string(symbol), codec.CodeTooManySubs, tooManyTerms)
+			continue
+		}
+		named := l.subAt(n).named()
+		l.leave(n.lane, n.at)
+		l.join(li, id, named)
 		l.resultOf(id, &l.lanes[li])
 	}
-	l.answer(ci)
+	l.sendReply(ci)
 }
 
-func (l *loop) listSubs(ci uint32) {
+// list answers with what the conn holds: its patterns, then its subs.
+func (l *loop) list(ci uint32) {
+	for i := range l.patterns[ci] {
+		p := &l.patterns[ci][i]
+		l.reply.Results = append(l.reply.Results, codec.Result{
+			Symbol: p.prefix + "*", Matched: &p.matched, Rate: rateOf(p.period), Fields: narrowed(p.view),
+		})
+	}
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		ln := &l.lanes[li]
 		for _, s := range l.subs.get(ln.subs)[:ln.n] {
-			l.resultOf(s.row&^isNew, ln)
+			l.resultOf(s.id(), ln)
 		}
 	}
-	l.answer(ci)
+	l.sendReply(ci)
 }

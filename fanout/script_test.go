@@ -15,6 +15,7 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/tickwire/tickwire/codec"
@@ -28,6 +29,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into tes
 //
 //	conn N [json]              a subscriber, upgraded already
 //	request N {...}            it sends a request
+//	send N TEXT                it sends what need not be a request
 //	tick SYMBOL field=value... an update of the tape; gap and image are flags,
 //	                           history=N a new one
 //	cycle                      the loop runs one cycle
@@ -36,6 +38,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into tes
 //	reset N                    its next write meets a reset
 //	time DURATION              the clock goes on, and the loop runs a cycle
 //	lap                        the mailbox overflows
+//	limit N                    a conn may hold N subs
 //	state N                    prints what the loop knows of a conn
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -116,14 +119,23 @@ func (s *stage) Write(fd int, p []byte) (int, error) {
 	return n, nil
 }
 
-func newStage(t *testing.T) *stage {
-	cfg := Config{Node: "stage", MaxConns: 100, MaxSubs: 10000, Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Loops: 1}
-	s := &stage{t: t, now: time.UnixMicro(1_700_000_000_000_000), seqs: map[string]int64{}, conns: map[int]uint32{}, fds: map[int]*fakeSocket{}}
-	l, err := newLoop(&cfg, newMaster(), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+// testLoop is a loop of no node.
+func testLoop(t testing.TB, cfg *Config) *loop {
+	t.Helper()
+	l, err := newLoop(&shared{
+		cfg: cfg, master: newMaster(), events: newEvents(prometheus.NewRegistry()), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.poll.Close)
+	return l
+}
+
+func newStage(t *testing.T) *stage {
+	cfg := Config{Node: "stage", MaxConns: 100, MaxSubs: 10000, Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Loops: 1}
+	s := &stage{t: t, now: time.UnixMicro(1_700_000_000_000_000), seqs: map[string]int64{}, conns: map[int]uint32{}, fds: map[int]*fakeSocket{}}
+	l := testLoop(t, &cfg)
 	l.now, l.start, l.sock = func() time.Time { return s.now }, s.now, s
 	s.l = l
 	s.cycle()
@@ -151,6 +163,9 @@ func (s *stage) do(line string) {
 	case "request":
 		_, body, _ := strings.Cut(line, "{")
 		s.l.request(s.conns[n], true, []byte("{"+body))
+	case "send":
+		_, text, _ := strings.Cut(line, word[1]+" ")
+		s.l.request(s.conns[n], true, []byte(text))
 	case "tick":
 		s.tick(word[1], word[2:])
 	case "cycle":
@@ -176,6 +191,8 @@ func (s *stage) do(line string) {
 		for range mailboxMax + 1 {
 			s.l.mailbox.post(newBatch())
 		}
+	case "limit":
+		s.l.cfg.MaxSubs = n
 	case "state":
 		s.state(n)
 	default:
@@ -238,7 +255,7 @@ func (s *stage) tick(symbol string, words []string) {
 	b := newBatch()
 	m := s.l.master
 	m.mu.Lock()
-	m.take(b, &s.stream, []byte(symbol), &u)
+	m.merge(b, &s.stream, []byte(symbol), &u)
 	m.publish()
 	m.mu.Unlock()
 	b.refs.Add(1)
@@ -254,7 +271,7 @@ func (s *stage) received() string {
 			continue
 		}
 		for len(f.took) > 0 {
-			h, rest, err := parseHeader(f.took)
+			h, rest, err := new(parser).header(f.took)
 			if err != nil || len(rest) < int(h.Length) {
 				break // the rest of it is still in the tail
 			}

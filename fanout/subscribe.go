@@ -11,7 +11,7 @@ import (
 type note struct {
 	request  uint64 // of this number; of another, it says nothing
 	lane, at uint32 // the conn's sub of the row; lane 0: none
-	answered bool   // the reply has a result of the row
+	inReply  bool   // the reply has a result of the row
 	ahead    bool   // the client holds a later seq
 }
 
@@ -27,23 +27,18 @@ func (l *loop) note(id uint32) *note {
 // noteSubs begins the notes of a request with what the conn subscribes to.
 func (l *loop) noteSubs(ci uint32) {
 	l.noting++
+	l.conns[ci].tokens -= int32(l.conns[ci].subs / tokenSubs)
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		for i, s := range l.subs.get(l.lanes[li].subs)[:l.lanes[li].n] {
-			n := l.note(s.row &^ isNew)
+			n := l.note(s.id())
 			n.lane, n.at = li, uint32(i)
 		}
 	}
 }
 
-// row finds a symbol's row on this loop's board.
-func (l *loop) row(symbol []byte) (uint32, bool) {
-	id, ok := l.board.ids[string(symbol)]
-	return id, ok
-}
-
 // subscribed finds a symbol's row, and its note if the conn has a sub of it.
 func (l *loop) subscribed(symbol []byte) (uint32, *note) {
-	if id, known := l.row(symbol); known {
+	if id, known := l.board.ids[string(symbol)]; known {
 		if n := l.note(id); n.lane != 0 {
 			return id, n
 		}
@@ -57,56 +52,62 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 		return
 	}
 	if len(r.Symbols) == 0 {
-		l.fail(ci, &r.ID, codec.CodeMalformed, "subscribe needs symbols")
+		l.fail(ci, r.ID, codec.CodeMalformed, "subscribe needs symbols")
 		return
 	}
-	l.reply.Rate, l.reply.Fields = effective(period), narrowed(view)
+	l.reply.Rate, l.reply.Fields = rateOf(period), narrowed(view)
 	l.noteSubs(ci)
 	l.noteAhead(r.Resume)
 	li, patterns := l.laneFor(ci, period, view), 0
+	if li == 0 {
+		l.fail(ci, r.ID, codec.CodeTooManySubs, tooManyTerms)
+		return
+	}
 	for _, symbol := range r.Symbols {
-		id, known := l.row(symbol)
+		id, known := l.board.ids[string(symbol)]
 		switch {
+		case codec.ValidPattern(symbol):
+			if patterns++; patterns > patternsMax {
+				l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
+				continue
+			}
+			l.subscribePattern(ci, li, pattern{id: r.ID, prefix: string(symbol[:len(symbol)-1]), period: period, view: view})
 		case known:
-			l.subscribeRow(ci, li, id)
+			l.subscribeRow(ci, li, id, true)
 		case codec.ValidSymbol(symbol):
 			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
-		case !codec.ValidPattern(symbol):
-			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
-		case patterns == patternsMax:
-			l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
 		default:
-			patterns++
-			l.subscribePattern(ci, li, pattern{r.ID, string(symbol[:len(symbol)-1]), period, view})
+			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
 		}
 	}
-	if l.answer(ci) {
+	if l.sendReply(ci) && !l.conns[ci].asleep() {
 		l.resumeAll(ci, r.Resume)
 	}
 }
 
 // subscribeRow joins the lane to a row; a sub that the conn had of it ends.
-func (l *loop) subscribeRow(ci, li, id uint32) {
+func (l *loop) subscribeRow(ci, li, id uint32, named bool) {
 	n, symbol := l.note(id), l.board.names[id]
-	n.answered = true
+	n.inReply = true
 	switch {
 	case n.ahead:
 		l.failed(symbol, codec.CodeUnavailable, "this node is behind what you hold")
 		return
 	case n.lane != 0:
+		named = named || l.subAt(n).named()
 		l.leave(n.lane, n.at)
 	case int(l.conns[ci].subs) >= l.cfg.MaxSubs:
 		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.cfg.MaxSubs))
 		return
 	}
-	l.join(li, id)
+	l.join(li, id, named)
 	l.result(id)
 }
 
 // noteAhead notes the rows of which a client holds more than this node.
 func (l *loop) noteAhead(held []codec.Position) {
 	for _, p := range held {
-		if id, known := l.row(p.Symbol); known {
+		if id, known := l.board.ids[string(p.Symbol)]; known {
 			u := &l.board.rows[id].update
 			l.note(id).ahead = p.History == u.History && p.Seq > u.Seq
 		}
@@ -126,19 +127,36 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 		if n.ahead || row.update.History != p.History {
 			continue
 		}
-		l.subs.get(ln.subs)[n.at].row = id
+		l.subAt(n).row &^= isNew
+		mask, gap := l.master.since(id, p.Seq)
 		var flags codec.Flags
 		if row.update.Seq-p.Seq > 1 {
 			flags = codec.Conflated | codec.ReasonCatchUp
 		}
-		if row.gapSeq > p.Seq {
+		if gap {
 			flags |= codec.Gap
 		}
-		if mask := row.sinceSeq(p.Seq) & ln.view; mask != 0 {
+		if mask &= ln.view; mask != 0 {
 			l.putUpdate(row, mask, flags)
 		}
 	}
 	if l.frame.n > 0 {
 		l.sendFrame(ci)
 	}
+}
+
+// since returns the fields of a row that changed after seq, and whether there was a
+// GAP: what a client that resumes lacks. A loop that is behind sends them as it knows
+// them. Status is always among them, for a node may have told it stale without a seq
+// of its own.
+func (m *master) since(id uint32, seq int64) (mask codec.Mask, gap bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	r := &m.rows[id]
+	for f, changed := range &r.changed {
+		if changed > seq {
+			mask |= 1 << f
+		}
+	}
+	return mask | 1<<codec.Status, r.gap > seq
 }

@@ -1,9 +1,19 @@
 package fanout
 
-import "github.com/gobwas/ws"
+import (
+	"net/http"
 
-// closeStalled is our own: the client reads nothing; connect again.
-const closeStalled ws.StatusCode = 4100
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// Our own codes, after which a client connects again: it reads nothing, or does not
+// end what it began to say.
+const (
+	closeStalled ws.StatusCode = 4100
+	closeSilent  ws.StatusCode = 4101
+)
 
 // sweep looks after time: no conn has a timer, each is seen once a second, a
 // tenth of them every sweepEvery.
@@ -18,8 +28,8 @@ func (l *loop) sweep() {
 	if l.drainEnd != 0 {
 		l.sweepDraining()
 	}
-	l.swept10th = (l.swept10th + 1) % sweepParts
-	for ci := 1 + l.swept10th; ci < len(l.conns); ci += sweepParts {
+	l.sweepPart = (l.sweepPart + 1) % sweepParts
+	for ci := 1 + l.sweepPart; ci < len(l.conns); ci += sweepParts {
 		l.sweepConn(uint32(ci))
 	}
 }
@@ -30,19 +40,23 @@ func (l *loop) sweepConn(ci uint32) {
 	switch c.state {
 	case stateHandshake:
 		if age > handshakeTime {
-			l.refuse(ci, refusedSlow, 408, "the request head took too long")
+			l.refuse(ci, "head_too_slow", http.StatusRequestTimeout, "the request head took too long")
 		}
 	case stateClosing:
 		if age > lingerTime {
-			l.lose(ci, closedDone)
+			l.lose(ci, "done")
 		}
 	case stateOpen:
 		if (c.blocked || c.choked) && age > l.cfg.Stall {
 			if c.blocked {
-				l.lose(ci, closedStalled) // its socket takes nothing, the close frame included
+				l.lose(ci, "stalled") // its socket takes nothing, the close frame included
 			} else {
 				l.bye(ci, closeStalled, "pings are not answered")
 			}
+			return
+		}
+		if c.unfinished() && !c.blocked && !c.queued && l.clock-c.begun > messageTime {
+			l.bye(ci, closeSilent, "a message was begun and not ended")
 			return
 		}
 		c.tokens = min(requestBurst, c.tokens+requestsPerSecond)
@@ -50,7 +64,7 @@ func (l *loop) sweepConn(ci uint32) {
 			c.floods = 0
 		}
 		if !c.blocked && !c.choked && l.clock-c.spoke >= l.cfg.Heartbeat {
-			l.sendHeartbeat(ci)
+			l.tell(ci, &codec.Heartbeat{Time: l.sentAt, Subs: int(c.subs), Hash: c.hash})
 		}
 	}
 }

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -21,13 +22,15 @@ const (
 	xreadBlock    = 500 * time.Millisecond
 	xreadCount    = 64 // entries a read; a writer bounds one by some 256 KiB
 	// redisTimeout bounds every answer but a checkpoint's, and xreadBlock and it a
-	// read: a hung server is found out when silence is. The driver's own limit for a
-	// blocking command is 10 s later.
+	// read: a hung server is found out when silence is.
 	redisTimeout      = time.Second
 	checkpointTimeout = 5 * time.Second // 100,000 images are 15 MB
 	retryFirst        = 50 * time.Millisecond
 	retryMost         = time.Second
-	coverEvery        = 100 * time.Millisecond // how often a hole looks for its checkpoint
+	coverEvery        = 200 * time.Millisecond // how often a hole looks for its checkpoint
+	brokenAfter       = 5 * time.Second        // a stream without it keeps nobody waiting
+	streamsMax        = 256                    // a goroutine and a connection each
+	missingMost       = 60                     // looks that do not list a stream, after which it is gone
 )
 
 // The driver would print a line for every failed dial; the reader says once that
@@ -47,13 +50,14 @@ type tape struct {
 	log    *slog.Logger
 	counts tapeCounts
 
-	mu      sync.Mutex // protects streams
+	mu      sync.Mutex // protects streams, their stop and missing
 	streams map[string]*stream
+	refused bool // a stream's name was, which was said
 }
 
 // tapeCounts counts what was read, and every way in which it was not good.
 type tapeCounts struct {
-	entries, updates, checkpoints, corrupt, holes, rewinds, errors prometheus.Counter
+	entries, updates, refused, checkpoints, corrupt, holes, rewinds, errors prometheus.Counter
 }
 
 func newTapeCounts(reg prometheus.Registerer) tapeCounts {
@@ -65,6 +69,7 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 	return tapeCounts{
 		entries:     counter("entries_read", "Entries read."),
 		updates:     counter("updates_read", "Updates in them and in checkpoints."),
+		refused:     counter("updates_refused", "Of which of a symbol that is another stream's, or one too many."),
 		checkpoints: counter("checkpoints_read", "Checkpoints loaded."),
 		corrupt:     counter("corrupt", "Entries and checkpoints that could not be read."),
 		holes:       counter("holes", "Times an entry did not follow the one before, or could not be read."),
@@ -75,14 +80,14 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
 	opt, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("fanout: --redis %s: %w", url, err)
+	if err != nil { // which may quote a password
+		return nil, errors.New("fanout: --redis: a URL is redis://host:port, rediss://host:port or unix:///path")
 	}
 	opt.MaxRetries = -1 // a retry would hide an outage from the reader
 	opt.DialerRetries = 1
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
-	opt.ContextTimeoutEnabled = true
-	opt.PoolSize = 2 // a client each: no stream waits for another's connection
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, checkpointTimeout, redisTimeout
+	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
+	opt.PoolSize = 2                 // a client each: no stream waits for another's connection
 	return &tape{
 		opt: opt, master: m, post: post, log: log,
 		counts: newTapeCounts(reg), streams: make(map[string]*stream),
@@ -104,18 +109,57 @@ func (t *tape) run(ctx context.Context) error {
 		if err == nil && away {
 			t.log.Info("tape: redis answers again")
 		}
-		away = err != nil
-		t.mu.Lock()
-		for _, name := range names {
-			if t.streams[name] == nil {
-				s := &stream{tape: t, name: name}
-				t.streams[name] = s
-				readers.Go(func() { s.run(ctx) })
-			}
+		if away = err != nil; !away {
+			t.list(ctx, names, &readers)
 		}
-		t.mu.Unlock()
 		if !pause(ctx, discoverEvery) {
 			return nil
+		}
+	}
+}
+
+// list has a reader for every stream there is. One that has long been taken off the
+// list is gone, but nothing is of an empty list: Redis may have forgotten it.
+func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup) {
+	if len(names) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.streams {
+		s.missing++
+	}
+	for _, name := range names {
+		if s := t.streams[name]; s != nil {
+			s.missing = 0
+			continue
+		}
+		cursor, err := codec.NewCursor(name)
+		if err == nil && len(t.streams) == streamsMax {
+			err = fmt.Errorf("there are %d", streamsMax)
+		}
+		if err != nil {
+			if !t.refused {
+				t.refused = true
+				t.log.Error("tape: a stream is not read, nor others like it", "stream", name, "err", err)
+			}
+			continue
+		}
+		s := &stream{tape: t, name: name, cursor: cursor}
+		own, stop := context.WithCancel(ctx)
+		s.stop, t.streams[name] = stop, s
+		readers.Go(func() {
+			s.run(own)
+			if ctx.Err() == nil {
+				s.setStale(true)
+			}
+		})
+	}
+	for name, s := range t.streams {
+		if s.missing > missingMost {
+			t.log.Info("tape: the stream is gone", "stream", name)
+			s.stop()
+			delete(t.streams, name)
 		}
 	}
 }
@@ -134,7 +178,7 @@ func (t *tape) unready() string {
 		return "no stream on the tape yet: is a feed running?"
 	}
 	for name, s := range t.streams {
-		if !s.synced.Load() {
+		if s.missing == 0 && !s.synced.Load() {
 			return "stream " + name + " is not read up to its end yet"
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -169,12 +170,17 @@ type reader struct {
 
 func newReader(t *testing.T, addr string) *reader {
 	t.Helper()
+	return newLoggingReader(t, addr, discard)
+}
+
+func newLoggingReader(t *testing.T, addr string, log *slog.Logger) *reader {
+	t.Helper()
 	r := &reader{
 		t: t, master: newMaster(), done: make(chan struct{}),
 		rows: make(map[uint32]*codec.Update), gaps: make(map[string]int), stales: make(map[string]int),
 	}
 	var err error
-	r.tape, err = newTape("redis://"+addr, r.master, r.post, prometheus.NewRegistry(), discard)
+	r.tape, err = newTape("redis://"+addr, r.master, r.post, prometheus.NewRegistry(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

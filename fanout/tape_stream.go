@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -15,37 +14,26 @@ import (
 )
 
 // stream is one tape of a venue and shard, and how far it was read. Its goroutine
-// owns it; quiet and turn are written under the master board's lock too.
+// owns it; stale is written under the master board's lock too.
 //
-// It is in one of three states: not anchored, when it begins with whatever
-// checkpoint there is; in need of a checkpoint that covers a hole; or following.
+//	begin -> follow -> hole: repair -> follow
+//	           |                |
+//	           +-> rewind <-----+   the newest entry is below what is known
 type stream struct {
-	tape *tape
-	name string
-	rdb  *redis.Client
+	tape   *tape
+	name   string
+	rdb    *redis.Client
+	cursor codec.Cursor // its Need is not 0-0: a hole
 
-	anchored bool
-	need     codec.ID // what a checkpoint must reach; 0-0: no hole
-	last     codec.ID // of the newest entry applied; 0-0: none
+	heardAt time.Time // when the tape last spoke
+	stale   bool      // its rows say so
+	synced  atomic.Bool
+	failed  int  // times in a row that Redis did not answer
+	broken  bool // the checkpoint cannot be read, which was said
 
-	heard  time.Time // when the tape last spoke
-	quiet  bool      // its rows say stale
-	turn   uint64    // counts the times its whole state was read or given up
-	synced atomic.Bool
-	failed int    // times in a row that Redis did not answer
-	polls  int    // looks for the checkpoint a hole needs
-	broken bool   // the checkpoint cannot be read, which was said
-	items  []item // scratch: the updates of an entry
+	stop    func() // ends the reader
+	missing int    // times in a row that it was not listed
 }
-
-// item is an update of an entry; symbol is a view into it.
-type item struct {
-	symbol []byte
-	update codec.Update
-}
-
-// itemsKept is the most items worth keeping for the next entry.
-const itemsKept = 8192
 
 // run reads the stream until ctx ends, whatever happens to Redis.
 func (s *stream) run(ctx context.Context) {
@@ -54,46 +42,40 @@ func (s *stream) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { s.rdb.Close() })
 	defer stop()
 	defer s.rdb.Close()
-	s.heard = time.Now()
-	s.hush(true) // until the tape speaks, what a checkpoint says may be of yesterday
-	for {
-		err := s.step(ctx)
-		if ctx.Err() != nil {
+	s.heardAt = time.Now()
+	s.setStale(true) // until the tape speaks, what a checkpoint says may be of yesterday
+	for next := s.begin; ; {
+		err := next(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if err != nil {
-			if !s.fail(ctx, err) {
-				return
-			}
-		} else if s.failed > 0 {
+		case err != nil:
+			s.fail(ctx, err)
+			continue
+		case s.failed > 0:
 			s.failed = 0
-			s.tape.log.Info("tape: reading again", "stream", s.name, "last", s.last)
+			s.tape.log.Info("tape: reading again", "stream", s.name, "last", s.cursor.Last)
+		}
+		if next = s.follow; s.cursor.Need != (codec.ID{}) {
+			next = s.repair
 		}
 	}
-}
-
-// step does the next thing, which takes a round trip or three. An error is Redis's.
-func (s *stream) step(ctx context.Context) error {
-	switch {
-	case !s.anchored:
-		return s.anchor(ctx)
-	case s.need != codec.ID{}:
-		return s.repair(ctx)
-	}
-	return s.follow(ctx)
 }
 
 // fail waits before Redis is asked again. One failure, as a new connection cures it,
 // is not worth telling everybody; two are.
-func (s *stream) fail(ctx context.Context, err error) bool {
+func (s *stream) fail(ctx context.Context, err error) {
 	s.tape.counts.errors.Inc()
 	if s.failed++; s.failed == 1 {
-		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.last, "err", err)
+		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", err)
 	}
-	if s.failed > 1 || time.Since(s.heard) > silence {
-		s.hush(true)
+	if s.failed > 1 || time.Since(s.heardAt) > silence {
+		s.setStale(true)
 	}
-	return pause(ctx, rand.N(min(retryMost, retryFirst<<min(s.failed-1, 5))))
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		s.synced.Store(true) // nothing to wait for
+	}
+	pause(ctx, rand.N(min(retryMost, retryFirst<<min(s.failed-1, 5))))
 }
 
 // follow reads the entries that have come, or waits for some.
@@ -102,20 +84,18 @@ func (s *stream) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 {
-		s.synced.Store(true)
-		return s.listen(ctx)
-	}
-	s.heard = time.Now()
 	for i := range entries {
-		if err := s.take(&entries[i]); err != nil {
-			s.tape.counts.holes.Inc()
-			s.tape.log.Warn("tape: a checkpoint is needed", "stream", s.name, "last", s.last, "need", s.need, "err", err)
+		s.heardAt = time.Now()
+		if !s.accept(&entries[i]) {
 			return nil
 		}
 	}
 	if s.failed == 0 && len(entries) < xreadCount {
-		s.synced.Store(true) // there were no more
+		s.synced.Store(true) // there are no more
+	}
+	if time.Since(s.heardAt) > silence {
+		s.setStale(true)
+		return s.rewind(ctx)
 	}
 	return nil
 }
@@ -129,7 +109,7 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 		count = 1 // a slow line may not carry more in time
 	}
 	got, err := s.rdb.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{codec.TapeKey(s.name), s.last.String()}, Count: count, Block: xreadBlock,
+		Streams: []string{codec.TapeKey(s.name), s.cursor.Last.String()}, Count: count, Block: xreadBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -140,124 +120,66 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	return got[0].Messages, nil
 }
 
-var (
-	errHole    = errors.New("it does not follow")
-	errOtherID = errors.New("it says it is another")
-)
-
-// take applies the next entry. An error is a hole, and s.need what a checkpoint must
-// reach to cover it.
-func (s *stream) take(m *redis.XMessage) error {
-	id, err := codec.ParseID(m.ID)
+// accept applies the next entry, or finds that a checkpoint is needed.
+func (s *stream) accept(m *redis.XMessage) bool {
+	// The driver made the string for us, so its bytes can be read where they are.
+	text, _ := m.Values[codec.EntryField].(string)
+	_, err := s.cursor.Take(m.ID, unsafe.Slice(unsafe.StringData(text), len(text)))
 	if err != nil {
-		id = codec.ID{Epoch: codec.MaxInt} // no writer's: until the stream is begun anew
-	}
-	e, body, perr := codec.ParseEntry(entryBytes(m))
-	switch {
-	case err == nil && perr != nil:
-		err = perr
-	case err == nil && e.ID != id:
-		err = errOtherID
-	case err == nil && !s.follows(&e):
-		if s.need = e.Prev; e.ID.N == 0 {
-			s.need = e.ID // a new reign that knows less, or more, than we do
+		if err != codec.ErrHole {
+			s.tape.counts.corrupt.Inc()
 		}
-		return errHole
-	}
-	if err == nil {
-		err = s.parse(&e, body)
-	}
-	if err != nil {
-		s.need = id
-		s.tape.counts.corrupt.Inc()
-		return fmt.Errorf("entry %s: %w", m.ID, err)
+		s.tape.counts.holes.Inc()
+		s.tape.log.Warn("tape: a checkpoint is needed", "stream", s.name, "entry", m.ID, "last", s.cursor.Last, "need", s.cursor.Need, "err", err)
+		return false
 	}
 	s.tape.counts.entries.Inc()
-	s.last = e.ID
 	s.apply(false)
-	return nil
+	return true
 }
 
-// entryBytes is an entry's one value. The driver made the string for us, so that its
-// bytes can be read where they are.
-func entryBytes(m *redis.XMessage) []byte {
-	text, _ := m.Values[codec.EntryField].(string)
-	return unsafe.Slice(unsafe.StringData(text), len(text))
-}
-
-// follows reports whether nothing is missing before an entry: it is the next of its
-// reign, or begins one that knows what we know.
-func (s *stream) follows(e *codec.Entry) bool {
-	if e.ID.N == 0 {
-		return s.last.Less(e.ID) && e.Prev == s.last
-	}
-	return e.ID == codec.ID{Epoch: s.last.Epoch, N: s.last.N + 1}
-}
-
-// parse reads an entry's updates into s.items: all of them, before any is applied.
-func (s *stream) parse(e *codec.Entry, body []byte) error {
-	s.items = s.items[:0]
-	for range e.Count {
-		n := len(s.items)
-		if n < cap(s.items) {
-			s.items = s.items[:n+1]
-		} else {
-			s.items = append(s.items, item{})
-		}
-		it := &s.items[n]
-		var err error
-		if it.symbol, body, err = codec.ParseTapeUpdate(body, &it.update); err != nil {
-			return err
-		}
-		if it.update.Flags&codec.Image == 0 {
-			it.update.History = e.History
-		}
-	}
-	if len(body) > 0 {
-		return codec.ErrTrailing
-	}
-	return nil
-}
-
-// apply brings s.items to the master board and posts what they changed. They are an
-// entry's, with which the tape speaks; or a checkpoint's, which is the whole state.
+// apply brings what the cursor has read to the master board. It is an entry's, with
+// which the tape speaks; or a checkpoint's, which is the whole state.
 func (s *stream) apply(checkpoint bool) {
-	m, b := s.tape.master, newBatch()
-	m.mu.Lock()
-	if checkpoint {
-		s.turn++
-	} else if s.quiet {
-		m.hush(b, s, false)
-	}
-	for i := range s.items {
-		m.take(b, s, s.items[i].symbol, &s.items[i].update)
-	}
-	if checkpoint {
-		m.settle(b, s)
-	}
-	m.publish()
-	m.mu.Unlock()
-	s.tape.counts.updates.Add(float64(len(s.items)))
-	if cap(s.items) > itemsKept {
-		s.items = nil
-	}
-	s.send(b)
+	refused := 0
+	s.change(func(m *master, b *batch) {
+		spoke := s.stale && !checkpoint
+		if checkpoint {
+			m.doubt(s)
+		} else {
+			s.stale = false
+		}
+		for i := range s.cursor.Items {
+			if !m.merge(b, s, s.cursor.Items[i].Symbol, &s.cursor.Items[i].Update) {
+				refused++
+			}
+		}
+		if checkpoint || spoke {
+			m.restate(b, s)
+		}
+	})
+	s.tape.counts.updates.Add(float64(len(s.cursor.Items)))
+	s.tape.counts.refused.Add(float64(refused))
 }
 
-// hush has the stream's rows say stale, or what the tape says.
-func (s *stream) hush(quiet bool) {
-	if s.quiet == quiet {
+// setStale has the stream's rows say stale, or what the tape says.
+func (s *stream) setStale(stale bool) {
+	if s.stale == stale {
 		return
 	}
-	b := newBatch()
-	s.tape.master.mu.Lock()
-	s.tape.master.hush(b, s, quiet)
-	s.tape.master.mu.Unlock()
-	s.send(b)
+	s.change(func(m *master, b *batch) {
+		s.stale = stale
+		m.restate(b, s)
+	})
 }
 
-// send posts a batch, if there is anything in it.
-func (s *stream) send(b *batch) {
+// change changes the master board and posts what that changed, if anything.
+func (s *stream) change(do func(*master, *batch)) {
+	m, b := s.tape.master, newBatch()
+	m.mu.Lock()
+	do(m, b)
+	m.publish()
+	m.mu.Unlock()
 	if len(b.updates) == 0 {
 		b.release()
 		return

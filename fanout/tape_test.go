@@ -47,10 +47,13 @@ func (r *reader) stalesOf(symbol string) int {
 	return r.stales[symbol]
 }
 
+// A URL that cannot be used is refused, and its password printed nowhere.
 func TestTapeURL(t *testing.T) {
-	_, err := newTape("nonsense", newMaster(), nil, prometheus.NewRegistry(), discard)
-	if err == nil || !strings.HasPrefix(err.Error(), "fanout: --redis nonsense: ") {
-		t.Fatal(err)
+	for _, url := range []string{"nonsense", "redis://:hunter2@host:port", "redis://u:hunter2#x@host", "http://:hunter2@host", "redis://:hunter2@host/hunter2", ":hunter2@host:1"} {
+		_, err := newTape(url, newMaster(), nil, prometheus.NewRegistry(), discard)
+		if err == nil || !strings.HasPrefix(err.Error(), "fanout: --redis: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }
 

@@ -8,27 +8,21 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-func (l *loop) sendHeartbeat(ci uint32) {
-	c := &l.conns[ci]
-	l.count[heartbeats]++
-	l.tell(ci, &codec.Heartbeat{Time: l.sentAt, Subs: int(c.subs), Hash: c.hash})
-}
-
 // sendLag tells a conn that its socket took nothing for so long; what follows is
 // merged. It reports whether the socket took that.
 func (l *loop) sendLag(ci uint32, blocked time.Duration) bool {
-	l.count[lags]++
 	return l.tell(ci, &codec.Lag{BlockedMS: blocked.Milliseconds()})
 }
 
 // tell sends a conn a message other than data.
 func (l *loop) tell(ci uint32, m codec.Control) bool {
-	l.control = l.appendTold(l.control[:0], l.conns[ci].json, m)
+	l.events.told.WithLabelValues(m.Type().String()).Inc()
+	l.control = l.appendControl(l.control[:0], l.conns[ci].json, m)
 	return l.write(ci, l.control)
 }
 
-// appendTold appends its frame.
-func (l *loop) appendTold(dst []byte, json bool, m codec.Control) []byte {
+// appendControl appends the frame of such a message.
+func (l *loop) appendControl(dst []byte, json bool, m codec.Control) []byte {
 	op, appendControl := ws.OpBinary, codec.AppendControl
 	if json {
 		op, appendControl = ws.OpText, codec.AppendControlJSON

@@ -31,8 +31,8 @@ func (l *loop) wheelRemove(li uint32) {
 	*list = (*list)[:len(*list)-1]
 }
 
-// turn makes every rated lane due whose moment has come.
-func (l *loop) turn() {
+// advance makes every rated lane due whose moment has come.
+func (l *loop) advance() {
 	for p := 1; p < len(periods); p++ {
 		for phase := range phases {
 			list, next := l.wheel.lanes[p][phase], &l.wheel.next[p][phase]
@@ -43,15 +43,15 @@ func (l *loop) turn() {
 			for _, li := range list {
 				if ln := &l.lanes[li]; !ln.asleep {
 					ln.scan = true
-					l.rouse(ln.conn)
+					l.schedule(ln.conn)
 				}
 			}
 		}
 	}
 }
 
-// nextTurn is when the wheel is due, at most in max.
-func (l *loop) nextTurn(most time.Duration) time.Duration {
+// nextDue is when the wheel is due, at most in max.
+func (l *loop) nextDue(most time.Duration) time.Duration {
 	for p := 1; p < len(periods); p++ {
 		for phase := range phases {
 			if len(l.wheel.lanes[p][phase]) > 0 {

@@ -27,12 +27,14 @@
 // A writer's reign over a stream (tape_reign.go, restore.go):
 //
 //	look -> fence -> restore -> write ... -> fenced: Run ends with ErrFenced
-//	  ^                 |
-//	  +-----------------+ the tape had grown since the look
+//	  ^       |
+//	  +-------+ a later reign had begun since the look
 //
 // The fence is an entry <epoch>-0, above all others: no older writer can append after
 // it, and the state is read up to it, so that seqs go on from reign to reign. What was
-// known says stale until there is data, and the first data says GAP.
+// known says stale until there is data, and the first data says GAP. Where an entry is
+// missing, the state is the one before it. There, and when Redis was started since and
+// may have lost the last ones, seqs jump beyond any that were ever published.
 //
 // # Ownership
 //

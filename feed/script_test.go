@@ -81,6 +81,7 @@ type stage struct {
 	out   strings.Builder
 	spent batch
 	drops [4]int64 // as counted when they were printed last
+	epoch int64    // of the reign
 }
 
 func newStage(t *testing.T) *stage {
@@ -157,19 +158,18 @@ func (s *stage) tick(args []string) *tick {
 // it was written.
 func (s *stage) restart(missing []string) {
 	body, count := s.seq.images(nil)
-	last := restored{id: codec.ID{Epoch: 1}, history: s.seq.history, sentAt: s.clock.UnixMicro()}
+	history, e := s.seq.history, codec.Entry{ID: codec.ID{Epoch: 1}, History: s.seq.history, Count: count}
 	s.begin()
 	s.clock = s.clock.Add(time.Minute)
-	switch {
-	case slices.Contains(missing, "checkpoint"):
-		last.partial = true
-	case slices.Contains(missing, "end"):
-		last.miss(s.seq)
-		fallthrough
-	default:
-		s.must(s.seq.restore(body, count))
+	if !slices.Contains(missing, "checkpoint") {
+		cursor, err := codec.NewCursor("x/0")
+		s.must(err)
+		_, err = cursor.Load(codec.AppendEntry(nil, &e, body))
+		s.must(err)
+		s.seq.restore(cursor.Items)
 	}
-	s.seq.settle(last, 5_000_000, s.clock)
+	s.epoch += 5_000_000
+	s.seq.settle(history, s.epoch, len(missing) == 0)
 }
 
 // taken is the entry as a reader sees it. What the reader adds up to must be the

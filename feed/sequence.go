@@ -11,7 +11,7 @@ import (
 // updates until the writer takes them.
 type sequencer struct {
 	history int64 // Unix ms; the seqs of a history begin above it
-	base    int64 // the seq of a symbol before its first update; at least history
+	base    int64 // the seq of a symbol before its first update; above history
 	states  []state
 	ids     map[string]int
 
@@ -40,8 +40,6 @@ type state struct {
 	heard  time.Time     // the last data; zero after an interruption
 	habit  time.Duration // mean time between data
 	pauses int64         // measured for it, at most habitOver
-
-	sure codec.Mask // while restoring: the scales known for certain
 }
 
 // symbolsMax bounds a stream: some 400 bytes each. No venue lists 10,000.
@@ -95,10 +93,6 @@ func (q *sequencer) apply(t *tick) {
 	s.has[t.channel] = true
 	s.listen(q.at)
 	mask, recv := s.nearer(t), s.update.Quote[codec.RecvTime]
-	if !whole(t, mask) {
-		q.counts.outOfRange.Inc()
-		return
-	}
 	changed, err := s.update.Quote.Apply(&t.quote, mask)
 	if err != nil {
 		q.counts.outOfRange.Inc()
@@ -119,17 +113,6 @@ func (q *sequencer) apply(t *tick) {
 		s.flags |= codec.Gap
 	}
 	q.publish(i, changed)
-}
-
-// whole reports whether the numbers that Apply does not look at fit the wire: a time
-// in the year 9999 does not, and would have readers refuse the entry.
-func whole(t *tick, mask codec.Mask) bool {
-	for _, f := range [...]codec.Field{codec.Trades, codec.EventTime, codec.RecvTime} {
-		if v := t.quote[f]; mask.Has(f) && v != codec.Absent && (v > codec.MaxInt || v < -codec.MaxInt) {
-			return false
-		}
-	}
-	return true
 }
 
 // bookFields and lastFields are what a message of the day so far says later than

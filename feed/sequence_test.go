@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -212,66 +211,6 @@ func TestThePatientAreNotMerged(t *testing.T) {
 	}
 	if err := r.read(b.body, b.count, true); err != nil || r.count != n || value(q.counts.merged) != 0 {
 		t.Errorf("%d of %d updates, %v", r.count, n, err)
-	}
-}
-
-// After a hole a delta's prices are in a scale that may have changed in it: they are
-// left out until the scale is known again. An old price is shown stale, a wrong one
-// never.
-func TestNoPriceInADoubtfulScale(t *testing.T) {
-	q := newSequencer(newCounts(nil, "x/0"))
-	quote := codec.Empty
-	quote[codec.Bid], quote[codec.PriceScale], quote[codec.Trades] = 150, 2, 7
-	entry := func(seq int64, flags codec.Flags, m codec.Mask) {
-		u := codec.Update{Seq: seq, Flags: flags, Mask: m, Quote: quote}
-		if err := q.restore(codec.AppendTapeUpdate(nil, "x:A", &u), 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expect := func(bid, trades int64) {
-		t.Helper()
-		if got := q.states[0].update.Quote; got[codec.Bid] != bid || got[codec.Trades] != trades {
-			t.Errorf("bid %d, trades %d; want %d, %d", got[codec.Bid], got[codec.Trades], bid, trades)
-		}
-	}
-	entry(1, codec.Image, quote.Present())
-	expect(150, 7)
-	q.doubt()
-	quote[codec.Bid], quote[codec.Trades] = 1510, 8 // 1.510 by now, which we did not see
-	entry(5, 0, 1<<codec.Bid|1<<codec.Trades)
-	expect(150, 8)
-	quote[codec.Bid], quote[codec.PriceScale] = 15200, 4
-	entry(6, 0, 1<<codec.Bid|1<<codec.PriceScale)
-	expect(15200, 8)
-	quote[codec.Bid] = 15300
-	entry(7, 0, 1<<codec.Bid)
-	expect(15300, 8)
-}
-
-// A body that cannot be read whole changes nothing.
-func TestRestoreAllOrNothing(t *testing.T) {
-	q := newSequencer(newCounts(nil, "x/0"))
-	u := codec.Update{Seq: 4, Flags: codec.Image, Mask: 1 << codec.Bid, Quote: codec.Empty}
-	good := codec.AppendTapeUpdate(nil, "x:A", &u)
-	two := codec.AppendTapeUpdate(append([]byte(nil), good...), "x:B", &u)
-	for _, c := range []struct {
-		name  string
-		body  []byte
-		count int
-	}{
-		{"cut", two[:len(two)-3], 2},
-		{"one too many", two, 1},
-		{"one too few", two, 3},
-		{"a byte too many", append(two, 0xc0), 2},
-		{"rubbish", append(good, "rubbish"...), 2},
-		{"a name with a space", codec.AppendTapeUpdate(good, "x:A B", &u), 2},
-	} {
-		if err := q.restore(c.body, c.count); err == nil || len(q.states) != 0 {
-			t.Errorf("%s: %v, %d symbols", c.name, err, len(q.states))
-		}
-	}
-	if err := q.restore(two, 3); !errors.Is(err, codec.ErrTruncated) {
-		t.Error(err)
 	}
 }
 

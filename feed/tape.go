@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,8 +18,7 @@ import (
 const (
 	heartbeatEvery  = 250 * time.Millisecond // an idle stream says so, so that silence means something
 	checkpointEvery = time.Second
-	checkpointIdle  = 5 * time.Second // when nothing changed, unless entries go sooner
-	flushWithin     = time.Second     // what is pending when the feed ends
+	flushWithin     = time.Second // what is pending when the feed ends
 
 	retention    = 30 * time.Second
 	retentionMin = 2 * checkpointEvery // a reader goes on from the checkpoint
@@ -47,14 +45,13 @@ type tape struct {
 	log     *slog.Logger
 	counts  *counts
 	id      codec.ID // of the last entry written
+	prev    codec.ID // what the next adds to: id, unless the fence is not true
 	history int64
 	keep    time.Duration // how long entries stay
-	marks   []mark        // where the stream stood, thirty of them in that time
+	marks   []mark        // where the stream stood at the checkpoints in that time
 	bytes   int64         // written in this reign
 	entry   []byte        // scratch
 	away    bool          // Redis does not answer
-	refused bool          // it does not take the checkpoint
-	again   bool          // it was away, and may have forgotten: a checkpoint is due at once
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
@@ -77,11 +74,12 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(silent{}) }
 
-// openRedis connects to the tape's Redis, or says what to do.
-func openRedis(ctx context.Context, address string) (*connection, error) {
-	opt, err := redis.ParseURL(address)
+// openRedis connects to the tape's Redis, or says what to do. No error has the URL in
+// it, which may hold a password.
+func openRedis(ctx context.Context, url string) (*connection, error) {
+	opt, err := redis.ParseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("feed: --redis %s: a URL is redis://host:port, rediss:// or unix:///path: %w", shown(address), cause(err))
+		return nil, errors.New("feed: --redis: a URL is redis://host:port, rediss://host:port or unix:///path")
 	}
 	opt.MaxRetries = -1   // a retry of ours carries the same id; the driver's would not say so
 	opt.DialerRetries = 1 // 0 is five
@@ -98,26 +96,9 @@ func openRedis(ctx context.Context, address string) (*connection, error) {
 	}
 	if err != nil {
 		rdb.Close()
-		return nil, fmt.Errorf("feed: %s: %w; start redis-server, or use \"tickwire up\", which needs none", shown(address), err)
+		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", opt.Addr, err)
 	}
 	return rdb, nil
-}
-
-// shown is an address without its password.
-func shown(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return u.Redacted()
-}
-
-// cause is the error without the URL that url.Parse quotes.
-func cause(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 // write is step 5: it appends a batch as the next entry, and after it the
@@ -125,25 +106,22 @@ func cause(err error) error {
 // reign, or ctx, ends that. A checkpoint is tried once, unless it is the last.
 func (t *tape) write(ctx context.Context, j job) error {
 	e := codec.Entry{
-		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.id,
+		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.prev,
 		History: t.history, SentAt: time.Now().UnixMicro(), Count: j.batch.count,
 	}
 	t.entry = codec.AppendEntry(t.entry[:0], &e, j.batch.body)
-	t.again = false
 	err := t.until(ctx, redisTimeout, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry) })
 	if err != nil {
 		return err
 	}
-	t.id = e.ID
+	t.id, t.prev = e.ID, e.ID
 	t.bytes += int64(len(t.entry))
 	t.counts.entries.Inc()
 	t.counts.bytes.Add(float64(len(t.entry)))
-	if n := len(t.marks); n == 0 || time.Since(t.marks[n-1].at) > t.keep/30 {
-		t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
-	}
 	if j.checkpoint == nil {
 		return nil
 	}
+	t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
 	e.Count = j.checkpoint.count
 	t.entry = codec.AppendEntry(t.entry[:0], &e, j.checkpoint.body)
 	if j.last {
@@ -151,17 +129,9 @@ func (t *tape) write(ctx context.Context, j job) error {
 	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
-	err = t.set(try)
-	if err != nil {
+	if err := t.set(try); err != nil && ctx.Err() == nil {
 		t.counts.redisErrors.Inc()
-	}
-	if refused := err != nil && ctx.Err() == nil; refused != t.refused {
-		t.refused = refused
-		if refused {
-			t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
-		} else {
-			t.log.Info("redis takes the checkpoint again", "stream", t.stream)
-		}
+		t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
 	}
 	return nil
 }
@@ -192,7 +162,7 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		case err == nil:
 			if t.away {
 				t.counts.away.Set(0)
-				t.away, t.again = false, true
+				t.away = false
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
 			return nil

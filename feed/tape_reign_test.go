@@ -217,6 +217,45 @@ func TestRestoreAfterDamage(t *testing.T) {
 	}
 }
 
+// A reader that has read what a new reign cannot restore does not follow it: it would
+// go on with prices that the feed does not know of.
+func TestAHoleThatReadersDidNotSee(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.outlive()
+	n := follow(t, s.url(), "x/0")
+	left(t, s.url())
+	eventually(t, "the node has it all", func() bool { return n.bid("x:S0") == 3 })
+	for _, c := range damage {
+		if c.name == "an entry in the middle is missing" {
+			c.do(t, s.client())
+		}
+	}
+	f := beginFeed(t, s.url())
+	f.say(10, 2) // what it has restored
+	finished(t, f, n, s)
+	if n.holes != 1 {
+		t.Errorf("%d holes", n.holes)
+	}
+}
+
+// Seqs jump beyond what was lost at any rate, and so does a history that begins anew.
+func TestSeqsJumpAtAnyRate(t *testing.T) {
+	const epoch, lost = 1_700_000_000_000, 900_000 // in a second
+	for _, known := range []bool{true, false} {
+		q := newSequencer(newCounts(nil, "x/0"))
+		u := codec.Update{Seq: epoch*1000 + 1, Flags: codec.Image, Mask: 1 << codec.Status, Quote: codec.Empty}
+		if known {
+			q.restore([]codec.TapeItem{{Symbol: []byte("x:A"), Update: u}})
+		}
+		q.settle(epoch, epoch+1000, !known)
+		q.apply(bookTick("x:A", 1))
+		if seq := q.states[0].update.Seq; seq <= u.Seq+lost || seq > codec.MaxInt {
+			t.Errorf("known %v: seq %d after %d", known, seq, u.Seq+lost)
+		}
+	}
+}
+
 // Redis comes back with an old snapshot, after the feed that wrote what it lacks is
 // gone: nobody can know what the seqs were, so they jump beyond all there can have
 // been, and everything has GAP.

@@ -16,8 +16,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/tickwire/tickwire/fanout"
 )
@@ -64,13 +62,6 @@ func exit(code int) {
 		code = 2
 	}
 	os.Exit(code)
-}
-
-// newRegistry holds a process's metrics, the runtime's included.
-func newRegistry() *prometheus.Registry {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return reg
 }
 
 // shown is an address a browser can open.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -19,14 +18,18 @@ import (
 // upCmd runs feed and node in one process, with a Redis in memory unless a real
 // one is named: the same code path over the same protocol.
 type upCmd struct {
-	Redis  string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
-	Feed   feed.Config   `embed:""`
-	Fanout fanout.Config `embed:""`
+	Redis   string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
+	Metrics string        `default:"127.0.0.1:9090" env:"TICKWIRE_METRICS" placeholder:"ADDR" help:"Address of /metrics, /debug/pprof and the probes, kept from the public; \"off\" for none. [${default}]"`
+	Feed    feed.Config   `embed:""`
+	Fanout  fanout.Config `embed:""`
 }
 
 // memoryRetention is short because the Redis in memory looks through a whole stream
 // at every read: half a minute of 400 updates a second cost a core.
 const memoryRetention = 2 * time.Second
+
+// readyEvery is how often up looks whether there is something to see.
+const readyEvery = 20 * time.Millisecond
 
 // Validate refuses wrong flags before anything starts.
 func (c *upCmd) Validate() error { return cmp.Or(c.Feed.Validate(), c.Fanout.Validate()) }
@@ -43,12 +46,28 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	c.Feed.Redis, c.Fanout.Redis, c.Fanout.Page = c.Redis, c.Redis, web.FS
 	reg := newRegistry()
-	ready := func(addr netip.AddrPort) {
-		fmt.Printf("tickwire is up: http://%s  (ctrl-C ends it)\n", shown(addr))
+	node, err := fanout.New(c.Fanout, reg, log)
+	if err != nil {
+		return err
 	}
+	defer node.Close()
+	stop, err := serveOps(c.Metrics, reg, node.Unready)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	// The node outlives the feed by its drain: who is sent away has the last price.
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() error { return feed.Run(both, c.Feed, reg, log) })
-	g.Go(func() error { return fanout.Run(both, c.Fanout, reg, log, ready) })
+	g.Go(func() error { return node.Run(both) })
+	g.Go(func() error {
+		for node.Unready() != "" && both.Err() == nil {
+			time.Sleep(readyEvery)
+		}
+		if both.Err() == nil {
+			fmt.Printf("tickwire is up: http://%s  (ctrl-C ends it)\n", shown(node.Addr()))
+		}
+		return nil
+	})
 	return g.Wait()
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -33,6 +33,14 @@ type watchCmd struct {
 // whoever reads our lines may have stopped.
 const patience = 500 * time.Millisecond
 
+// Validate refuses what a node would refuse.
+func (c *watchCmd) Validate() error {
+	if !(c.Rate >= 0) {
+		return errors.New("--rate must not be below zero")
+	}
+	return nil
+}
+
 func (c *watchCmd) Run(ctx context.Context) error {
 	return c.run(ctx, os.Stdout, os.Stderr)
 }
@@ -42,7 +50,10 @@ func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	refusals := refusals{wanted: c.Symbols, stop: stop}
+	refusals := refusals{left: make(map[string]bool), stop: stop}
+	for _, name := range c.Symbols {
+		refusals.left[name] = true
+	}
 	if f, ok := stdout.(*os.File); ok && !c.JSON && isatty.IsTerminal(f.Fd()) {
 		return watchBoard(ctx, cl, f, c.URL, &refusals)
 	}
@@ -77,26 +88,21 @@ type fatal struct{ error }
 
 // refusals ends watch when nothing that it was asked for can come.
 type refusals struct {
-	wanted []string
-	got    map[string]bool
-	stop   context.CancelCauseFunc
+	left map[string]bool // names not refused
+	some bool            // one was taken
+	stop context.CancelCauseFunc
 }
 
 // note takes an event of the client.
 func (r *refusals) note(e client.Event) {
-	if e.Kind != client.Refused || e.After > 0 {
+	r.some = r.some || e.Kind == client.Subscribed
+	if e.Kind != client.Refused || e.After > 0 || r.some {
 		return
 	}
-	if r.got == nil {
-		r.got = make(map[string]bool)
+	delete(r.left, e.Symbol)
+	if len(r.left) == 0 || e.Symbol == "" { // a whole request
+		r.stop(fatal{fmt.Errorf("watch: %s", e)})
 	}
-	r.got[e.Symbol] = true
-	for _, symbol := range r.wanted {
-		if !r.got[symbol] && !r.got[""] { // "" is a whole request
-			return
-		}
-	}
-	r.stop(fatal{fmt.Errorf("watch: %s", e)})
 }
 
 // lines has an update printed a line, and on stderr what happens to the connection.
@@ -118,17 +124,14 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 	}
 	rate := c.Rate
 	cl.OnEvent = func(e client.Event) {
-		switch e.Kind {
-		case client.Subscribed:
-			if e.Rate == rate {
-				return
-			}
+		switch {
+		case e.Kind == client.Live, e.Kind == client.Connecting, e.Kind == client.Stale:
+			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
+		case e.Kind != client.Subscribed, e.Matched == 0:
+			fmt.Fprintf(stderr, "tickwire: %s\n", e)
+		case e.Rate != rate:
 			rate = e.Rate
 			fmt.Fprintf(stderr, "tickwire: at most %v updates a second and symbol\n", rate)
-		case client.Connected, client.Disconnected:
-			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
-		default:
-			fmt.Fprintf(stderr, "tickwire: %s\n", e)
 		}
 		refusals.note(e)
 	}
@@ -138,67 +141,28 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 // numbers, what is no more known as null.
 func appendJSONLine(dst []byte, u *client.Update) []byte {
 	symbol, _ := json.Marshal(u.Symbol)
-	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":[`, symbol, u.Seq)
-	for i, flag := range flagNames(u.Flags) {
-		if i > 0 {
-			dst = append(dst, ',')
+	flags, _ := json.Marshal(append([]string{}, u.Flags.Words()...))
+	dst = fmt.Appendf(dst, `{"symbol":%s,"seq":%d,"flags":%s,"changed":{`, symbol, u.Seq, flags)
+	for f := range codec.Field(codec.NumFields) {
+		if u.Mask.Has(f) {
+			dst = append(append(append(dst, '"'), f.String()...), '"', ':')
+			dst = append(codec.AppendFieldJSON(dst, &u.Quote, f), ',')
 		}
-		dst = append(append(append(dst, '"'), flag...), '"')
 	}
-	dst = append(dst, `],"changed":{`...)
-	comma := false
-	for f := codec.Field(0); f < codec.NumFields; f++ {
-		if !u.Mask.Has(f) {
-			continue
-		}
-		if comma {
-			dst = append(dst, ',')
-		}
-		comma = true
-		dst = append(append(append(dst, '"'), f.String()...), '"', ':')
-		dst = codec.AppendFieldJSON(dst, &u.Quote, f)
-	}
-	return append(dst, "}}\n"...)
+	return append(bytes.TrimSuffix(dst, []byte(",")), "}}\n"...)
 }
 
 func appendTextLine(dst []byte, u *client.Update) []byte {
 	dst = time.Now().AppendFormat(dst, "15:04:05.000 ")
-	dst = fmt.Appendf(dst, "%-24s seq=%d", visible(u.Symbol), u.Seq)
-	for _, flag := range flagNames(u.Flags) {
+	dst = fmt.Appendf(dst, "%-24s seq=%d", u.Symbol, u.Seq)
+	for _, flag := range u.Flags.Words() {
 		dst = append(append(dst, ' '), flag...)
 	}
-	for f := codec.Field(0); f < codec.NumFields; f++ {
+	for f := range codec.Field(codec.NumFields) {
 		if u.Mask.Has(f) {
 			dst = append(append(append(dst, ' '), f.String()...), '=')
 			dst = codec.AppendText(dst, &u.Quote, f)
 		}
 	}
 	return append(dst, '\n')
-}
-
-// flagNames lists an update's flags in words.
-func flagNames(f codec.Flags) (names []string) {
-	if f&codec.Image != 0 {
-		names = append(names, "image")
-	}
-	if f&codec.Conflated != 0 {
-		names = append(names, "conflated")
-		if reason := [...]string{"", "rate", "slow", "catch-up"}[f&codec.ReasonMask>>2]; reason != "" {
-			names = append(names, reason)
-		}
-	}
-	if f&codec.Gap != 0 {
-		names = append(names, "gap")
-	}
-	return names
-}
-
-// visible is a symbol that does a terminal no harm, whatever a node calls it.
-func visible(symbol string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, symbol)
 }

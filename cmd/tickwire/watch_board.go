@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -29,7 +30,7 @@ func watchBoard(ctx context.Context, cl *client.Client, out *os.File, url string
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// The signals are main's: they end ctx.
-	program := tea.NewProgram(&termModel{board: b}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	program := tea.NewProgram(&termModel{board: b, width: 80, height: 24}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- follow(ctx, cl)
@@ -53,8 +54,8 @@ type termBoard struct {
 
 	mu    sync.Mutex // protects what follows
 	rows  map[string]*termRow
-	state string // "live", or why not
-	note  string // what happened last
+	state client.EventKind // Live, or why not
+	note  string           // what happened last
 	tally tally
 	shown tally // of the last whole second
 	since time.Time
@@ -63,18 +64,23 @@ type termBoard struct {
 // tally counts over a second.
 type tally struct {
 	updates, conflated int
-	node, feed         delay
+	node, feed         delay // from when they sent it
 }
 
 // delay sums how long updates were under way.
-type delay struct {
-	us int64
-	n  int64
-}
+type delay struct{ us, n int64 }
 
 func (d *delay) add(from, to int64) {
 	d.us += to - from
 	d.n++
+}
+
+// text is the mean. Below zero the clocks differ by more than the way takes.
+func (d *delay) text(name string) string {
+	if d.n == 0 {
+		return ""
+	}
+	return name + (time.Duration(d.us/d.n) * time.Microsecond).Round(10*time.Microsecond).String()
 }
 
 // termRow is one symbol.
@@ -95,7 +101,7 @@ type move struct {
 }
 
 func newTermBoard(url string) *termBoard {
-	return &termBoard{url: url, rows: make(map[string]*termRow), state: "connecting"}
+	return &termBoard{url: url, rows: make(map[string]*termRow), state: client.Connecting, since: time.Now()}
 }
 
 // update takes an update of the client.
@@ -104,20 +110,17 @@ func (b *termBoard) update(u *client.Update) {
 	defer b.mu.Unlock()
 	r := b.rows[u.Symbol]
 	if r == nil {
-		r = &termRow{symbol: visible(u.Symbol), quote: codec.Empty, moves: make(map[codec.Field]move)}
+		r = &termRow{symbol: u.Symbol, quote: codec.Empty, moves: make(map[codec.Field]move)}
 		b.rows[u.Symbol] = r
 	}
-	now := time.UnixMicro(u.ReceivedAt)
 	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
-		was, is := client.Float(&r.quote, f), client.Float(&u.Quote, f)
-		if was != is && !math.IsNaN(was) && !math.IsNaN(is) {
-			r.moves[f] = move{cmp.Compare(is, was), now}
+		was, is := r.quote.Float(f), u.Quote.Float(f)
+		if was < is || was > is {
+			r.moves[f] = move{cmp.Compare(is, was), time.UnixMicro(u.ReceivedAt)}
 		}
+		r.places = max(r.places, needs(&u.Quote, f))
 	}
 	r.quote = u.Quote
-	for _, f := range [...]codec.Field{codec.Last, codec.Bid, codec.Ask} {
-		r.places = max(r.places, needs(&r.quote, f))
-	}
 	r.updates++
 	b.tally.updates++
 	b.tally.node.add(u.SentAt, u.ReceivedAt)
@@ -135,14 +138,14 @@ func (b *termBoard) event(e client.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e.Kind {
-	case client.Connected:
-		b.state, b.note = "live", e.String()
-	case client.Disconnected:
-		b.state, b.note = "connecting again", e.String()
+	case client.Live, client.Connecting, client.Stale:
+		b.state = e.Kind
 	case client.Subscribed:
-	default:
-		b.note = e.String()
+		if e.Matched != 0 {
+			return // that is seen
+		}
 	}
+	b.note = e.String()
 }
 
 // count turns what was counted into numbers per second, once a second.
@@ -152,9 +155,6 @@ func (b *termBoard) count(now time.Time) {
 		return
 	}
 	perSec := func(n int) int { return int(math.Round(float64(n) / passed.Seconds())) }
-	if b.since.IsZero() {
-		perSec = func(n int) int { return n }
-	}
 	b.shown, b.tally, b.since = b.tally, tally{}, now
 	b.shown.updates, b.shown.conflated = perSec(b.shown.updates), perSec(b.shown.conflated)
 	for _, r := range b.rows {
@@ -164,12 +164,7 @@ func (b *termBoard) count(now time.Time) {
 
 // sorted lists the rows by symbol.
 func (b *termBoard) sorted() []*termRow {
-	rows := make([]*termRow, 0, len(b.rows))
-	for _, r := range b.rows {
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
-	return rows
+	return slices.SortedFunc(maps.Values(b.rows), func(a, b *termRow) int { return cmp.Compare(a.symbol, b.symbol) })
 }
 
 // termModel is bubbletea's view of the board.
@@ -181,44 +176,31 @@ type termModel struct {
 
 type frameTick time.Time
 
-func nextFrame() tea.Cmd {
+func (m *termModel) Init() tea.Cmd {
 	return tea.Tick(frameEvery, func(t time.Time) tea.Msg { return frameTick(t) })
 }
 
-func (m *termModel) Init() tea.Cmd { return nextFrame() }
+// scrolls is by how many rows a key moves the board.
+var scrolls = map[string]int{
+	"down": 1, "j": 1, "pgdown": 10, " ": 10,
+	"up": -1, "k": -1, "pgup": -10, "home": -1 << 30, "g": -1 << 30,
+}
 
 func (m *termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case frameTick:
-		return m, nextFrame()
+		return m, m.Init()
 	case tea.WindowSizeMsg:
-		m.width, m.height = msg.Width, msg.Height
+		if msg.Width > 0 && msg.Height > 0 { // some do not know
+			m.width, m.height = msg.Width, msg.Height
+		}
 	case tea.KeyMsg:
-		switch msg.String() {
+		switch key := msg.String(); key {
 		case "q", "ctrl+c", "esc":
 			return m, tea.Quit
-		case "down", "j":
-			m.top++
-		case "up", "k":
-			m.top--
-		case "pgdown", " ":
-			m.top += 10
-		case "pgup":
-			m.top -= 10
-		case "home", "g":
-			m.top = 0
+		default:
+			m.top += scrolls[key]
 		}
 	}
 	return m, nil
-}
-
-// View draws the board; it keeps top within what there is to scroll.
-func (m *termModel) View() string {
-	b := m.board
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	b.count(now)
-	v := view{width: m.width, height: m.height, now: now}
-	return v.draw(b, &m.top)
 }

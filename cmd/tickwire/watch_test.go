@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,8 +31,8 @@ func sample(symbol string, last int64, flags codec.Flags) *client.Update {
 	q[codec.BidSize], q[codec.AskSize], q[codec.SizeScale] = 51234567, 100000000, 8
 	q[codec.Trades], q[codec.Status], q[codec.RecvTime] = 5, codec.Live, 1_000_000
 	return &client.Update{
-		Symbol: symbol, Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status,
-		Quote: q, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
+		Update: codec.Update{Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status, Quote: q},
+		Symbol: symbol, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
 	}
 }
 
@@ -41,12 +42,12 @@ func TestWatchLines(t *testing.T) {
 	if got := string(appendJSONLine(nil, u)); got != want {
 		t.Errorf("\ngot  %swant %s", got, want)
 	}
-	u = sample("a\"\x1b[2Jé", 6183760, codec.Image)
+	u = sample(`sim:"A\`, 6183760, codec.Image)
 	var line struct{ Symbol string }
 	if err := json.Unmarshal(appendJSONLine(nil, u), &line); err != nil || line.Symbol != u.Symbol {
 		t.Errorf("%q: %v", line.Symbol, err)
 	}
-	if got := string(appendTextLine(nil, u))[13:]; got != "a\"?[2J?                  seq=9 image last=61837.60 volume=null trades=5 status=live\n" {
+	if got := string(appendTextLine(nil, u))[13:]; got != `sim:"A\                  `+"seq=9 image last=61837.60 volume=null trades=5 status=live\n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -54,25 +55,29 @@ func TestWatchLines(t *testing.T) {
 // board is a termBoard of n symbols.
 func board(n int) *termModel {
 	b := newTermBoard("ws://127.0.0.1:8080")
-	b.event(client.Event{Kind: client.Connected, Hello: &codec.Hello{Node: "n1"}})
+	b.event(client.Event{Kind: client.Live, Hello: &codec.Hello{Node: "n1"}})
 	for i := range n {
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183760, codec.Image))
 		b.update(sample(fmt.Sprintf("binance:SYMBOL%03d-USDT", i), 6183790, codec.Conflated|codec.ReasonSlow))
 	}
-	return &termModel{board: b}
+	b.since = b.since.Add(-time.Second)
+	return &termModel{board: b, width: 80, height: 24}
 }
 
 // Whatever the terminal's size: no line is wider, there are not more lines, and what
 // there is room for is shown.
 func TestBoardFits(t *testing.T) {
-	all := []string{"61837.90", "61837.89", "61837.92", "0.51234567", "1.00000000", "+1.37%", "0.03", "60000.00", "62000.50"}
-	few := []string{"61837.90", "61837.89", "61837.92", "+1.37%", "0.03"}
+	least := []string{" 61837.90 ", " +1.37% ", " live"}
+	few := append([]string{" 61837.89 ", " 61837.92 ", " 0.03 "}, least...)
+	most := append([]string{" 0.51234567 ", " 1.00000000 ", " 2/s ~3"}, few...)
+	all := append([]string{" 60000.00 - 62000.50 "}, most...)
+	symbol := "SYMBOL000-USDT "
 	for _, c := range []struct {
 		rows, width, height int
 		shown               []string
 	}{
-		{3, 80, 24, all}, {10, 80, 24, all}, {11, 80, 24, few}, {100, 80, 24, few}, {100, 200, 24, all}, {3, 140, 10, all},
-		{100, 20, 5, nil}, {3, 1, 1, nil}, {0, 80, 24, []string{"waiting"}}, {3, 0, 0, all},
+		{100, 200, 24, append(all, "binance:"+symbol)}, {3, 140, 10, append(all, symbol)}, {3, 120, 24, most}, {100, 80, 24, few},
+		{3, 40, 24, least}, {3, 60, 24, append(least, "binance:"+symbol)}, {100, 20, 5, nil}, {3, 1, 1, nil}, {0, 80, 24, []string{"waiting"}}, {3, 0, 0, few},
 	} {
 		m := board(c.rows)
 		m.Update(tea.WindowSizeMsg{Width: c.width, Height: c.height})
@@ -83,6 +88,9 @@ func TestBoardFits(t *testing.T) {
 			t.Errorf("%+v: %d lines", c, len(lines))
 		}
 		for _, line := range lines {
+			if strings.Contains(line, "SYMBOL") && regexp.MustCompile(`[0-9.]$`).MatchString(line) { // none ends with a number that is whole
+				t.Errorf("%+v: cut: %q", c, line)
+			}
 			if w := lipgloss.Width(line); c.width > 0 && w > c.width {
 				t.Errorf("%+v: %d columns: %q", c, w, line)
 			}
@@ -102,15 +110,15 @@ func TestBoardScrolls(t *testing.T) {
 		m.View()
 		m.Update(tea.KeyMsg{Type: map[string]tea.KeyType{"up": tea.KeyUp, "down": tea.KeyDown, "pgdown": tea.KeyPgDown, "pgup": tea.KeyPgUp}[key]})
 	}
-	if text := m.View(); m.top != 2 || !strings.Contains(text, "3-22 of 100") || !strings.Contains(text, "OL002-") || strings.Contains(text, "OL001-") {
+	if text := m.View(); m.top != 2 || !strings.Contains(text, "3-22 of 100") || !strings.Contains(text, "002-") || strings.Contains(text, "001-") {
 		t.Errorf("top %d\n%s", m.top, text)
 	}
 	m.top = 1000
 	if m.View(); m.top != 80 {
 		t.Errorf("top %d", m.top)
 	}
-	m.board.event(client.Event{Kind: client.Disconnected, Err: io.EOF, After: time.Second})
-	if text := m.View(); !strings.Contains(text, "connecting again") || !strings.Contains(text, "EOF; again in 1s") {
+	m.board.event(client.Event{Kind: client.Connecting, Err: io.EOF, After: time.Second})
+	if text := m.View(); !strings.Contains(text, "○ connecting") || !strings.Contains(text, "EOF; again in 1s") {
 		t.Error(text)
 	}
 	for key, msg := range map[string]tea.KeyMsg{"q": {Type: tea.KeyRunes, Runes: []rune("q")}, "ctrl-C": {Type: tea.KeyCtrlC}} {
@@ -137,9 +145,15 @@ func TestBoardDecimals(t *testing.T) {
 	}
 }
 
+// A scale that is none takes no board down, nor does a symbol without prices.
 func TestBoardWithoutPrices(t *testing.T) {
 	m := board(0)
-	m.board.update(&client.Update{Symbol: "sim:A", Quote: codec.Empty})
+	for scale, name := range map[int64]string{16: "sim:C", -1: "sim:D", math.MaxInt64: "sim:E"} {
+		u := sample(name, 100, 0)
+		u.Quote[codec.PriceScale], u.Quote[codec.SizeScale] = scale, scale
+		m.board.update(u)
+	}
+	m.board.update(&client.Update{Symbol: "sim:A", Update: codec.Update{Quote: codec.Empty}})
 	u := sample("sim:B", 100, 0)
 	u.Quote[codec.Open], u.Quote[codec.Status] = 0, codec.Halted
 	m.board.update(u)
@@ -212,7 +226,7 @@ func TestWatchSaysWhy(t *testing.T) {
 		"unknown flag":             {"--flag", "sim:A"},
 		"a stream is at":           {"--url", "http://localhost", "sim:A"},
 		"unknown_field: \"price\"": {"--url", live, "--fields", "price", "sim:A"},
-		"bad_rate: -1":             {"--url", live, "--rate=-1", "sim:A"},
+		"--rate must not be":       {"--url", live, "--rate=-1", "sim:A"},
 		"watch: bad_rate: 0.01":    {"--url", live, "--rate", "0.01", "sim:A"},
 		"watch: nope: bad_symbol":  {"--url", live, "nope"},
 		"--encoding must be":       {"--url", live, "--encoding", "xml", "sim:A"},
@@ -311,7 +325,7 @@ func TestWatchTerminal(t *testing.T) {
 			return term.shows("live") && term.shows("sim:ACORN-USD") && term.shows("updates/s") && term.shows("spread")
 		})
 		if term.shows("range") {
-			t.Error("80 columns show what needs 132")
+			t.Error("80 columns show what needs 130")
 		}
 		term.clear()
 		term.resize(160, 40)

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/lipgloss"
 
@@ -12,240 +14,223 @@ import (
 	"github.com/tickwire/tickwire/codec/client"
 )
 
-// flashFor is how long a price keeps the colour of its direction.
-const flashFor = 700 * time.Millisecond
-
-// A symbol has one line where the terminal is wide, two where there is room for all of
-// them, and otherwise one with less in it.
 const (
-	wideColumns  = 140
-	fewColumns   = 80
-	fewLines     = 24
-	aroundRows   = 4 // lines above and below the rows
-	columnsWide  = "%-20s %12s %8s %12s %10s %12s %10s %8s %23s"
-	columnsSmall = "%-16s %12s %8s %12s %12s %8s"
+	flashFor   = 700 * time.Millisecond // how long a price keeps the colour of its direction
+	aroundRows = 4                      // lines above and below the rows
+	nameLeast  = 13                     // columns of a symbol before others give way
 )
 
 var (
-	dim        = lipgloss.NewStyle().Faint(true)
-	bold       = lipgloss.NewStyle().Bold(true)
-	up         = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "28", Dark: "42"})
-	down       = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "124", Dark: "203"})
-	alarm      = lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: "130", Dark: "214"})
 	plainStyle = lipgloss.NewStyle()
+	dim        = plainStyle.Faint(true)
+	bold       = plainStyle.Bold(true)
+	up         = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "28", Dark: "42"})
+	down       = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "124", Dark: "203"})
+	alarm      = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "130", Dark: "214"})
 )
 
 func direction(d int) lipgloss.Style {
-	switch {
-	case d > 0:
-		return up
-	case d < 0:
-		return down
-	}
-	return plainStyle
+	return [...]lipgloss.Style{down, plainStyle, up}[d+1]
 }
 
-// view is one drawing of the board into a terminal of that size.
-type view struct {
-	width, height int
-	now           time.Time
+// cell is one thing about a symbol.
+type cell struct {
+	text  string
+	style lipgloss.Style
 }
 
-// draw draws the rows from top on, which it keeps within what there is to scroll.
-func (v *view) draw(b *termBoard, top *int) string {
-	if v.width <= 0 || v.height <= 0 {
-		v.width, v.height = fewColumns, fewLines // not told yet
-	}
-	rows := b.sorted()
-	room := max(1, v.height-aroundRows)
-	line, each, heading := v.wide, 1, fmt.Sprintf(columnsWide, "symbol", "last", "day", "bid", "size", "ask", "size", "spread", "range")+" status"
-	switch {
-	case v.width >= wideColumns:
-	case 2*len(rows) <= room:
-		line, each, heading = v.tall, 2, ""
-	default:
-		line, heading = v.small, fmt.Sprintf(columnsSmall, "symbol", "last", "day", "bid", "ask", "spread")+" status"
-	}
-	fits := max(1, room/each)
-	*top = max(0, min(*top, len(rows)-fits))
-	lines := []string{v.title(b), dim.Render(heading)}
-	for _, r := range rows[*top:min(len(rows), *top+fits)] {
-		lines = append(lines, line(r)...)
-	}
+// columns are what the board shows beside the symbol. A terminal that is too narrow
+// shows those of the first ranks.
+var columns = [...]struct {
+	title string
+	rank  int
+	width int // at least; below zero: left-aligned
+	cell  func(*termRow) cell
+}{
+	{"last", 1, 10, value(codec.Last)},
+	{"day", 2, 8, day},
+	{"bid", 4, 10, value(codec.Bid)},
+	{"size", 6, 10, value(codec.BidSize)},
+	{"ask", 4, 10, value(codec.Ask)},
+	{"size", 6, 10, value(codec.AskSize)},
+	{"spread", 5, 7, spread},
+	{"range", 8, 19, span},
+	{"status", 3, -6, status},
+	{"updates", 7, -10, pace},
+}
+
+// View draws the board; it keeps top within what there is to scroll.
+func (m *termModel) View() string {
+	b := m.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(time.Now())
+	rows, fits := b.sorted(), max(1, m.height-aroundRows)
+	m.top = max(0, min(m.top, len(rows)-fits))
+	end := min(len(rows), m.top+fits)
+	lines := append([]string{b.title()}, table(rows[m.top:end], m.width)...)
 	if len(rows) == 0 {
 		lines = append(lines, dim.Render("waiting for the first quote"))
 	}
-	lines = append(lines, "", v.footer(b, len(rows), *top, fits))
-	cut := lipgloss.NewStyle().MaxWidth(v.width)
+	keys, note := "q quits", dim
+	if len(rows) > fits {
+		keys = fmt.Sprintf("%d-%d of %d, ↑↓ scroll, q quits", m.top+1, end, len(rows))
+	}
+	if b.state != client.Live {
+		note = alarm
+	}
+	lines = append(lines, "", dim.Render(keys)+"  "+note.Render(b.note))
+	cut := plainStyle.MaxWidth(m.width)
 	for i := range lines {
 		lines[i] = cut.Render(lines[i])
 	}
-	return strings.Join(lines[:min(len(lines), v.height)], "\n")
+	return strings.Join(lines[:min(len(lines), m.height)], "\n")
+}
+
+// table is a heading and the rows, with as many columns as fit whole: a number that
+// is cut reads as another one.
+func table(rows []*termRow, width int) []string {
+	name, need := len("symbol"), [len(columns) + 1]int{} // columns by rank
+	var cells [len(columns)][]cell
+	var widths [len(columns)]int
+	for _, r := range rows {
+		name = max(name, len(r.symbol))
+	}
+	for i, c := range columns {
+		widths[i] = max(c.width, -c.width)
+		for _, r := range rows {
+			x := c.cell(r)
+			cells[i] = append(cells[i], x)
+			widths[i] = max(widths[i], utf8.RuneCountInString(x.text))
+		}
+		need[c.rank] += 1 + widths[i]
+	}
+	left, rank := width-min(name, nameLeast), 0
+	for rank+1 < len(need) && need[rank+1] <= left {
+		rank++
+		left -= need[rank]
+	}
+	name = max(1, min(name, min(name, nameLeast)+left))
+
+	lines := []string{fmt.Sprintf("%-*s", name, "symbol")}
+	for _, r := range rows {
+		lines = append(lines, shortened(r.symbol, name))
+	}
+	for i, c := range columns {
+		if c.rank > rank {
+			continue
+		}
+		if c.width < 0 {
+			widths[i] = -widths[i]
+		}
+		lines[0] += fmt.Sprintf(" %*s", widths[i], c.title)
+		for j, x := range cells[i] {
+			lines[j+1] += " " + x.style.Render(fmt.Sprintf("%*s", widths[i], x.text))
+		}
+	}
+	lines[0] = dim.Render(lines[0])
+	return lines
+}
+
+// shortened is a symbol in n columns: of a long one the ends, which tell it from
+// others.
+func shortened(symbol string, n int) string {
+	if len(symbol) <= n {
+		return fmt.Sprintf("%-*s", n, symbol)
+	}
+	head := n / 3
+	return symbol[:head] + "…" + symbol[len(symbol)-(n-head-1):]
 }
 
 // title says how the connection is, and how much comes over it.
-func (v *view) title(b *termBoard) string {
-	state := up.Render("● " + b.state)
-	if b.state != "live" {
-		state = alarm.Render("○ " + b.state)
+func (b *termBoard) title() string {
+	state := up.Render("● live")
+	if b.state != client.Live {
+		state = alarm.Render("○ " + string(b.state))
 	}
 	s := &b.shown
 	text := fmt.Sprintf("%d updates/s", s.updates)
 	if s.conflated > 0 {
 		text += fmt.Sprintf(", %d conflated", s.conflated)
 	}
-	if s.node.n > 0 {
-		text += "  node " + s.node.text()
-	}
-	if s.feed.n > 0 {
-		text += "  feed " + s.feed.text()
-	}
+	text += s.node.text("  node ") + s.feed.text("  feed ")
 	return bold.Render("tickwire") + "  " + state + "  " + text
 }
 
-// text is the mean. Below zero the clocks differ by more than the way takes.
-func (d delay) text() string {
-	ms := float64(d.us) / float64(d.n) / 1000
-	if ms < 0 {
-		return "clock ahead"
+// value is a field, coloured while it has just moved.
+func value(f codec.Field) func(*termRow) cell {
+	return func(r *termRow) cell {
+		style := plainStyle
+		if m := r.moves[f]; time.Since(m.at) < flashFor {
+			style = direction(m.direction)
+		}
+		return cell{number(r, &r.quote, f), style}
 	}
-	if ms < 10 {
-		return fmt.Sprintf("%.2f ms", ms)
-	}
-	return fmt.Sprintf("%.0f ms", ms)
 }
 
-func (v *view) footer(b *termBoard, rows, top, fits int) string {
-	keys := "q quits"
-	if rows > fits {
-		keys = fmt.Sprintf("%d-%d of %d, ↑↓ scroll, q quits", top+1, min(rows, top+fits), rows)
-	}
-	style := dim
-	if b.state != "live" {
-		style = alarm
-	}
-	return dim.Render(keys) + "  " + style.Render(b.note)
-}
-
-// text is a field, right-aligned to n columns and coloured while it has just moved.
-func (v *view) text(r *termRow, f codec.Field, n int) string {
-	text := number(r, f)
-	if pad := n - len([]rune(text)); pad > 0 {
-		text = strings.Repeat(" ", pad) + text
-	}
-	if m, ok := r.moves[f]; ok && v.now.Sub(m.at) < flashFor {
-		return direction(m.direction).Render(text)
-	}
-	return text
-}
-
-// number is a field exactly, or a dash.
-func number(r *termRow, f codec.Field) string {
-	if r.quote[f] == codec.Absent {
+// number is a field exactly, or a dash. An average price makes the scale finer than
+// prices are: they have the decimals that they need.
+func number(r *termRow, q *codec.Quote, f codec.Field) string {
+	if q[f] == codec.Absent {
 		return "–"
 	}
-	text := string(codec.AppendText(nil, &r.quote, f))
-	if !codec.Prices.Has(f) {
+	text := string(codec.AppendText(nil, q, f))
+	whole, decimals, _ := strings.Cut(text, ".")
+	if !codec.Prices.Has(f) || decimals == "" {
 		return text
 	}
-	return trimmed(text, max(r.places, needs(&r.quote, f)))
-}
-
-// trimmed is a decimal text with that many of its decimals: an average price makes
-// the scale finer than prices are.
-func trimmed(text string, places int) string {
-	whole, decimals, _ := strings.Cut(text, ".")
-	if places == 0 || decimals == "" {
-		return whole
-	}
-	return whole + "." + decimals[:min(places, len(decimals))]
+	places := min(max(r.places, needs(q, f)), len(decimals))
+	return strings.TrimSuffix(whole+"."+decimals[:places], ".")
 }
 
 // needs is how many decimals a field's value has, less zeros at the end.
 func needs(q *codec.Quote, f codec.Field) int {
-	if q[f] == codec.Absent {
-		return 0
-	}
 	_, decimals, _ := strings.Cut(string(codec.AppendText(nil, q, f)), ".")
 	return len(strings.TrimRight(decimals, "0"))
 }
 
-// day is the change since the day's open, in n columns.
-func day(r *termRow, n int) string {
-	open, last := client.Float(&r.quote, codec.Open), client.Float(&r.quote, codec.Last)
-	change := 100 * (last/open - 1)
-	if !(open > 0) || change != change {
-		return fmt.Sprintf("%*s", n, "–")
+// day is the change since the day's open.
+func day(r *termRow) cell {
+	open, last := r.quote.Float(codec.Open), r.quote.Float(codec.Last)
+	switch change := math.Round(1e4*(last/open-1)) / 100; {
+	case !(open > 0) || math.IsNaN(change):
+		return cell{"–", plainStyle}
+	case change == 0:
+		return cell{"0.00%", plainStyle}
+	default:
+		return cell{fmt.Sprintf("%+.2f%%", change), direction(cmp.Compare(change, 0))}
 	}
-	text := fmt.Sprintf("%*s", n, fmt.Sprintf("%+.2f%%", change))
-	return direction(cmp.Compare(last, open)).Render(text)
 }
 
 // spread is ask less bid, exactly.
-func spread(r *termRow) string {
-	bid, ask := r.quote[codec.Bid], r.quote[codec.Ask]
-	if bid == codec.Absent || ask == codec.Absent {
-		return "–"
+func spread(r *termRow) cell {
+	q := r.quote
+	if q[codec.Bid] == codec.Absent || q[codec.Ask] == codec.Absent {
+		return cell{"–", plainStyle}
 	}
-	return trimmed(string(codec.AppendDecimal(nil, ask-bid, int(max(0, r.quote[codec.PriceScale])))), r.places)
+	q[codec.Ask] -= q[codec.Bid]
+	return cell{number(r, &q, codec.Ask), plainStyle}
+}
+
+// span is the day's low and high.
+func span(r *termRow) cell {
+	return cell{number(r, &r.quote, codec.Low) + " - " + number(r, &r.quote, codec.High), plainStyle}
 }
 
 // status is what is the matter with a symbol.
-func status(r *termRow) string {
-	switch s := r.quote[codec.Status]; {
-	case s < 0 || s >= int64(len(codec.StatusNames)):
-		return dim.Render("–")
-	case s == codec.Live:
-		return dim.Render(codec.StatusNames[s])
-	default:
-		return alarm.Render(codec.StatusNames[s])
+func status(r *termRow) cell {
+	style := alarm
+	if s := r.quote[codec.Status]; s == codec.Live || s == codec.Absent {
+		style = dim
 	}
-}
-
-// name is a symbol in n columns: of a long one the ends, which tell it from others.
-func name(r *termRow, n int) string {
-	if len(r.symbol) <= n {
-		return fmt.Sprintf("%-*s", n, r.symbol)
-	}
-	head := n / 3
-	return r.symbol[:head] + "…" + r.symbol[len(r.symbol)-(n-head-1):]
-}
-
-func (v *view) small(r *termRow) []string {
-	return []string{name(r, 16) + " " + v.text(r, codec.Last, 12) + " " + day(r, 8) + " " + v.text(r, codec.Bid, 12) + " " +
-		v.text(r, codec.Ask, 12) + fmt.Sprintf(" %8s ", spread(r)) + status(r)}
-}
-
-func (v *view) wide(r *termRow) []string {
-	size := func(f codec.Field) string { return fmt.Sprintf(" %10s ", number(r, f)) }
-	return []string{name(r, 20) + " " + v.text(r, codec.Last, 12) + " " + day(r, 8) + " " + v.text(r, codec.Bid, 12) + size(codec.BidSize) +
-		v.text(r, codec.Ask, 12) + size(codec.AskSize) + fmt.Sprintf("%8s %23s ", spread(r), number(r, codec.Low)+" - "+number(r, codec.High)) +
-		status(r) + pace(r)}
-}
-
-// tall is two lines; the second is what explains the first.
-func (v *view) tall(r *termRow) []string {
-	arrow := " "
-	if m, ok := r.moves[codec.Last]; ok {
-		arrow = direction(m.direction).Render(map[int]string{1: "▲", -1: "▼"}[m.direction])
-	}
-	side := func(f, size codec.Field) string {
-		text := v.text(r, f, 1) + dim.Render(" × "+number(r, size))
-		return text + strings.Repeat(" ", max(0, 22-lipgloss.Width(text)))
-	}
-	return []string{
-		bold.Render(name(r, 20)) + v.text(r, codec.Last, 13) + " " + arrow + day(r, 9) +
-			dim.Render("  spread ") + fmt.Sprintf("%-8s ", spread(r)) + status(r) + pace(r),
-		dim.Render("  bid ") + side(codec.Bid, codec.BidSize) + dim.Render(" ask ") + side(codec.Ask, codec.AskSize) +
-			dim.Render(" "+number(r, codec.Low)+" - "+number(r, codec.High)),
-	}
+	return cell{number(r, &r.quote, codec.Status), style}
 }
 
 // pace is how many updates come a second, and how many were conflated since the start.
-func pace(r *termRow) string {
-	text := fmt.Sprintf(" %d/s", r.perSec)
+func pace(r *termRow) cell {
+	text := fmt.Sprintf("%d/s", r.perSec)
 	if r.conflated > 0 {
 		text += fmt.Sprintf(" ~%d", r.conflated)
 	}
-	return dim.Render(text)
+	return cell{text, dim}
 }

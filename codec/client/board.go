@@ -2,44 +2,24 @@ package client
 
 import (
 	"fmt"
-	"math"
-	"strings"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// Update is one symbol's quote after an update was merged into it.
+// Update is an update, and the quote that it was merged into.
 type Update struct {
-	Symbol  string
-	Seq     int64
-	History int64 // Unix ms of the birth of the history that Seq belongs to
-	Flags   codec.Flags
-	Mask    codec.Mask // fields that the update carried; of an image, those known
-	Quote   codec.Quote
+	codec.Update // its Quote is the whole one; its History always that of Seq
+	Symbol       string
 	// Skipped counts the updates before this one, since the last one of the symbol,
 	// that did not come by themselves: this one holds what they changed. With Terms'
-	// Fields those count too that changed no field of them.
+	// Fields those count too that changed no field of them. It is 0 after a gap, which
+	// does not say.
 	Skipped    int64
 	SentAt     int64 // when the node sent it, us since the Unix epoch by its clock
 	ReceivedAt int64 // when it was read, us since the Unix epoch by ours
 }
 
-// Float is a field as a floating point number, NaN when it is not known: for
-// statistics. codec.AppendText has it exactly.
-func Float(q *codec.Quote, f codec.Field) float64 {
-	v := q[f]
-	if v == codec.Absent {
-		return math.NaN()
-	}
-	if scale, ok := f.Scale(); ok && q[scale] > 0 {
-		return float64(v) / math.Pow10(int(q[scale])) // both exact: the nearest float
-	}
-	return float64(v)
-}
-
 // board is what a client holds: merged quotes by symbol, and the node's numbers.
-// It changes with the node's replies and in no other way, so that at a heartbeat
-// both sides count the same.
 type board struct {
 	rows map[string]*row
 	byID map[uint32]*row // of this connection
@@ -55,12 +35,10 @@ type row struct {
 	// image must come before it can be resumed from.
 	whole        bool
 	view         codec.Mask
-	history, seq int64
+	history, seq int64 // seq is 0 until a quote came
 
-	id    uint32
-	live  bool // the node has confirmed it on this connection
-	shown bool // a quote came
-	muted bool // unsubscribed; the node has not confirmed that yet
+	id   uint32
+	live bool // the node has confirmed it on this connection
 }
 
 func newBoard() *board {
@@ -69,10 +47,8 @@ func newBoard() *board {
 
 // reset begins a connection: quotes stay, the node's numbers are another's.
 func (b *board) reset() {
-	clear(b.byID)
-	b.subs, b.hash = 0, 0
 	for _, r := range b.rows {
-		r.live = false
+		b.count(r, false)
 	}
 }
 
@@ -91,36 +67,26 @@ func (b *board) confirm(symbol string, id uint32, view codec.Mask, resumes bool)
 		r = &row{symbol: symbol, quote: codec.Empty}
 		b.rows[symbol] = r
 	}
-	if r.live {
-		delete(b.byID, r.id)
-	} else {
-		r.live = true
-		b.subs++
-		b.hash ^= codec.SymbolHash(symbol)
-	}
-	r.id, r.view, r.muted = id, view, false
+	b.count(r, false)
+	r.id, r.view = id, view
 	r.whole = r.whole && resumes
-	b.byID[id] = r
+	b.count(r, true)
 }
 
-// forget drops a symbol.
-func (b *board) forget(symbol string) {
-	r := b.rows[symbol]
-	if r == nil {
+// count has a row counted, or not, as one that the node sends.
+func (b *board) count(r *row, live bool) {
+	if r.live == live {
 		return
 	}
-	if r.live {
-		delete(b.byID, r.id)
+	r.live = live
+	b.hash ^= codec.SymbolHash(r.symbol)
+	if live {
+		b.subs++
+		b.byID[r.id] = r
+	} else {
 		b.subs--
-		b.hash ^= codec.SymbolHash(symbol)
+		delete(b.byID, r.id)
 	}
-	delete(b.rows, symbol)
-}
-
-// matches reports whether a name is a pattern that takes a symbol.
-func matches(pattern, symbol string) bool {
-	prefix, ok := strings.CutSuffix(pattern, "*")
-	return ok && strings.HasPrefix(symbol, prefix)
 }
 
 // find is the row the i-th update of a message is about: by name in JSON, else by
@@ -143,20 +109,18 @@ func (b *board) merge(r *row, m *codec.Message, i int, out *Update) error {
 	if r.whole && !renewed && u.Seq < r.seq {
 		return fmt.Errorf("%w: %s: seq went back from %d to %d", errDistrust, r.symbol, r.seq, u.Seq)
 	}
+	if err := r.quote.MergeUpdate(u); err != nil {
+		return fmt.Errorf("%w: %s: %w", errDistrust, r.symbol, err)
+	}
 	out.Skipped = 0
-	if r.shown && !renewed {
+	if r.seq > 0 && !renewed && u.Flags&codec.Gap == 0 {
 		out.Skipped = max(0, u.Seq-r.seq-1)
 	}
 	if image {
-		r.quote, r.history, r.whole = codec.Empty, u.History, true
+		r.history, r.whole = u.History, true
 	}
-	mask := u.Mask
-	if i < len(m.Symbols) {
-		mask |= u.Quote.Present() & codec.Scales // JSON has the scale in its decimals
-	}
-	r.quote.Merge(&u.Quote, mask)
-	r.seq, r.shown = u.Seq, true
-	out.Symbol, out.Seq, out.History, out.Flags, out.Mask = r.symbol, u.Seq, r.history, u.Flags, u.Mask
-	out.Quote, out.SentAt = r.quote, m.SentAt
+	r.seq = u.Seq
+	out.Update, out.Symbol, out.SentAt = *u, r.symbol, m.SentAt
+	out.Quote, out.History = r.quote, r.history
 	return nil
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 	"unicode"
 
 	"github.com/tickwire/tickwire/codec"
@@ -61,65 +61,11 @@ func (t Terms) view() (view codec.Mask) {
 			view |= 1 << f
 		}
 	}
-	if view == 0 {
-		return codec.AllFields
-	}
-	return view.WithScales()
+	return cmp.Or(view.WithScales(), codec.AllFields)
 }
 
 func (t Terms) equal(other Terms) bool {
 	return t.Rate == other.Rate && slices.Equal(t.Fields, other.Fields)
-}
-
-// EventKind is what happened to the connection, or to a subscription.
-type EventKind string
-
-const (
-	Connected    EventKind = "connected"    // hello came
-	Disconnected EventKind = "disconnected" // Run goes on trying
-	Subscribed   EventKind = "subscribed"   // the node has confirmed a symbol
-	Refused      EventKind = "refused"      // a symbol, or a whole request
-	Lagged       EventKind = "lagged"       // our socket took nothing for a while: what follows is merged
-	Draining     EventKind = "draining"     // the node restarts; Run connects again
-)
-
-// Event is what happened to the connection, or to a subscription.
-type Event struct {
-	Kind   EventKind
-	Symbol string  // Subscribed; Refused: the symbol or pattern, "" for a whole request
-	Rate   float64 // Subscribed: in effect, updates a second; 0: as they come
-	Err    error   // Disconnected; Refused: a *codec.Error
-	// After is the time until Run tries again: Disconnected, Draining, and Refused,
-	// where 0 means that it does not. Lagged: how long nothing was taken.
-	After time.Duration
-	Hello *codec.Hello // Connected
-}
-
-// String is the event as one line.
-func (e Event) String() string {
-	again := ""
-	if e.After > 0 {
-		again = "; again in " + e.After.Round(10*time.Millisecond).String()
-	}
-	switch e.Kind {
-	case Connected:
-		return "connected to node " + printable(e.Hello.Node)
-	case Disconnected:
-		return "not connected: " + e.Err.Error() + again
-	case Subscribed:
-		return e.Symbol + ": subscribed"
-	case Refused:
-		text := printable(e.Err.Error()) + again
-		if e.Symbol != "" {
-			return printable(e.Symbol) + ": " + text
-		}
-		return text
-	case Lagged:
-		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
-	case Draining:
-		return "the node restarts" + again
-	}
-	return string(e.Kind)
 }
 
 // Client is a subscription that stays. Make it with New, set its functions, then
@@ -141,7 +87,6 @@ type Client struct {
 	wants    map[string]*want // by name
 	patterns map[string]*want // those of wants that are patterns
 	orders   int64            // wants are asked for in the order they came
-	except   map[string]bool  // unsubscribed by name, though a pattern takes them
 	token    string
 	paused   bool
 	session  *session // nil without a connection, and before its hello
@@ -155,7 +100,6 @@ func New(cfg Config) *Client {
 		board:    newBoard(),
 		wants:    make(map[string]*want),
 		patterns: make(map[string]*want),
-		except:   make(map[string]bool),
 		token:    cfg.Token,
 	}
 }
@@ -166,7 +110,7 @@ func (c *Client) Quote(symbol string) (q codec.Quote, seq int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.board.rows[symbol]
-	if r == nil || !r.shown || r.muted {
+	if r == nil || r.seq == 0 {
 		return codec.Empty, 0, false
 	}
 	return r.quote, r.seq, true
@@ -205,30 +149,24 @@ var ErrNotConnected = errors.New("client: not connected")
 // from OnUpdate or OnEvent.
 func (c *Client) Ping(ctx context.Context) (int64, error) {
 	r, err := c.call(ctx, codec.OpPing)
-	if err != nil {
-		return 0, err
-	}
-	return r.Time, nil
+	return r.Time, err
 }
 
 // List asks the node what is subscribed. It must not be called from OnUpdate or
 // OnEvent.
 func (c *Client) List(ctx context.Context) ([]codec.Result, error) {
 	r, err := c.call(ctx, codec.OpList)
-	if err != nil {
-		return nil, err
-	}
-	return r.Results, nil
+	return r.Results, err
 }
 
 // call sends a request and waits for its reply.
-func (c *Client) call(ctx context.Context, op codec.Op) (*codec.Reply, error) {
+func (c *Client) call(ctx context.Context, op codec.Op) (r codec.Reply, err error) {
 	k := &call{op: op, done: make(chan struct{})}
 	c.mu.Lock()
 	s := c.session
 	if s == nil {
 		c.mu.Unlock()
-		return nil, ErrNotConnected
+		return r, ErrNotConnected
 	}
 	s.calls = append(s.calls, k)
 	s.kick()
@@ -237,9 +175,9 @@ func (c *Client) call(ctx context.Context, op codec.Op) (*codec.Reply, error) {
 	case <-k.done:
 		return k.reply, k.err
 	case <-s.over:
-		return nil, ErrNotConnected
+		return r, ErrNotConnected
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return r, ctx.Err()
 	}
 }
 

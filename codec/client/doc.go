@@ -2,7 +2,7 @@
 // right through lost connections.
 //
 //	c := client.New(client.Config{URL: "ws://127.0.0.1:8080/v1/stream"})
-//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, client.Float(&u.Quote, codec.Last)) }
+//	c.OnUpdate = func(u *client.Update) { fmt.Println(u.Symbol, u.Quote.Float(codec.Last)) }
 //	c.Subscribe(client.Terms{Rate: 5}, "sim:*")
 //	err := c.Run(ctx)
 //
@@ -11,12 +11,18 @@
 //  1. Run dials, and again with full jitter whenever the connection is lost. run.go
 //  2. hello: everything wanted is subscribed, with the seqs held, so that only what
 //     changed since comes. What callers want meanwhile gathers into few requests.
-//     want.go, request.go
+//     session.go, want.go, request.go
 //  3. Frames become messages; a control frame is answered at once. wire.go
-//  4. A message is merged into the board and told to OnUpdate. session.go, board.go
-//  5. A connection is given up when nothing is heard for two and a half heartbeats,
+//  4. A reply gives symbols their numbers, or says why not. reply.go
+//  5. An update is merged into the board and told to OnUpdate. session.go, board.go
+//  6. A connection is given up when nothing is heard for two and a half heartbeats,
 //     and at a random moment of a drain. When a seq goes back, or a heartbeat's hash
 //     says other subscriptions than ours, the next one begins with images.
+//
+// # Names
+//
+// What is held is a set of names, symbols and patterns as they were given. A symbol
+// is subscribed as long as one of them takes it. Subscribing again gives other terms.
 //
 // # Ownership
 //

@@ -2,162 +2,131 @@ package client
 
 import (
 	"cmp"
-	"strings"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// answered takes a reply: numbers for symbols, and what was refused.
-func (s *session) answered(r *codec.Reply) {
+// replied takes a reply: numbers for symbols, and what was refused.
+func (s *session) replied(r *codec.Reply) error {
 	c := s.client
 	c.mu.Lock()
-	a := s.asked[r.ID]
-	delete(s.asked, r.ID)
-	if a == nil {
-		a = new(asked) // of a pattern that takes a new symbol
-	}
+	a := s.answered(r.ID, *r, nil)
 	var events []Event
 	for i := range r.Results {
 		x := &r.Results[i]
-		switch {
-		case r.Op == codec.OpUnsubscribe:
-			s.dropped(x)
-		case r.Op != codec.OpSubscribe && r.Op != codec.OpSet:
-		case x.Error != nil:
-			if e, ok := s.refusedSymbol(x, r.Op); ok {
-				events = append(events, e)
-			}
-		default:
-			s.confirmed(x, r, a)
-			events = append(events, Event{Kind: Subscribed, Symbol: x.Symbol, Rate: rateOf(x, r)})
+		if x.ID != nil && !codec.ValidSymbol([]byte(x.Symbol)) {
+			c.mu.Unlock()
+			return fmt.Errorf("%w: a symbol called %.64q", errPromise, x.Symbol)
 		}
-	}
-	if a.call != nil {
-		a.call.reply = r
-		close(a.call.done)
+		if r.Op != codec.OpSubscribe {
+			continue // nothing of it is news
+		}
+		if e, ok := s.result(x, r, a); ok {
+			events = append(events, e)
+		}
 	}
 	c.mu.Unlock()
 	for _, e := range events {
 		c.event(e)
 	}
+	return nil
 }
 
-// rateOf is the rate in effect: set tells it of each symbol, subscribe of all.
-func rateOf(x *codec.Result, r *codec.Reply) float64 {
-	if rate := cmp.Or(x.Rate, r.Rate); rate != nil {
-		return *rate
+// answered ends a request, and what a caller waits for. The caller holds mu, here
+// and below.
+func (s *session) answered(id int64, r codec.Reply, err error) *asked {
+	a := s.asked[id]
+	delete(s.asked, id)
+	if a == nil {
+		return new(asked) // a pattern takes a new symbol
 	}
-	return 0
+	if a.call != nil {
+		a.call.reply, a.call.err = r, err
+		close(a.call.done)
+	}
+	return a
 }
 
-// confirmed takes the result of a symbol, or of a pattern, that was subscribed to.
-// The caller holds mu, here and below.
-func (s *session) confirmed(x *codec.Result, r *codec.Reply, a *asked) {
-	c := s.client
-	if w := c.wants[x.Symbol]; w != nil && (w.state == awaited || w.state == later) {
+// result takes what became of one symbol, or of a pattern, that was subscribed to.
+func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, news bool) {
+	c, w := s.client, s.client.wants[x.Symbol]
+	ours := w != nil && w.state == awaited && w.request == r.ID
+	switch {
+	case x.Error != nil:
+		e = Event{Kind: Refused, Symbol: x.Symbol, Err: x.Error}
+		if ours {
+			e.After = s.refused(w, x.Error.Retry)
+		}
+		if w == nil {
+			return e, c.takes(x.Symbol) > 0 // one that a pattern takes
+		}
+		return e, ours || w.state == held // a pattern that takes no more
+	case c.takes(x.Symbol) == 0:
+		return e, false // unsubscribed meanwhile
+	}
+	if ours {
 		w.state = held
 		if s.askAt.IsZero() {
 			s.askDelay = c.pace.askFirst
 		}
 	}
-	if x.ID == nil {
-		return // a pattern
+	if x.ID != nil {
+		c.board.confirm(x.Symbol, *x.ID, cmp.Or(r.Fields, codec.AllFields), a.resumed[x.Symbol])
 	}
-	view := cmp.Or(x.Fields, r.Fields, codec.AllFields)
-	c.board.confirm(x.Symbol, *x.ID, view, a.resumed[x.Symbol])
-	if c.except[x.Symbol] || c.takes(x.Symbol) == 0 {
-		c.board.rows[x.Symbol].muted = true
+	e = Event{Kind: Subscribed, Symbol: x.Symbol, Matched: 1}
+	if x.Matched != nil {
+		e.Matched = *x.Matched
 	}
-	if c.except[x.Symbol] {
-		s.drops = append(s.drops, x.Symbol)
-		s.kick()
+	if r.Rate != nil {
+		e.Rate = *r.Rate
 	}
-}
-
-// refusedSymbol takes the error of one symbol of a subscription.
-func (s *session) refusedSymbol(x *codec.Result, op codec.Op) (Event, bool) {
-	e := Event{Kind: Refused, Symbol: x.Symbol, Err: x.Error}
-	w := s.client.wants[x.Symbol]
-	if w == nil {
-		return e, s.client.takes(x.Symbol) > 0 && !s.client.except[x.Symbol] // one that a pattern takes
-	}
-	if w.state != awaited {
-		return Event{}, false // put off meanwhile
-	}
-	if op == codec.OpSet && x.Error.Code == codec.CodeNotSubscribed {
-		s.client.ask(w, codec.OpSubscribe) // dropped meanwhile, with a pattern
-		return Event{}, false
-	}
-	if !x.Error.Retry {
-		w.state = refused
-		return e, true
-	}
-	e.After = s.postpone(w)
 	return e, true
 }
 
-// dropped takes the result of a symbol, or of a pattern, that was unsubscribed.
-func (s *session) dropped(x *codec.Result) {
-	c := s.client
-	switch {
-	case x.Error != nil: // it was not subscribed to: that is as it should be
-	case x.ID != nil:
-		c.board.forget(x.Symbol)
-	case x.Matched != nil:
-		for symbol := range c.board.rows {
-			if matches(x.Symbol, symbol) {
-				c.board.forget(symbol)
-			}
-		}
-		// The node ends every subscription that the pattern takes, however it came.
-		prefix := strings.TrimSuffix(x.Symbol, "*")
-		for _, w := range c.inOrder(func(w *want) bool {
-			other := strings.TrimSuffix(w.name, "*")
-			overlaps := strings.HasPrefix(other, prefix) || isPattern(w.name) && strings.HasPrefix(prefix, other)
-			return overlaps && w.state == held
-		}) {
-			c.ask(w, codec.OpSubscribe)
-		}
-	}
-}
-
-// refused takes an error: of a whole request, or of the connection.
-func (s *session) refused(e *codec.Error) error {
+// failed takes an error: of a whole request. Answers come in order, so that one that
+// names none is of the oldest.
+func (s *session) failed(e *codec.Error) error {
 	c := s.client
 	event := Event{Kind: Refused, Err: e}
-	lost := e.ID == nil && e.Code == codec.CodeTooManyRequests // it does not say which
 	c.mu.Lock()
+	id := s.requests + 1
+	for open := range s.asked {
+		id = min(id, open)
+	}
 	if e.ID != nil {
-		if a := s.asked[*e.ID]; a != nil {
-			delete(s.asked, *e.ID)
-			lost = a.op == codec.OpUnsubscribe
-			event.After = s.fail(a, e)
+		id = *e.ID
+	}
+	a := s.answered(id, codec.Reply{}, e)
+	for _, w := range c.wants {
+		if w.state == awaited && w.request == id {
+			event.After = s.refused(w, e.Retry)
 		}
 	}
 	c.mu.Unlock()
 	c.event(event)
-	if lost {
-		return e // the next connection asks for everything
+	switch a.op {
+	case codec.OpUnsubscribe, codec.OpPause, codec.OpResume:
+		return e // the next connection begins with what is wanted
 	}
 	return nil
 }
 
-// fail ends a request that was refused as a whole. It returns after what time it is
-// asked again, 0 for never.
-func (s *session) fail(a *asked, e *codec.Error) (after time.Duration) {
-	if a.call != nil {
-		a.call.err = e
-		close(a.call.done)
+// refused puts off a want that the node may have in a moment; all of those are asked
+// for at once then. It returns how long that is, 0 for never.
+func (s *session) refused(w *want, retry bool) time.Duration {
+	if !retry {
+		w.state = idle
+		return 0
 	}
-	for _, w := range a.wants {
-		switch {
-		case s.client.wants[w.name] != w || w.state != awaited:
-		case e.Retry:
-			after = s.postpone(w)
-		default:
-			w.state = refused
-		}
+	w.state = later
+	if s.askAt.IsZero() {
+		// A fifth more or less, so that clients do not stay in step.
+		s.askAt = time.Now().Add(time.Duration(float64(s.askDelay) * (0.8 + 0.4*rand.Float64())))
+		s.askDelay = min(2*s.askDelay, s.client.pace.askMost)
+		s.kick()
 	}
-	return after
+	return time.Until(s.askAt)
 }

@@ -38,7 +38,7 @@ func TestOtherRequests(t *testing.T) {
 	if _, err := New(Config{}).Ping(t.Context()); err != ErrNotConnected {
 		t.Error(err)
 	}
-	r.event(Connected)
+	r.event(Live)
 	if at, err := r.Ping(t.Context()); err != nil || at != 5_000_000 {
 		t.Error(at, err)
 	}
@@ -63,41 +63,62 @@ func TestOtherRequests(t *testing.T) {
 	if _, err := r.List(ctx); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrNotConnected) {
 		t.Error(err)
 	}
-	r.event(Connected)
+	r.event(Live)
 	if got := n.authorization(1); got != "Bearer t2" {
 		t.Errorf("the next connection brings %q", got)
 	}
 }
 
-// A request that is refused as a whole is asked again when that can help.
+// A request that is refused as a whole is asked again when that can help. An error
+// that names no request is of the oldest.
 func TestRefusedRequest(t *testing.T) {
 	n := newNode(t, func(p *peer) {
 		p.hello(time.Minute)
 		r := p.request()
 		say(p, codec.NewError(&r.ID, codec.CodeUnavailable, "busy"))
+		for _, code := range []codec.Code{codec.CodeUnavailable, codec.CodeTooManyRequests} {
+			p.request()
+			say(p, codec.NewError(nil, code, ""))
+		}
 		r = p.request()
 		say(p, codec.NewError(&r.ID, codec.CodeBadRate, "0.01"))
-		r = p.request() // Set has mended it
+		r = p.request() // other terms have mended it
 		if r.Rate != 1 || r.Op != codec.OpSubscribe {
 			t.Errorf("%s rate %v", r.Op, r.Rate)
 		}
-		say(p, codec.NewError(nil, codec.CodeTooManyRequests, "50"))
-		p.hang()
-	}, func(p *peer) {
-		p.hello(time.Minute)
-		p.reply(p.request(), is(btc, 0))
+		p.reply(r, is(btc, 0))
+		p.heartbeat(btc)
 		p.hang()
 	})
 	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{Rate: 0.01}, btc) })
-	if e := r.event(Refused); e.After <= 0 || e.Symbol != "" {
-		t.Errorf("%+v", e)
+	for range 3 {
+		if e := r.event(Refused); e.After <= 0 || e.Symbol != "" {
+			t.Errorf("%+v", e)
+		}
 	}
 	if e := r.event(Refused); e.After != 0 {
 		t.Errorf("%+v", e)
 	}
-	r.Set(Terms{Rate: 1}, btc)
-	if e := r.event(Disconnected); !strings.Contains(e.Err.Error(), "too_many_requests") {
-		t.Error(e.Err)
-	}
+	r.Subscribe(Terms{Rate: 1}, btc)
 	r.event(Subscribed)
+}
+
+// What else a node refuses leaves it doing something that we do not want: the next
+// connection begins anew.
+func TestRefusedPause(t *testing.T) {
+	n := newNode(t, func(p *peer) {
+		p.hello(time.Minute)
+		r := p.request()
+		say(p, codec.NewError(nil, codec.CodeTooManyRequests, ""))
+		if r.Op != codec.OpPause {
+			t.Errorf("asks %s", r.Op)
+		}
+		p.hang()
+	})
+	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Pause() })
+	for range 2 {
+		if e := r.event(Connecting); !strings.Contains(e.Err.Error(), "too_many_requests") {
+			t.Error(e.Err)
+		}
+	}
 }

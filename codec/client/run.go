@@ -30,43 +30,39 @@ type FinalError struct {
 	Reason string // the node's
 }
 
-// advice is what to do about a close code, or an HTTP status.
-var advice = map[int]string{
-	1002: "this client and the node do not understand each other: update the older one",
-	1003: "this client and the node do not understand each other: update the older one",
-	1007: "a request was not UTF-8: check the names of the symbols",
-	1008: "it was asked too much: put more symbols into fewer requests",
-	1009: "a request was too long: ask for fewer symbols at a time",
-	4001: "the token was refused: get one for this node, and connect with it",
-	4002: "the token has expired: get a new one, and call Auth before it expires",
-
-	http.StatusUnauthorized: "connect with a token that this node takes",
-	http.StatusForbidden:    "this token, or this origin, may not connect here: ask whoever runs the node",
-}
-
 func (e *FinalError) Error() string {
-	text, ok := advice[e.Code]
-	if !ok {
-		text = "connecting again as before cannot help"
+	advice := "connecting again as before cannot help"
+	switch e.Code {
+	case http.StatusUnauthorized, http.StatusForbidden, 4001, 4002:
+		advice = "connect with a token that this node takes"
+	case http.StatusNotFound:
+		advice = "a node's stream is at " + streamPath
+	case int(ws.StatusPolicyViolation), int(ws.StatusMessageTooBig):
+		advice = "it was asked too much at a time"
 	}
 	if e.Reason != "" {
-		text = e.Reason + ": " + text
+		advice = e.Reason + ": " + advice
 	}
-	return fmt.Sprintf("client: refused with %d: %s", e.Code, text)
+	return fmt.Sprintf("client: refused with %d: %s", e.Code, advice)
 }
 
-// isFinal reports whether a close code says that coming back cannot help.
-func isFinal(code ws.StatusCode) bool {
+// isFinal reports whether a close code, or the HTTP status of an answer to the
+// upgrade, says that coming back cannot help.
+func isFinal(code int) bool {
 	switch code {
-	case ws.StatusProtocolError, ws.StatusUnsupportedData, ws.StatusInvalidFramePayloadData,
-		ws.StatusPolicyViolation, ws.StatusMessageTooBig:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	case 1002, 1003, 1007, 1008, 1009:
 		return true
 	}
-	return code >= 4000 && code < 4100
+	return code >= 400 && code < 500 || code >= 4000 && code < 4100
 }
 
-// errDrained: the moment to leave a node that restarts has come.
-var errDrained = errors.New("the node restarts")
+var (
+	errSilent = errors.New("nothing heard")
+	// errDrained: the moment to leave a node that restarts has come.
+	errDrained = errors.New("the node restarts")
+)
 
 // Run stays connected until ctx ends, and returns its error; or ErrConfig, or a
 // *FinalError. It must not be called twice at a time.
@@ -75,21 +71,25 @@ func (c *Client) Run(ctx context.Context) error {
 		return err
 	}
 	for attempt := 0; ; attempt++ {
-		end := c.connect(ctx)
+		s, err := c.connect(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if final := new(FinalError); errors.As(end.err, &final) {
+		if final := new(FinalError); errors.As(err, &final) {
 			return final
 		}
-		if end.talked {
+		if s.talked && !errors.Is(err, errPromise) {
 			attempt = 0 // only data, or a reply, proves that the way is free
 		}
 		wait := rand.N(min(c.pace.backoffMost, c.pace.backoffFirst<<min(attempt, 10)))
-		if !end.leave.IsZero() {
-			wait = max(0, time.Until(end.leave))
+		if !s.leave.IsZero() {
+			wait = max(0, time.Until(s.leave))
 		}
-		c.event(Event{Kind: Disconnected, Err: end.err, After: wait})
+		kind := Connecting
+		if errors.Is(err, errSilent) {
+			kind = Stale
+		}
+		c.event(Event{Kind: kind, Err: err, After: wait})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -98,32 +98,19 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// ending is how a connection went.
-type ending struct {
-	err    error
-	talked bool      // data or a reply came
-	leave  time.Time // zero, or when to be elsewhere
-}
-
-// connect lives through one connection.
-func (c *Client) connect(ctx context.Context) ending {
+// connect lives through one connection, and tells how it went and why it ended.
+func (c *Client) connect(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	token := c.token
 	c.mu.Unlock()
 	w, err := dial(ctx, &c.cfg, token)
 	if err != nil {
-		return ending{err: err}
+		return new(session), err
 	}
 	s := newSession(c, w)
-	left := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		w.bye(ws.StatusNormalClosure, "") // ends the read under way
-		close(left)
-	})
+	stop := context.AfterFunc(ctx, func() { w.bye(ws.StatusNormalClosure) }) // ends the read under way
 	err = s.run()
-	if !stop() {
-		<-left
-	}
+	stop()
 	if errors.Is(err, errDistrust) {
 		c.mu.Lock()
 		c.board.distrust()
@@ -131,30 +118,25 @@ func (c *Client) connect(ctx context.Context) ending {
 	}
 	switch {
 	case errors.Is(err, errPromise):
-		w.bye(ws.StatusProtocolError, "")
+		w.bye(ws.StatusProtocolError)
 	case errors.Is(err, errDrained):
-		w.bye(ws.StatusNormalClosure, "")
+		w.bye(ws.StatusNormalClosure)
 	}
 	w.conn.Close()
 	s.end()
-	return ending{s.explain(err), s.talked, s.leave}
+	return s, s.explain(err)
 }
 
 // explain is why a connection ended, for people.
 func (s *session) explain(err error) error {
-	var end *closed
-	if errors.As(err, &end) && isFinal(end.code) {
-		return &FinalError{int(end.code), end.reason}
-	}
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		if f := s.failed.Load(); f != nil {
-			return f.err
-		}
-		if s.greeted {
-			return fmt.Errorf("nothing heard for %v", s.silence)
-		}
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return fmt.Errorf("the node took no request for %v", writeTimeout)
+	case !errors.As(err, &timeout) || !timeout.Timeout():
+		return err
+	case s.hello == nil:
 		return fmt.Errorf("no hello within %v: what answers there is no node", s.silence)
 	}
-	return err
+	return fmt.Errorf("%w for %v", errSilent, s.silence)
 }

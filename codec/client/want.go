@@ -2,10 +2,9 @@ package client
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
-
-	"github.com/tickwire/tickwire/codec"
 )
 
 // want is a symbol or pattern that the user subscribed to.
@@ -13,123 +12,94 @@ import (
 //	       connected           written            confirmed
 //	idle ------------> queued ---------> awaited ------------> held
 //	                     ^                |   |                  |
-//	                     |   for now      |   | for good         | Set
-//	                     +------ later <--+   +--> refused       |
+//	                     |   for now      |   | for good         | other terms
+//	                     +------ later <--+   +--> idle          |
 //	                     +---------------------------------------+
 //
 // A new connection queues all of them.
 type want struct {
-	name  string
-	terms Terms
-	order int64
-	state wantState
-	op    codec.Op // queued: subscribe, or set for a symbol that is held
+	name    string
+	terms   Terms
+	order   int64
+	state   wantState
+	request int64 // awaited: the one it was asked in
+	drop    bool  // in the queue only: to be unsubscribed
 }
 
 type wantState uint8
 
 const (
-	idle    wantState = iota
-	queued            // in session.queue
-	awaited           // the node's reply is due
-	held              // confirmed
-	later             // refused for now: asked for again at session.askAt
-	refused           // asked for again on the next connection only
+	idle    wantState = iota // asked for on the next connection
+	queued                   // in session.queue
+	awaited                  // the node's reply is due
+	held                     // confirmed
+	later                    // refused for now: asked for again at session.askAt
 )
 
 func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
 
+// matches reports whether a name is a pattern that takes a symbol.
+func matches(pattern, symbol string) bool {
+	prefix, ok := strings.CutSuffix(pattern, "*")
+	return ok && strings.HasPrefix(symbol, prefix)
+}
+
 // Subscribe wants symbols, or patterns such as "sim:*", now and after every
-// reconnect. Those that the node does not know yet are asked for again until it
-// does. What becomes of each comes as an Event. Of two wants that take a symbol the
-// later rules.
-func (c *Client) Subscribe(t Terms, symbols ...string) {
+// reconnect. What is subscribed to already takes the new terms, and a fresh image
+// comes; of two names that take a symbol the later rules. Those that the node does
+// not know yet are asked for again until it does. What becomes of each comes as an
+// Event.
+func (c *Client) Subscribe(t Terms, names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range symbols {
-		delete(c.except, name)
-		switch w := c.wants[name]; {
-		case w == nil:
-			c.ask(c.want(name, t), codec.OpSubscribe)
-		case !w.terms.equal(t) || w.state == refused:
-			c.change(w, t)
+	for _, name := range names {
+		w := c.wants[name]
+		if w != nil && w.terms.equal(t) && w.state != idle {
+			continue
+		}
+		if w == nil {
+			w = &want{name: name}
+			c.wants[name] = w
+			if isPattern(name) {
+				c.patterns[name] = w
+			}
+		}
+		c.orders++
+		w.terms, w.order = t, c.orders
+		if w.state != later { // that is asked for in a moment
+			c.ask(w)
 		}
 	}
 }
 
-// want makes a want. The caller holds mu, here and below.
-func (c *Client) want(name string, t Terms) *want {
-	c.orders++
-	w := &want{name: name, terms: t, order: c.orders}
-	c.wants[name] = w
-	if isPattern(name) {
-		c.patterns[name] = w
-	}
-	return w
-}
-
-// ask puts a want into the queue, where there is a connection.
-func (c *Client) ask(w *want, op codec.Op) {
-	s := c.session
-	if s == nil {
-		return
-	}
-	if w.state != queued {
-		w.state, w.op = queued, op
-		s.queue = append(s.queue, w)
-	}
-	s.kick()
-}
-
-// Unsubscribe wants them no more. A symbol that a pattern takes is excepted from
-// it, until it is subscribed to by name; a pattern leaves behind what was
-// subscribed to by name, or is taken by other patterns.
-func (c *Client) Unsubscribe(symbols ...string) {
+// Unsubscribe wants symbols and patterns no more, as they were given: a symbol that
+// only a pattern takes cannot be taken out of it. What another name takes stays.
+func (c *Client) Unsubscribe(names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range symbols {
-		w, r := c.wants[name], c.board.rows[name]
+	for _, name := range names {
+		if c.wants[name] == nil {
+			continue
+		}
 		delete(c.wants, name)
 		delete(c.patterns, name)
-		if !isPattern(name) && c.takes(name) > 0 {
-			c.except[name] = true
-		}
-		if s := c.session; s != nil && (w != nil && (w.state == awaited || w.state == held) || r != nil && r.live) {
-			s.drops = append(s.drops, name)
-			s.kick()
-		}
-		switch {
-		case isPattern(name):
-			for symbol, r := range c.board.rows {
-				if matches(name, symbol) {
-					c.mute(r)
-				}
-			}
-			c.tidyExcept()
-		case r != nil:
-			c.mute(r)
-		}
+		c.ask(&want{name: name, drop: true})
 	}
-}
-
-// mute hides a row that is not wanted, until the node has confirmed that it sends
-// it no more.
-func (c *Client) mute(r *row) {
-	if c.takes(r.symbol) > 0 && !c.except[r.symbol] {
-		return
-	}
-	r.muted = true
-	if !r.live {
-		c.board.forget(r.symbol)
-	}
-}
-
-// tidyExcept drops the exceptions from patterns that are gone.
-func (c *Client) tidyExcept() {
-	for symbol := range c.except {
+	for symbol, r := range c.board.rows {
 		if c.takes(symbol) == 0 {
-			delete(c.except, symbol)
+			c.board.count(r, false)
+			delete(c.board.rows, symbol)
 		}
+	}
+}
+
+// ask puts a want into the queue, where there is a connection. The caller holds mu,
+// here and below.
+func (c *Client) ask(w *want) {
+	if s := c.session; s != nil && w.state != queued {
+		w.state = queued
+		s.queue = append(s.queue, w)
+		s.kick()
 	}
 }
 
@@ -146,43 +116,7 @@ func (c *Client) takes(symbol string) (n int) {
 	return n
 }
 
-// Set changes the terms of symbols and patterns that are subscribed to; fresh images
-// follow. A symbol that a pattern takes has terms of its own from then on, until
-// Set is called for the pattern.
-func (c *Client) Set(t Terms, symbols ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, name := range symbols {
-		w := c.wants[name]
-		if w == nil && !isPattern(name) && c.takes(name) > 0 && !c.except[name] {
-			w = c.want(name, t)
-		}
-		if w != nil {
-			c.change(w, t)
-		}
-	}
-}
-
-// change gives a want other terms.
-func (c *Client) change(w *want, t Terms) {
-	c.orders++
-	w.terms, w.order = t, c.orders
-	switch r := c.board.rows[w.name]; {
-	case w.state == later: // asked for in a moment, with the new terms
-	case r != nil && r.live:
-		c.ask(w, codec.OpSet)
-	default:
-		c.ask(w, codec.OpSubscribe) // a pattern, or nothing that set could change
-	}
-}
-
-// inOrder lists wants in the order they came.
-func (c *Client) inOrder(these func(*want) bool) (list []*want) {
-	for _, w := range c.wants {
-		if these(w) {
-			list = append(list, w)
-		}
-	}
-	slices.SortFunc(list, func(a, b *want) int { return cmp.Compare(a.order, b.order) })
-	return list
+// inOrder lists the wants in the order they came.
+func (c *Client) inOrder() []*want {
+	return slices.SortedFunc(maps.Values(c.wants), func(a, b *want) int { return cmp.Compare(a.order, b.order) })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func TestRead(t *testing.T) {
 	for _, piece := range []int{13, 4096, len(all)} {
 		w, answers := wired(t, all, piece)
 		for i, text := range want {
-			op, message, err := w.read()
+			op, message, err := w.message()
 			if err != nil || string(message) != text {
 				t.Fatalf("pieces of %d: message %d: %v, %d bytes: %.20q", piece, i, err, len(message), message)
 			}
@@ -91,9 +92,8 @@ func TestRead(t *testing.T) {
 				t.Errorf("message %d has op code %d", i, op)
 			}
 		}
-		_, _, err := w.read()
-		var end *closed
-		if !errors.As(err, &end) || end.code != 1012 || end.reason != "the node restarts" {
+		_, _, err := w.message()
+		if err == nil || err.Error() != "closed by the node: 1012 the node restarts" {
 			t.Errorf("pieces of %d: %v", piece, err)
 		}
 		checkAnswers(t, answers())
@@ -134,7 +134,7 @@ func TestReadRefuses(t *testing.T) {
 		"text that ends in a letter": frames(frame(ws.OpText, false, "\xc3"), frame(ws.OpContinuation, true, "")),
 	} {
 		w, answers := wired(t, sent, 1<<20)
-		if _, _, err := w.read(); !errors.Is(err, errPromise) {
+		if _, _, err := w.message(); !errors.Is(err, errPromise) {
 			t.Errorf("%s: %v", name, err)
 		}
 		answers()
@@ -143,15 +143,33 @@ func TestReadRefuses(t *testing.T) {
 		"amid a header":  {0x82},
 		"amid a payload": {0x82, 5, 'x'},
 		"amid a length":  {0x82, 127, 0, 0},
+		"amid a message": frames(frame(ws.OpBinary, false, "x")),
+		"amid a ping":    append(frames(frame(ws.OpBinary, false, "x")), 0x89, 1),
 		"a short close":  {0x88, 1, 'x'},
 		"an empty close": {0x88, 0},
 		"nothing":        {},
 	} {
 		w, answers := wired(t, sent, 1<<20)
-		if _, _, err := w.read(); err == nil || errors.Is(err, errPromise) {
+		if _, _, err := w.message(); err == nil || errors.Is(err, errPromise) {
 			t.Errorf("%s: %v", name, err)
 		}
 		answers()
+	}
+}
+
+// Who takes nothing is left, and half a frame is the last that it gets.
+func TestWriteTimeout(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	w := newWire(ours, nil)
+	w.deadline = func() time.Time { return time.Now().Add(soon) }
+	for _, want := range []error{os.ErrDeadlineExceeded, net.ErrClosed} {
+		if err := w.write(ws.OpBinary, []byte("x"), 10*time.Millisecond); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if _, _, err := w.message(); err == nil {
+		t.Error("it is still read")
 	}
 }
 
@@ -199,7 +217,7 @@ func flow(encoding string) *session {
 }
 
 func (s *session) step() error {
-	_, message, err := s.wire.read()
+	_, message, err := s.wire.message()
 	if err == nil {
 		err = codec.ParseMessage(message, &s.msg)
 	}

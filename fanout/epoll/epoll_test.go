@@ -2,20 +2,23 @@ package epoll
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pair is a connection accepted by a Poll's listener and its net.Conn peer.
 func pair(t testing.TB) (fd int, peer net.Conn) {
 	t.Helper()
-	lfd, addr, err := Listen("127.0.0.1:0")
+	lfd, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer Close(lfd)
-	peer, err = net.Dial("tcp", addr.String())
+	peer, err = net.Dial("tcp", bound(t, lfd))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +29,16 @@ func pair(t testing.TB) (fd int, peer net.Conn) {
 	}
 	t.Cleanup(func() { peer.Close() })
 	return fd, peer
+}
+
+// bound is a listener's address.
+func bound(t testing.TB, fd int) string {
+	t.Helper()
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", at.(*unix.SockaddrInet4).Port)
 }
 
 func poll(t testing.TB) *Poll {
@@ -104,12 +117,12 @@ func TestStoppedReaderFillsSoon(t *testing.T) {
 }
 
 func TestListenersShareAPort(t *testing.T) {
-	a, addr, err := Listen("127.0.0.1:0")
+	a, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer Close(a)
-	b, _, err := Listen(addr.String())
+	b, err := Listen(bound(t, a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,5 +160,16 @@ func TestNothingAllocates(t *testing.T) {
 		Write(fd, buf[:1])
 	}); n != 0 {
 		t.Errorf("%v allocations a round", n)
+	}
+}
+
+// A peer that gave up while it waited is no reason to stop accepting.
+func TestOutOfResources(t *testing.T) {
+	for err, want := range map[error]bool{
+		unix.EMFILE: true, unix.ENFILE: true, unix.ENOBUFS: true, unix.ENOMEM: true, unix.ECONNABORTED: false, unix.EINTR: false,
+	} {
+		if OutOfResources(err) != want {
+			t.Errorf("%v: want %v", err, want)
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -22,32 +21,36 @@ var ErrAgain error = unix.EAGAIN
 // without it, 77 KB with it.
 const notSentLow = 16 << 10
 
-// Listen opens a non-blocking TCP listener and returns its address, a port chosen by
-// the kernel included. Several may share a port (SO_REUSEPORT): the kernel spreads the
-// connections over them.
-func Listen(addr string) (fd int, bound netip.AddrPort, err error) {
+// Listen opens a non-blocking TCP listener. Several may share a port (SO_REUSEPORT):
+// the kernel spreads the connections over them.
+func Listen(addr string) (fd int, err error) {
 	config := net.ListenConfig{Control: sharePort}
 	config.SetMultipathTCP(false) // its sockets do not take all of Accept's options
 	ln, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
-		return -1, bound, err
+		return -1, err
 	}
 	defer ln.Close()
-	tcp := ln.(*net.TCPListener)
-	raw, err := tcp.SyscallConn()
+	raw, err := ln.(*net.TCPListener).SyscallConn()
 	if err != nil {
-		return -1, bound, err
+		return -1, err
 	}
 	// A duplicate, for the runtime polls the other.
 	if ctlErr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); ctlErr != nil {
-		return -1, bound, ctlErr
+		return -1, ctlErr
 	}
-	return fd, tcp.Addr().(*net.TCPAddr).AddrPort(), err
+	return fd, err
 }
 
 func sharePort(_, _ string, raw syscall.RawConn) (err error) {
 	ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 	return cmp.Or(ctlErr, err)
+}
+
+// OutOfResources reports whether Accept failed for want of descriptors or memory: it
+// will again until some are given back. Any other error is of one connection.
+func OutOfResources(err error) bool {
+	return err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOBUFS || err == unix.ENOMEM
 }
 
 // Accept takes one connection, non-blocking and tuned: no delay, little unsent

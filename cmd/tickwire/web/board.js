@@ -6,6 +6,7 @@ import { Detail } from './detail.js';
 import { Search } from './search.js';
 import { Totals } from './totals.js';
 import { Wire, nowUs } from './wire.js';
+import * as format from './format.js';
 import * as list from './list.js';
 
 const RATES = [0, 50, 20, 10, 5, 2, 1]; // updates per second and symbol; 0 is every one
@@ -17,7 +18,7 @@ const TOAST_MS = 6000;
 const SLOW_MS = 5000; // a lag message colours the connection for so long
 
 const $ = (id) => document.getElementById(id);
-const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, fills: 0 };
+const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, againAt: 0, fills: 0 };
 const totals = new Totals();
 const detail = new Detail();
 const deck = new Deck($('cards'), { remove, open: (card) => detail.open(card) });
@@ -38,32 +39,38 @@ const wire = new Wire({
 function add(symbols) {
   const fresh = symbols.filter((s) => !deck.cards.has(s)).slice(0, list.SYMBOLS_MAX - deck.cards.size);
   if (!fresh.length) return;
-  deck.add(fresh, { mark: true });
+  const before = deck.order();
+  deck.add(fresh, { mark: true, end: fresh.length > 1 }); // many would push away what is watched
   wire.subscribe(fresh, page.rate);
   changed();
-  say(fresh.length === 1 ? `${fresh[0]} added` : `${fresh.length} symbols added`);
+  if (fresh.length === 1) say(`${fresh[0]} added`);
+  else undoable(`${fresh.length} symbols added`, before);
 }
 
 function remove(symbol) {
   if (!deck.cards.has(symbol)) return;
   const before = deck.order();
-  drop(symbol);
+  drop([symbol]);
   changed();
-  toast(`${symbol} removed`, 'Undo', () => {
+  undoable(`${symbol} removed`, before);
+}
+
+function drop(symbols) {
+  for (const symbol of symbols) deck.remove(symbol);
+  if (symbols.length) wire.unsubscribe(symbols);
+}
+
+function undoable(text, before) {
+  toast(text, 'Undo', () => {
     replace(before);
     changed();
   });
 }
 
-function drop(symbol) {
-  deck.remove(symbol);
-  wire.unsubscribe([symbol]);
-}
-
 /** Makes the board these symbols, in this order, keeping the cards that stay. */
 function replace(symbols) {
   const wanted = new Set(symbols);
-  for (const symbol of deck.order()) if (!wanted.has(symbol)) drop(symbol);
+  drop(deck.order().filter((s) => !wanted.has(s)));
   const fresh = symbols.filter((s) => !deck.cards.has(s));
   deck.add(fresh, { end: true });
   const order = deck.order();
@@ -112,6 +119,7 @@ function onLag(blockedMs) {
 
 function onState(state, info) {
   const was = deck.link;
+  page.againAt = Date.now() + 1000 * (/again in ([\d.]+) s/.exec(info)?.[1] ?? 0);
   setLink();
   if (deck.link === 'lost' ? was !== 'lost' : was === 'lost') {
     if (state === 'open') loadSymbols();
@@ -139,6 +147,13 @@ function drawConn(info = '') {
   $('conn-what').textContent = words[shown];
   $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : (info || '').split('; ').at(-1);
   $('conn').title = info || '';
+  drawWait();
+}
+
+/** Counts down to the next try. */
+function drawWait() {
+  const seconds = Math.ceil((page.againAt - Date.now()) / 1000);
+  if (wire.state === 'reconnecting') $('conn-more').textContent = seconds > 0 ? `again in ${seconds} s` : 'now';
 }
 
 /** Asks for the node's symbols until it has some, and takes the first as a start. */
@@ -150,6 +165,7 @@ async function loadSymbols() {
     page.symbols = (await answer.json()).symbols ?? [];
     page.trouble = '';
     search.setSymbols(page.symbols);
+    $('query').placeholder = `Search ${page.symbols.length ? format.count(page.symbols.length) + ' ' : ''}symbols to add`;
   } catch (error) {
     page.trouble = error instanceof TypeError ? 'the node does not answer' : error.message;
     search.setTrouble(`No list of symbols: ${page.trouble}.`);
@@ -304,6 +320,7 @@ function wireControls() {
   setInterval(() => {
     deck.offsetMs = wire.offsetUs / 1000;
     if (document.hidden) return;
+    drawWait();
     totals.write({ bytes: wire.bytes, clockMs: wire.clockKnown ? deck.offsetMs : null, link: deck.link });
     const first = deck.cards.get($('cards').firstElementChild?.dataset.symbol);
     document.title = first?.priceText ? `${first.priceText} ${first.name} · Tickwire` : 'Tickwire';

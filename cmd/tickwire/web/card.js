@@ -69,6 +69,9 @@ export class Card {
   get lateUs() { return this.#lateUs; }
   get feedUs() { return this.#feedUs; }
   get priceText() { return this.#priceText; }
+  get changeText() { return `${this.#shown.changePct ?? ''}\u2002${this.#shown.changeAbs ?? ''}`; }
+  get way() { return this.#ref.change.dataset.way ?? ''; }
+  get places() { return this.#places; }
 
   /**
    * Keeps what an update brought. Returns how many updates the node merged into it.
@@ -148,9 +151,10 @@ export class Card {
     }
     const open = num(q, 'open');
     const change = price - open;
-    this.#write('changePct', Number.isFinite(change) && open ? format.signed((change / open) * 100, 2) + '%' : '');
+    const percent = Number.isFinite(change) && open ? format.signed((change / open) * 100, 2) + '%' : '';
+    this.#write('changePct', percent);
     this.#write('changeAbs', Number.isFinite(change) ? format.signed(change, this.#places) : '');
-    attr(this.#ref.change, 'way', change > 0 ? 'up' : change < 0 ? 'down' : '');
+    attr(this.#ref.change, 'way', { '+': 'up', [format.MINUS]: 'down' }[percent[0]] ?? ''); // 0.00% has no colour
   }
 
   #flash(way) {
@@ -164,8 +168,9 @@ export class Card {
     const [bidSize, askSize] = [num(q, 'bid_size'), num(q, 'ask_size')];
     this.#write('bid', format.price(q.text('bid'), this.#places));
     this.#write('ask', format.price(q.text('ask'), this.#places));
-    this.#write('bidSize', format.compact(bidSize));
-    this.#write('askSize', format.compact(askSize));
+    const sizes = q.scale('bid_size') ?? 0;
+    this.#write('bidSize', format.compact(bidSize, sizes));
+    this.#write('askSize', format.compact(askSize, sizes));
     const spread = ask - bid;
     this.#write('spreadBps', format.bps((spread / ((ask + bid) / 2)) * 1e4));
     this.#write('spreadAbs', format.fixed(spread, this.#places));
@@ -190,24 +195,20 @@ export class Card {
     toggle(this.#ref.skip.parentElement, 'some', this.conflated > 0);
     this.#write('late', format.duration(this.#lateUs));
     if (ms - this.#flashAt > FLASH_MS) attr(this.#ref.price, 'flash', '');
-    const dull = this.#status !== 'live' && this.#status !== 'halted' && this.#status !== 'paused';
-    this.#spark.draw(ms, dull);
+    this.#spark.draw(ms, this.#dull);
     if (this.#status === 'error' || this.#status === 'loading') return;
-    const old = dull && this.#quote ? ageOf(this.#quote, ms + offsetMs) : '';
-    this.#write('statusText', STATUS_WORDS[this.#status] ?? this.#status);
+    const old = this.#dull && this.#quote ? ageOf(this.#quote, ms + offsetMs) : '';
+    this.#write('statusText', old && this.#status === 'stale' ? `Stale ${old}` : STATUS_WORDS[this.#status] ?? this.#status);
     attr(this.#ref.status, 'title', this.#missing || old, true);
     const age = `Node to page ${format.duration(this.#lateUs)}; venue receipt to node's send ${format.duration(this.#feedUs)}`;
     attr(this.#ref.lateBox, 'title', age, true);
-    if (old && this.#status === 'stale') this.#write('statusText', `Stale ${old}`);
   }
 
   /** Four times a second for every card: the window of the rate moves on. */
   count() {
     this.#window[this.#slot] = this.#recent;
     this.#slot = (this.#slot + 1) % RATE_TICKS;
-    const n = this.#recent;
     this.#recent = 0;
-    return n;
   }
 
   get perSecond() {
@@ -216,9 +217,12 @@ export class Card {
     return sum / (RATE_TICKS / 4);
   }
 
-  sizeSpark(width, height) {
-    this.#spark.resize(width, height);
+  /** A canvas that changes its size is empty: the line is drawn again before the next frame. */
+  sizeSpark(width, height, ms) {
+    if (this.#spark.resize(width, height)) this.#spark.draw(ms, this.#dull);
   }
+
+  get #dull() { return !['live', 'halted', 'paused'].includes(this.#status); }
 
   #setStatus(status) {
     if (status === this.#status) return;

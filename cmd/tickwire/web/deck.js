@@ -17,7 +17,7 @@ export class Deck {
   offsetMs = 0; // node's clock minus ours
   #root;
   #dirty = new Set();
-  #slow = []; // cards whose tick is due
+  #slow = new Set(); // cards whose tick is due, the longest waiting first
   #asked = false; // a frame was requested
   #paintedAt = 0;
   #costMs = 5; // of a frame: scripts, style, layout and paint
@@ -78,6 +78,7 @@ export class Deck {
     this.#near.unobserve(card.el);
     this.#boxes.unobserve(card.sparkBox);
     this.#dirty.delete(card);
+    this.#slow.delete(card);
     this.cards.delete(symbol);
     card.el.remove();
     if (stop && neighbour) this.#rove(neighbour);
@@ -96,8 +97,10 @@ export class Deck {
 
   /** Everything on screen again: the theme, the view or the connection changed. */
   redraw() {
-    for (const card of this.cards.values()) this.#dirty.add(card);
-    this.#slow = [...this.cards.values()].filter((card) => card.visible);
+    for (const card of this.cards.values()) {
+      this.#dirty.add(card);
+      if (card.visible) this.#slow.add(card);
+    }
     this.#ask();
   }
 
@@ -121,21 +124,23 @@ export class Deck {
       card.paint(this.link);
     }
     const ms = Date.now();
-    for (const card of this.#slow.splice(0, TICKS_A_FRAME)) {
-      if (card.visible) card.tick(ms, this.offsetMs);
+    let left = TICKS_A_FRAME;
+    for (const card of this.#slow) {
+      if (left === 0) break;
+      this.#slow.delete(card);
+      if (!card.visible) continue;
+      card.tick(ms, this.offsetMs);
+      left--;
     }
-    if (this.#slow.length) this.#ask();
+    if (this.#slow.size) this.#ask();
   }
 
   #tick() {
-    const due = [];
     for (const card of this.cards.values()) {
       card.count();
-      if (card.visible) due.push(card);
+      if (card.visible) this.#slow.add(card);
     }
-    if (document.hidden) return;
-    this.#slow = due;
-    if (due.length) this.#ask();
+    if (this.#slow.size && !document.hidden) this.#ask();
   }
 
   #onNear(seen) {
@@ -145,7 +150,7 @@ export class Deck {
       card.visible = isIntersecting;
       if (!isIntersecting) continue;
       this.#dirty.add(card);
-      this.#slow.push(card);
+      this.#slow.add(card);
     }
     this.#ask();
   }
@@ -154,10 +159,8 @@ export class Deck {
     for (const { target, contentRect } of seen) {
       const card = this.cards.get(target.closest('.card')?.dataset.symbol);
       if (!card || !contentRect.width) continue; // skipped by content-visibility
-      card.sizeSpark(contentRect.width, contentRect.height);
-      this.#slow.push(card);
+      card.sizeSpark(contentRect.width, contentRect.height, Date.now());
     }
-    this.#ask();
   }
 
   /** One card is in the tab order, with its buttons; arrows move to the others. */

@@ -73,12 +73,16 @@ export class Detail {
     this.#dialog.dataset.status = status;
     document.getElementById('detail-status').textContent = card.statusText;
     document.getElementById('detail-price').textContent = card.priceText || '–';
+    document.getElementById('detail-change').textContent = card.changeText;
+    document.getElementById('detail-change').dataset.way = card.way;
     LINES.forEach(([, text], i) => {
       const now = quote ? text(quote, card) : '–';
       if (this.#cells[i].textContent !== now) this.#cells[i].textContent = now;
     });
     this.#spark.resize(this.#canvas.clientWidth, this.#canvas.clientHeight);
     this.#spark.draw(Date.now(), status !== 'live');
+    const [low, high] = [this.#spark.low, this.#spark.high].map((v) => format.fixed(v, card.places));
+    document.getElementById('detail-axis').textContent = `Middle of bid and ask, last 2 minutes: ${low} to ${high}`;
   }
 }
 

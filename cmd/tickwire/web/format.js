@@ -3,7 +3,7 @@
 // with the decimals that its inputs have.
 
 const DASH = '–';
-const MINUS = '−';
+export const MINUS = '−';
 
 /** "61837.60" -> "61,837.60". */
 export function group(text) {
@@ -46,18 +46,16 @@ export function signed(n, digits) {
   return (zero ? '' : n > 0 ? '+' : MINUS) + group(text);
 }
 
-/** A size or count in some five characters: 0.1234, 12.35, 4,310, 12.4K, 3.1M. */
-export function compact(n) {
+/** A size of so many decimals in some five characters: 0.1234, 12.35, 4,310, 12.4K, 3.1M. */
+export function compact(n, places) {
   if (!Number.isFinite(n)) return DASH;
   const a = Math.abs(n);
   if (a >= 1e9) return trim(n / 1e9) + 'B';
   if (a >= 1e6) return trim(n / 1e6) + 'M';
   if (a >= 1e4) return trim(n / 1e3) + 'K';
   if (a >= 1000) return group(n.toFixed(0));
-  if (a >= 10) return n.toFixed(2).replace(/\.?0+$/, '');
-  if (a === 0) return '0';
-  if (a < 0.0001) return n.toPrecision(2);
-  return n.toFixed(4).replace(/\.?0+$/, '');
+  if (a > 0 && a < 0.0001) return n.toPrecision(2);
+  return n.toFixed(Math.min(places, a >= 10 ? 2 : 4));
 }
 
 function trim(n) {

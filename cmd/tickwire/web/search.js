@@ -6,6 +6,7 @@ import { parts, count } from './format.js';
 const SHOWN_MAX = 60; // options drawn; a board may have 100,000 symbols
 const ADD_ALL_MAX = 500; // symbols that one "add all" may bring
 const fingers = matchMedia('(pointer: coarse)');
+const template = document.getElementById('option');
 
 /** Ranks symbols against the words of a query; best first. Every word must occur. */
 export function match(symbols, query, max = Infinity) {
@@ -33,6 +34,7 @@ export class Search {
   #hint = document.getElementById('hint');
   #options = []; // { symbol } | { all: [...] }, one an element of the list
   #chosen = -1;
+  #moved = false; // the user chose it, and not the ranking
   #board;
   #symbols = null; // null until the node told them
   #trouble = '';
@@ -46,7 +48,7 @@ export class Search {
     this.#input.addEventListener('blur', () => this.close());
     this.#input.addEventListener('click', () => this.open());
     this.#drop.addEventListener('pointerdown', (e) => e.preventDefault()); // the cursor stays in the box
-    this.#list.addEventListener('click', (e) => this.#take(this.#indexOf(e)));
+    this.#list.addEventListener('click', (e) => this.#take(this.#indexOf(e), true));
     this.#list.addEventListener('pointermove', (e) => this.#choose(this.#indexOf(e), false));
   }
 
@@ -87,30 +89,19 @@ export class Search {
 
   #key(e) {
     if (e.isComposing) return;
-    const last = this.#options.length - 1;
     const page = 8;
-    const moves = {
-      ArrowDown: Math.min(last, this.#chosen + 1), ArrowUp: Math.max(0, this.#chosen - 1),
-      PageDown: Math.min(last, this.#chosen + page), PageUp: Math.max(0, this.#chosen - page),
-    };
-    if (e.key in moves) {
-      e.preventDefault();
+    const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page };
+    if (!(e.key in moves) && e.key !== 'Enter' && e.key !== 'Escape') return;
+    e.preventDefault();
+    if (e.key !== 'Escape') {
       this.open();
-      this.#choose(moves[e.key], true);
-    } else if (e.key === 'Enter') {
-      e.preventDefault();
-      this.open();
-      this.#take(this.#chosen);
-    } else if (e.key === 'Escape') {
-      e.preventDefault();
-      if (!this.#drop.hidden && this.#input.value) {
-        this.#input.value = '';
-        this.#draw(true);
-      } else {
-        this.close();
-        this.#input.blur();
-      }
+      if (e.key === 'Enter') return this.#take(this.#chosen, this.#moved);
+      this.#moved = true;
+      return this.#choose(Math.max(0, Math.min(this.#options.length - 1, this.#chosen + moves[e.key])), true);
     }
+    if (!this.#input.value) this.#input.blur();
+    this.#input.value = '';
+    this.close();
   }
 
   #indexOf(e) {
@@ -118,12 +109,15 @@ export class Search {
     return li ? [...this.#list.children].indexOf(li) : -1;
   }
 
-  #take(index) {
+  /** Adds the option, or removes what is on the board: only if the user chose just that. */
+  #take(index, chosen) {
     const option = this.#options[index];
     if (!option) return;
-    if (option.all) this.#board.add(option.all);
-    else if (this.#board.has(option.symbol)) this.#board.remove(option.symbol);
-    else this.#board.add([option.symbol]);
+    if (option.all) {
+      this.#board.add(option.all);
+      this.#draw(true);
+    } else if (!this.#board.has(option.symbol)) this.#board.add([option.symbol]);
+    else if (chosen) this.#board.remove(option.symbol);
     this.#input.select();
     this.mark();
   }
@@ -149,13 +143,14 @@ export class Search {
     this.#options = best.slice(0, SHOWN_MAX).map((symbol) => ({ symbol }));
     if (query && total > 1) {
       const missing = best.filter((s) => !this.#board.has(s)).slice(0, this.#board.room());
-      if (missing.length > 1) this.#options.push({ all: missing });
+      if (missing.length > 1) this.#options[query.includes('*') ? 'unshift' : 'push']({ all: missing });
     }
     if (/^[^\s:]+:[^\s*]+$/.test(query) && !best.some((s) => s.toUpperCase() === query.toUpperCase())) {
       this.#options.push({ symbol: query, unknown: true });
     }
     this.#list.replaceChildren(...this.#options.map((o, i) => this.#item(o, i, query)));
     this.#hint.textContent = this.#hintText(query, total);
+    if (first) this.#moved = false;
     this.#choose(this.#options.length ? (first ? 0 : Math.min(Math.max(0, this.#chosen), this.#options.length - 1)) : -1, first);
   }
 
@@ -169,32 +164,19 @@ export class Search {
   }
 
   #item(option, i, query) {
-    const li = document.createElement('li');
+    const li = template.content.firstElementChild.cloneNode(true);
+    const [name, venue] = li.children;
     li.id = 'match-' + i;
-    li.setAttribute('role', 'option');
-    li.setAttribute('aria-selected', 'false');
-    const name = document.createElement('span');
-    li.append(name);
     if (option.all || option.unknown) {
       li.classList.add('act');
+      li.replaceChildren(name);
       name.textContent = option.all ? `Add all ${count(option.all.length)}` : `Add “${option.symbol}” all the same`;
       return li;
     }
-    const { venue, base, counter } = parts(option.symbol);
-    const bold = document.createElement('b');
-    bold.append(...emphasize(base, query));
-    name.append(bold, counter);
-    const place = document.createElement('span');
-    place.className = 'venue';
-    place.textContent = venue;
-    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-    svg.setAttribute('viewBox', '0 0 16 16');
-    svg.setAttribute('class', 'tick');
-    svg.setAttribute('aria-label', 'on the board');
-    const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-    path.setAttribute('d', 'm3 8.5 3.2 3.2L13 5');
-    svg.append(path);
-    li.append(place, svg);
+    const of = parts(option.symbol);
+    name.firstElementChild.append(...emphasize(of.base, query));
+    name.append(of.counter);
+    venue.textContent = of.venue;
     li.classList.toggle('on', this.#board.has(option.symbol));
     return li;
   }

@@ -7,13 +7,13 @@ const BUCKETS = 480; // 2 minutes
 const FIRST_BUCKETS = 32; // the window a young line is drawn in: 8 s, then it grows
 
 /** Colours are read from the style sheet: once, and again when the theme changes. */
-const ink = { up: '', down: '', flat: '', dull: '' };
+const ink = { line: '', dull: '', base: '' };
 
 export function readInk(root = document.body) {
   const probe = document.createElement('i');
   probe.hidden = true;
   root.append(probe);
-  for (const [name, token] of [['up', '--up'], ['down', '--down'], ['flat', '--faint'], ['dull', '--line-strong']]) {
+  for (const [name, token] of [['line', '--line-ink'], ['dull', '--line-strong'], ['base', '--faint']]) {
     probe.style.color = `var(${token})`;
     ink[name] = getComputedStyle(probe).color;
   }
@@ -47,6 +47,8 @@ export class Line {
 /** A line on a canvas. */
 export class Spark {
   line;
+  low = NaN; // of what was drawn
+  high = NaN;
   #canvas;
   #pen = null;
   #width = 0;
@@ -58,13 +60,14 @@ export class Spark {
     this.line = line;
   }
 
-  /** Tells the box in CSS pixels; the canvas takes the screen's own pixels. */
+  /** Tells the box in CSS pixels; the canvas takes the screen's own. True when it changed, and is empty. */
   resize(width, height) {
     const ratio = Math.min(devicePixelRatio || 1, 3);
-    if (width === this.#width && height === this.#height && ratio === this.#ratio) return;
+    if (width === this.#width && height === this.#height && ratio === this.#ratio) return false;
     [this.#width, this.#height, this.#ratio] = [width, height, ratio];
     this.#canvas.width = Math.round(width * ratio);
     this.#canvas.height = Math.round(height * ratio);
+    return true;
   }
 
   draw(ms, dull) {
@@ -79,22 +82,21 @@ export class Spark {
     const known = Math.min(BUCKETS, line.head - line.first + 1);
     const span = Math.max(known, FIRST_BUCKETS);
     const start = line.head - known + 1;
-    let low = Infinity;
-    let high = -Infinity;
+    let [low, high] = [Infinity, -Infinity];
     for (let b = start; b <= line.head; b++) {
       const v = line.values[b % BUCKETS];
       if (v < low) low = v;
       if (v > high) high = v;
     }
-    const from = line.values[start % BUCKETS];
-    const to = line.values[line.head % BUCKETS];
-    const colour = dull ? ink.dull : to > from ? ink.up : to < from ? ink.down : ink.flat;
-    this.#stroke(pen, { start, known, span, low, high, from, to, colour });
+    [this.low, this.high] = [low, high];
+    this.#stroke(pen, { start, known, span, colour: dull ? ink.dull : ink.line });
   }
 
-  #stroke(pen, { start, known, span, low, high, from, to, colour }) {
+  #stroke(pen, { start, known, span, colour }) {
     const { width: w, height: h } = this.#canvas;
-    const { values } = this.line;
+    const { low, high } = this;
+    const { values, head } = this.line;
+    const [from, to] = [values[start % BUCKETS], values[head % BUCKETS]];
     const unit = this.#ratio;
     const pad = 3 * unit;
     const right = w - pad;
@@ -122,7 +124,7 @@ export class Spark {
 
     pen.globalAlpha = 0.45;
     pen.lineWidth = unit;
-    pen.strokeStyle = ink.flat;
+    pen.strokeStyle = ink.base;
     pen.setLineDash([2 * unit, 3 * unit]);
     pen.beginPath();
     pen.moveTo(x(0), y(from));

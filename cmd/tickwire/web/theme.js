@@ -13,24 +13,23 @@
     } catch { return null; } // storage may be forbidden
   }
 
-  function apply() {
-    root.dataset.theme = stored() ?? (system.matches ? 'dark' : 'light');
+  const preferred = () => (system.matches ? 'dark' : 'light');
+
+  function apply(theme = stored() ?? preferred()) {
+    root.dataset.theme = theme;
     dispatchEvent(new Event('tickwire:theme'));
   }
 
   function toggle() {
     const next = root.dataset.theme === 'dark' ? 'light' : 'dark';
     try {
-      if (next === (system.matches ? 'dark' : 'light')) localStorage.removeItem(key);
+      if (next === preferred()) localStorage.removeItem(key);
       else localStorage.setItem(key, next);
-      apply();
-    } catch {
-      root.dataset.theme = next;
-      dispatchEvent(new Event('tickwire:theme'));
-    }
+    } catch { /* until the next visit */ }
+    apply(next);
   }
 
-  system.addEventListener('change', apply);
+  system.addEventListener('change', () => apply());
   apply();
   window.tickwireTheme = { toggle, now: () => root.dataset.theme };
 })();

@@ -1988,22 +1988,15 @@ var Board = class {
     h.id = id;
     this.#byId.set(id, h);
   }
-  /** The node sends a symbol no more; its quote stays. */
-  unconfirm(symbol) {
-    const h = this.#held.get(symbol);
-    if (!h || h.id < 0) return;
-    this.#byId.delete(h.id);
-    h.id = -1;
-    this.#count(symbol, -1);
-  }
   /** A symbol is wanted no more. */
   forget(symbol) {
-    this.unconfirm(symbol);
+    const h = this.#held.get(symbol);
+    if (h && h.id >= 0) {
+      this.#byId.delete(h.id);
+      this.#count(symbol, -1);
+    }
     this.#held.delete(symbol);
     this.quotes.delete(symbol);
-  }
-  isConfirmed(symbol) {
-    return (this.#held.get(symbol)?.id ?? -1) >= 0;
   }
   /**
    * From where a symbol may be resumed; undefined when an image is due: nothing is
@@ -2022,7 +2015,7 @@ var Board = class {
     if (u.seq < q.seq && !renewed) throw new ProtocolError("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (u.implied && !image) agree(q, u);
     const changed = put2(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
+    q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
     q.seq = u.seq;
     q.flags = u.flags;
     if (image) {
@@ -2173,21 +2166,20 @@ var Session = class {
     this.#socket.send(encodeRequest(id, r, this.#encoding));
     return id;
   }
-  /** A request as a promise; a patient one is sent again while the node says to retry. */
-  call(r, patient, took) {
+  /**
+   * A request as a promise; a patient one is sent again while the node says to retry. It
+   * is made anew each time: what it asks for may have changed meanwhile.
+   */
+  call(make, patient) {
     return new Promise((resolve, reject) => {
       const done = (reply2, error) => {
-        if (reply2) {
-          took?.(reply2);
-          resolve(reply2);
-        } else if (patient && error.retry && error.code !== 0) {
+        if (reply2) resolve(reply2);
+        else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
-          setTimeout(() => this.#later.delete(done) && this.request(r, done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
-        } else {
-          reject(new RequestError(error));
-        }
+          setTimeout(() => this.#later.delete(done) && this.request(make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+        } else reject(new RequestError(error));
       };
-      this.request(r, done);
+      this.request(make(), done);
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
@@ -2348,159 +2340,66 @@ var Again = class {
 };
 
 // src/terms.ts
-var isPattern = (symbol) => symbol.endsWith("*");
+var isPattern = (name) => name.endsWith("*");
 var matches = (pattern, symbol) => symbol.startsWith(pattern.slice(0, -1));
 var viewOf = (terms) => terms.fields?.length ? [...new Set(terms.fields)].sort().join() : "";
 var keyOf = (terms) => `${terms.rate ?? 0} ${viewOf(terms)}`;
 var Wanted = class {
   #wants = /* @__PURE__ */ new Map();
   #patterns = /* @__PURE__ */ new Set();
-  /** Symbols given up by name that a pattern still names. */
-  #dropped = /* @__PURE__ */ new Set();
-  add(symbol, terms) {
-    this.#wants.set(symbol, { terms, taken: this.#wants.get(symbol)?.taken });
-    this.#dropped.delete(symbol);
-    if (isPattern(symbol)) this.#patterns.add(symbol);
+  add(name, terms) {
+    const taken = this.#wants.get(name)?.taken;
+    this.#wants.delete(name);
+    this.#wants.set(name, { terms, taken });
+    if (isPattern(name)) this.#patterns.add(name);
   }
-  /** Of a pattern: what was dropped of it is dropped no more, for it is gone with it. */
-  remove(symbol) {
-    this.#wants.delete(symbol);
-    if (this.#patterns.delete(symbol)) {
-      for (const s of this.#dropped) if (!this.byPattern(s)) this.#dropped.delete(s);
-    } else if (this.byPattern(symbol)) {
-      this.#dropped.add(symbol);
-    }
+  remove(name) {
+    this.#wants.delete(name);
+    this.#patterns.delete(name);
   }
-  all() {
-    return [...this.#wants.keys()];
+  has(name) {
+    return this.#wants.has(name);
   }
-  has(symbol) {
-    return this.#wants.has(symbol);
+  terms(name) {
+    return this.#wants.get(name)?.terms;
   }
-  isDropped(symbol) {
-    return this.#dropped.has(symbol);
+  /** Whether a name takes the symbol. */
+  takes(symbol) {
+    if (this.has(symbol)) return true;
+    for (const p of this.#patterns) if (matches(p, symbol)) return true;
+    return false;
   }
-  /** A pattern that names the symbol. */
-  byPattern(symbol) {
-    for (const p of this.#patterns) if (matches(p, symbol)) return p;
-    return void 0;
-  }
-  /** What is still wanted of that which a node ends with the pattern: names, and patterns that share some. */
-  under(pattern) {
-    const prefix = pattern.slice(0, -1);
-    return this.all().filter((s) => matches(pattern, s) || isPattern(s) && prefix.startsWith(s.slice(0, -1)));
-  }
-  /** Whether updates of the symbol are welcome, by its name or a pattern's. */
-  welcomes(symbol) {
-    return this.has(symbol) || !this.isDropped(symbol) && this.byPattern(symbol) !== void 0;
-  }
-  terms(symbol) {
-    return (this.#wants.get(symbol) ?? this.#wants.get(this.byPattern(symbol) ?? ""))?.terms;
-  }
-  /** The node took a symbol on these terms. */
-  took(symbol, terms) {
-    const w = this.#wants.get(symbol);
+  /** The node took a name on these terms. */
+  took(name, terms) {
+    const w = this.#wants.get(name);
     if (w) w.taken = terms;
   }
   /** The node refused the terms: back to those it took, or wanted no more. */
-  refused(symbol, terms) {
-    const w = this.#wants.get(symbol);
+  refused(name, terms) {
+    const w = this.#wants.get(name);
     if (!w || keyOf(w.terms) !== keyOf(terms)) return;
     if (w.taken) w.terms = w.taken;
-    else this.remove(symbol);
+    else this.remove(name);
   }
   /**
-   * What to ask for, to have these: by terms, patterns first, for they take over what
-   * they name; then the symbols that are wanted by name on terms of their own.
+   * What to ask for, in order: names of the same terms together, but none moves past a
+   * pattern, which would give it other terms.
    */
-  groups(symbols) {
-    const asked = new Set(symbols);
-    const patterns = symbols.filter(isPattern);
-    if (patterns.length > 0) {
-      for (const s of this.#wants.keys()) if (!isPattern(s) && patterns.some((p) => matches(p, s))) asked.add(s);
-    }
-    const first = /* @__PURE__ */ new Map(), then = /* @__PURE__ */ new Map();
-    for (const s of asked) {
-      const terms = this.#wants.get(s)?.terms;
-      if (!terms) continue;
-      const into = isPattern(s) ? first : then;
-      const group = into.get(keyOf(terms));
-      if (group) group.symbols.push(s);
-      else into.set(keyOf(terms), { terms, symbols: [s] });
-    }
-    return [...first.values(), ...then.values()];
-  }
-};
-
-// src/waiters.ts
-var Waiters = class {
-  #bySymbol = /* @__PURE__ */ new Map();
-  #ofPatterns = /* @__PURE__ */ new Set();
-  /** A promise of the results of all these; nobody need wait for it. */
-  add(symbols) {
-    const promise = new Promise((resolve, reject) => {
-      const w = { left: new Set(symbols), patterns: symbols.filter(isPattern), results: [], resolve, reject };
-      if (w.left.size === 0) return resolve([]);
-      for (const symbol of w.left) {
-        const all = this.#bySymbol.get(symbol);
-        if (all) all.add(w);
-        else this.#bySymbol.set(symbol, /* @__PURE__ */ new Set([w]));
+  groups(asked = () => true) {
+    const groups = [];
+    const open = /* @__PURE__ */ new Map();
+    for (const [name, { terms }] of this.#wants) {
+      if (!asked(name)) continue;
+      const key = keyOf(terms);
+      if (isPattern(name) && !(open.size === 1 && open.has(key))) open.clear();
+      let group = open.get(key);
+      if (!group) {
+        open.set(key, group = { terms, names: [] });
+        groups.push(group);
       }
-      if (w.patterns.length > 0) this.#ofPatterns.add(w);
-    });
-    promise.catch(() => {
-    });
-    return promise;
-  }
-  /** Takes a whole reply: a pattern's result is followed by those of its symbols. */
-  offer(results) {
-    const touched = /* @__PURE__ */ new Set();
-    for (const r of results) {
-      const byName = this.#bySymbol.get(r.symbol);
-      this.#bySymbol.delete(r.symbol);
-      for (const w of byName ?? []) {
-        w.left.delete(r.symbol);
-        w.results.push(r);
-        touched.add(w);
-      }
-      for (const w of this.#ofPatterns) {
-        if (!byName?.has(w) && w.patterns.some((p) => matches(p, r.symbol))) w.results.push(r);
-      }
+      group.names.push(name);
     }
-    this.#settle(touched);
-  }
-  /** These are wanted no more: nobody waits for them. */
-  skip(symbols) {
-    this.#settle(this.#take(symbols));
-  }
-  /** The node refused these, terms and all. */
-  reject(symbols, error) {
-    for (const w of this.#take(symbols)) {
-      for (const symbol of w.left) this.#bySymbol.get(symbol)?.delete(w);
-      this.#ofPatterns.delete(w);
-      w.reject(error);
-    }
-  }
-  rejectAll(error) {
-    this.reject([...this.#bySymbol.keys()], error);
-  }
-  #take(symbols) {
-    const touched = /* @__PURE__ */ new Set();
-    for (const symbol of [...symbols]) {
-      for (const w of this.#bySymbol.get(symbol) ?? []) {
-        w.left.delete(symbol);
-        touched.add(w);
-      }
-      this.#bySymbol.delete(symbol);
-    }
-    return touched;
-  }
-  #settle(touched) {
-    for (const w of touched) {
-      if (w.left.size > 0) continue;
-      this.#ofPatterns.delete(w);
-      w.resolve(w.results);
-    }
+    return groups;
   }
 };
 
@@ -2510,13 +2409,13 @@ var REQUEST_SYMBOLS = 4096;
 var HEAD_BYTES = 256;
 var BAD_SYMBOL = { code: 110, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
 var NOT_SUBSCRIBED = { code: 112, text: "not_subscribed: subscribe first", retry: false };
-var SYMBOL2 = /^[!-~]{1,64}$/;
+var NAME = /^[!-~]{1,64}$/;
 var Subscriptions = class {
   #board;
   #report;
   #wanted = new Wanted();
-  #again = new Again((symbols) => this.#ask(symbols));
-  #waiters = new Waiters();
+  #again = new Again((names2) => this.#ask(names2));
+  #waiters = /* @__PURE__ */ new Map();
   /** Fields of patterns, by the id of the request that subscribed them: later replies have it too. */
   #views = /* @__PURE__ */ new Map();
   /** To be asked for at the end of this turn, in one request if it can be. */
@@ -2532,7 +2431,7 @@ var Subscriptions = class {
     this.#session = session;
     this.#board.reset();
     this.#fresh.clear();
-    this.#ask(this.#wanted.all());
+    this.#ask();
   }
   lost() {
     this.#session = void 0;
@@ -2542,147 +2441,123 @@ var Subscriptions = class {
   /** No connection is to come any more. */
   close() {
     this.lost();
-    this.#waiters.rejectAll(new RequestError({ code: 0, text: "the client is closed", retry: false }));
+    const closed2 = new RequestError({ code: 0, text: "the client is closed", retry: false });
+    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(closed2));
   }
-  subscribe(symbols, terms) {
-    const results = this.#waiters.add(symbols);
-    if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
-    for (const symbol of symbols.filter((s) => SYMBOL2.test(s))) {
-      this.#wanted.add(symbol, terms);
-      this.#fresh.add(symbol);
-    }
-    const bad = symbols.filter((s) => !SYMBOL2.test(s));
-    this.#settle(bad.map((symbol) => ({ symbol, error: BAD_SYMBOL })));
-    return results;
+  subscribe(names2, terms) {
+    return this.#want(names2, () => terms);
   }
-  async unsubscribe(symbols) {
+  /** Subscribes again, to what is held by name, with these terms in place of those it has. */
+  async set(names2, { rate, fields }) {
+    const terms = (name) => {
+      const had = this.#wanted.terms(name);
+      return { rate: rate ?? had?.rate, fields: fields ?? had?.fields };
+    };
+    const others = names2.filter((name) => !this.#wanted.has(name));
+    const results = await this.#want(names2.filter((name) => this.#wanted.has(name)), terms);
+    return [...results, ...others.map((symbol) => ({ symbol, error: NOT_SUBSCRIBED }))];
+  }
+  async unsubscribe(names2) {
     this.flush();
-    const still = /* @__PURE__ */ new Set();
-    for (const symbol of symbols) {
-      this.#wanted.remove(symbol);
-      this.#again.done(symbol);
-      if (!isPattern(symbol)) this.#board.forget(symbol);
+    for (const name of names2) {
+      this.#wanted.remove(name);
+      this.#again.done(name);
+      this.#waiting(name).forEach((w) => w.resolve([]));
     }
-    for (const pattern of symbols.filter(isPattern)) {
-      for (const s of this.#wanted.under(pattern)) still.add(s);
-      for (const s of [...this.#board.quotes.keys()]) {
-        if (!matches(pattern, s)) continue;
-        if (this.#wanted.welcomes(s)) this.#board.unconfirm(s);
-        else this.#board.forget(s);
-      }
-    }
-    this.#waiters.skip(symbols);
-    const results = this.#tell("unsubscribe", { terms: {}, symbols: symbols.filter((s) => SYMBOL2.test(s)) });
-    this.#ask([...still]);
-    return results;
-  }
-  async set(symbols, terms) {
-    this.flush();
-    for (const symbol of symbols) {
-      const had = this.#wanted.terms(symbol);
-      if (!had || !this.#wanted.welcomes(symbol)) continue;
-      this.#wanted.add(symbol, { rate: terms.rate ?? had.rate, fields: terms.fields ?? had.fields });
-    }
-    this.#ask(symbols.filter(isPattern));
-    const groups = this.#wanted.groups(symbols.filter((s) => !isPattern(s)));
-    const none = symbols.filter((s) => !this.#wanted.has(s)).map((symbol) => ({ symbol, error: NOT_SUBSCRIBED }));
-    return (await Promise.all(groups.map((g) => this.#tell("set", g)))).flat().concat(none);
+    for (const symbol of [...this.#board.quotes.keys()]) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
+    const s = this.#session;
+    if (!s) return [];
+    const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call(() => ({ op: "unsubscribe", symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply2) => reply2.results ?? [], (e) => {
+      if (e.code !== 0) throw e;
+      return [];
+    }));
+    return (await Promise.all(calls)).flat();
   }
   /** Asks for what gathered in this turn. */
   flush() {
-    const symbols = [...this.#fresh];
+    const names2 = [...this.#fresh];
     this.#fresh.clear();
-    this.#ask(symbols);
+    this.#ask(names2);
   }
   /** A reply that nobody waits for: symbols that appeared, of a pattern. */
   appeared(reply2) {
     const view = this.#views.get(reply2.id);
-    if (view !== void 0) this.#confirm(reply2.results ?? [], view);
+    if (view !== void 0) this.#took(reply2.results ?? [], view);
   }
-  #ask(symbols) {
+  /** Wants these from now on; results come by name, each once. */
+  async #want(names2, terms) {
+    const results = [...new Set(names2)].map((name) => new Promise((resolve, reject) => {
+      if (!NAME.test(name)) {
+        this.#report(name, BAD_SYMBOL);
+        return resolve([{ symbol: name, error: BAD_SYMBOL }]);
+      }
+      this.#waiters.set(name, [...this.#waiting(name), { resolve, reject }]);
+      if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
+      this.#wanted.add(name, terms(name));
+      this.#fresh.add(name);
+    }));
+    return [...new Set((await Promise.all(results)).flat())];
+  }
+  /** Those who wait for a name, taken from the list. */
+  #waiting(name) {
+    const all = this.#waiters.get(name) ?? [];
+    this.#waiters.delete(name);
+    return all;
+  }
+  /** Asks for these names, or for all that is wanted. */
+  #ask(names2) {
     const s = this.#session;
-    if (!s || symbols.length === 0) return;
-    for (const { terms, symbols: group } of this.#wanted.groups(symbols)) {
+    if (!s || names2?.length === 0) return;
+    const these = names2 && new Set(names2);
+    for (const { terms, names: group } of this.#wanted.groups((name) => !these || these.has(name))) {
       const view = viewOf(terms);
-      for (const part of parts(group, (symbol) => this.#positions(symbol, view), ...most(s.hello, terms))) {
+      for (const part of parts(group, (name) => this.#positions(name, view), ...most(s.hello, terms))) {
         const request = { op: "subscribe", symbols: part.symbols };
         if (terms.fields?.length) request.fields = terms.fields;
         if (terms.rate !== void 0) request.rate = terms.rate;
         if (part.resume.length > 0) request.resume = part.resume;
         const id = s.request(request, (reply2, error) => {
           if (reply2) {
-            for (const symbol of part.symbols) this.#wanted.took(symbol, terms);
-            this.#confirm(reply2.results ?? [], view);
+            for (const name of part.symbols) this.#wanted.took(name, terms);
+            this.#took(reply2.results ?? [], view);
           } else if (error.code !== 0) this.#refused(part.symbols, terms, error);
         });
         if (part.symbols.some(isPattern)) this.#views.set(id, view);
       }
     }
   }
-  /** What is held of a symbol, or of all that only a pattern names. */
-  #positions(symbol, view) {
-    const names2 = isPattern(symbol) ? [...this.#board.quotes.keys()].filter((s) => matches(symbol, s) && !this.#wanted.has(s)) : [symbol];
-    return names2.flatMap((s) => {
-      const p = this.#board.position(s, view);
-      return p ? [p] : [];
-    });
+  /** What is held of a symbol, or of all that only a pattern takes. */
+  #positions(name, view) {
+    const symbols = isPattern(name) ? [...this.#board.quotes.keys()].filter((s) => matches(name, s) && !this.#wanted.has(s)) : [name];
+    return symbols.map((s) => this.#board.position(s, view)).filter((p) => p !== void 0);
   }
-  /** Takes the numbers of symbols that are subscribed now; all before any of their updates is read. */
-  #confirm(results, view) {
-    const dropped = [];
+  /**
+   * Takes the numbers of symbols that are subscribed now, before any of their updates is
+   * read, and tells who waits. What may appear is asked for again, and reported but once.
+   */
+  #took(results, view) {
     for (const r of results) {
-      if (r.error) this.#board.unconfirm(r.symbol);
-      else if (r.id === void 0) continue;
-      else if (this.#wanted.welcomes(r.symbol)) this.#board.confirm(r.symbol, r.id, view);
-      else if (this.#wanted.isDropped(r.symbol)) dropped.push(r.symbol);
-    }
-    if (dropped.length > 0) this.#tell("unsubscribe", { terms: {}, symbols: dropped }).catch(() => {
-    });
-    this.#settle(results);
-  }
-  /** Symbols that may appear are asked for again, reported but once; who waits is told. */
-  #settle(results) {
-    for (const { symbol, error } of results) {
+      const { symbol, id, error } = r;
       if (!error) this.#again.done(symbol);
       else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
       if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
+      if (id !== void 0 && this.#wanted.takes(symbol)) this.#board.confirm(symbol, id, view);
+      const waiting = this.#waiting(symbol);
+      if (waiting.length === 0) continue;
+      const all = isPattern(symbol) ? [r, ...results.filter((x) => x !== r && matches(symbol, x.symbol))] : [r];
+      for (const w of waiting) w.resolve(all);
     }
-    this.#waiters.offer(results);
   }
   /** A subscribe failed as a whole. */
-  #refused(symbols, terms, error) {
-    if (error.retry) {
-      for (const symbol of symbols) if (this.#wanted.has(symbol)) this.#again.add(symbol);
-      return;
-    }
-    for (const symbol of symbols) this.#wanted.refused(symbol, terms);
-    this.#waiters.reject(symbols, new RequestError(error));
-  }
-  /** Sends unsubscribe or set; without a connection there is nothing to say. */
-  async #tell(op, { terms, symbols }) {
-    const s = this.#session;
-    if (!s || symbols.length === 0) return [];
-    const calls = [];
-    for (const part of parts(symbols, () => [], ...most(s.hello, terms))) {
-      const request = { op, symbols: part.symbols };
-      if (op === "set") {
-        request.fields = terms.fields?.length ? terms.fields : s.hello.fields;
-        request.rate = terms.rate ?? 0;
+  #refused(names2, terms, error) {
+    for (const name of names2) {
+      if (error.retry) {
+        if (this.#wanted.has(name)) this.#again.add(name);
+        continue;
       }
-      const took = (reply2) => {
-        for (const r of op === "set" && reply2.results || []) {
-          if (r.id === void 0 || !this.#wanted.welcomes(r.symbol)) continue;
-          this.#wanted.took(r.symbol, terms);
-          this.#board.confirm(r.symbol, r.id, viewOf(terms));
-        }
-      };
-      calls.push(s.call(request, true, took).then((reply2) => reply2.results ?? [], (e) => {
-        if (e.code === 0) return [];
-        for (const symbol of part.symbols) if (op === "set") this.#wanted.refused(symbol, terms);
-        throw e;
-      }));
+      this.#wanted.refused(name, terms);
+      this.#waiting(name).forEach((w) => w.reject(new RequestError(error)));
     }
-    return (await Promise.all(calls)).flat();
   }
 };
 function most(hello2, terms) {
@@ -2723,21 +2598,23 @@ var Tickwire = class extends Emitter {
     return this.#pastBytes + (this.#session?.bytes ?? 0);
   }
   /**
-   * Wants symbols, or patterns such as sim:*, now and after every reconnect. The
-   * promise gives what became of each once a node has answered, and rejects when the
-   * terms are refused. It need not be waited for: refusals are error events too.
+   * Wants symbols, or patterns such as sim:*, now and after every reconnect. A name that
+   * is wanted already takes the new terms, with all its symbols. The promise gives what
+   * became of each once a node has answered, and rejects when the terms are refused. It
+   * need not be waited for: refusals are error events too.
    */
   subscribe(symbols, terms = {}) {
-    if (this.#state === "closed") return quiet(Promise.reject(closed()));
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     const { rate, fields } = this.#options;
-    return this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields });
+    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
   }
-  /** Wants them no more. A pattern ends as it was given, with all that only it had named. */
+  /** Wants these names no more, each as it was given; symbols that another name takes stay. */
   unsubscribe(symbols) {
     return quiet(this.#subs.unsubscribe(listOf(symbols)));
   }
-  /** Changes the rate or the fields of what is subscribed, [] being all; fresh images follow. */
+  /** Subscribes again to names held, with another rate or other fields, [] being all. */
   set(symbols, terms) {
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     return quiet(this.#subs.set(listOf(symbols), terms));
   }
   /** Asks for silence, now and after a reconnect. */
@@ -2750,17 +2627,17 @@ var Tickwire = class extends Emitter {
   }
   /** What the node says is subscribed, and on which terms; rejects without a connection. */
   list() {
-    return quiet(this.#call({ op: "list" }).then((reply2) => reply2.results ?? []));
+    return quiet(this.#call(() => ({ op: "list" })).then((reply2) => reply2.results ?? []));
   }
   /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
   ping() {
     const from = performance.now();
-    return quiet(this.#call({ op: "ping" }).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
+    return quiet(this.#call(() => ({ op: "ping" })).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
   }
   /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
   auth(token) {
     this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call({ op: "auth", token }, true).then(() => {
+    return quiet(this.#session?.hello ? this.#call(() => ({ op: "auth", token }), true).then(() => {
     }) : Promise.resolve());
   }
   /** Ends it, for good. */
@@ -2814,7 +2691,7 @@ var Tickwire = class extends Emitter {
   #greeted(hello2) {
     const session = this.#session;
     this.#drainUntil = 0;
-    if (this.#paused) session.call({ op: "pause" }, true).catch(() => {
+    if (this.#paused) session.call(this.#holding, true).catch(() => {
     });
     this.#subs.greeted(session);
     this.emit("hello", hello2);
@@ -2872,14 +2749,15 @@ var Tickwire = class extends Emitter {
     const ended = (e) => {
       if (e.code !== 0) throw e;
     };
-    return quiet(this.#call({ op: paused ? "pause" : "resume" }, true).then(() => {
+    return quiet(this.#call(this.#holding, true).then(() => {
     }, ended));
   }
-  #call(request, patient = false) {
+  #holding = () => ({ op: this.#paused ? "pause" : "resume" });
+  #call(make, patient = false) {
     const session = this.#session;
     if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: "not connected", retry: true }));
     this.#subs.flush();
-    return session.call(request, patient);
+    return session.call(make, patient);
   }
   #isClosed() {
     return this.#state === "closed";

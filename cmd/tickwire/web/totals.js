@@ -40,10 +40,11 @@ export class Totals {
     this.#held.add(us);
   }
 
-  /** A new rate or connection: what was merged before says nothing of what is now. */
+  /** A new rate or connection: what was before says nothing of what is now. */
   forget() {
     this.#filled = 0;
     for (const ring of [this.#delivered, this.#skipped, this.#bytes]) ring.fill(0);
+    this.#late.clear();
     this.#held.clear();
   }
 

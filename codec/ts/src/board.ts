@@ -1,5 +1,5 @@
 import { ProtocolError } from './error.js';
-import { IMAGE } from './flags.js';
+import { GAP, IMAGE } from './flags.js';
 import { symbolHash } from './message.js';
 import { FIELDS, NUM_FIELDS, Quote, type Field, type QuoteView, fieldsOf } from './quote.js';
 import type { Position } from './request.js';
@@ -13,7 +13,7 @@ export interface QuoteEvent {
   update: Update;
   /** Fields that differ from before; of an image fewer than it carried. */
   changed: readonly Field[];
-  /** How many updates before this one were not sent: seq - last - 1. */
+  /** How many updates before this one were not sent: seq - last - 1; 0 behind a GAP, which does not say. */
   conflated: number;
   /** IMAGE, CONFLATED with its reason, GAP. */
   flags: number;
@@ -69,24 +69,15 @@ export class Board {
     this.#byId.set(id, h);
   }
 
-  /** The node sends a symbol no more; its quote stays. */
-  unconfirm(symbol: string): void {
-    const h = this.#held.get(symbol);
-    if (!h || h.id < 0) return;
-    this.#byId.delete(h.id);
-    h.id = -1;
-    this.#count(symbol, -1);
-  }
-
   /** A symbol is wanted no more. */
   forget(symbol: string): void {
-    this.unconfirm(symbol);
+    const h = this.#held.get(symbol);
+    if (h && h.id >= 0) {
+      this.#byId.delete(h.id);
+      this.#count(symbol, -1);
+    }
     this.#held.delete(symbol);
     this.quotes.delete(symbol);
-  }
-
-  isConfirmed(symbol: string): boolean {
-    return (this.#held.get(symbol)?.id ?? -1) >= 0;
   }
 
   /**
@@ -107,7 +98,7 @@ export class Board {
     if (u.seq < q.seq && !renewed) throw new ProtocolError('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (u.implied && !image) agree(q, u);
     const changed = put(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
+    q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
     q.seq = u.seq;
     q.flags = u.flags;
     if (image) {

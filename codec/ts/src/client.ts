@@ -79,23 +79,25 @@ export class Tickwire extends Emitter<Events> {
   get bytes(): number { return this.#pastBytes + (this.#session?.bytes ?? 0); }
 
   /**
-   * Wants symbols, or patterns such as sim:*, now and after every reconnect. The
-   * promise gives what became of each once a node has answered, and rejects when the
-   * terms are refused. It need not be waited for: refusals are error events too.
+   * Wants symbols, or patterns such as sim:*, now and after every reconnect. A name that
+   * is wanted already takes the new terms, with all its symbols. The promise gives what
+   * became of each once a node has answered, and rejects when the terms are refused. It
+   * need not be waited for: refusals are error events too.
    */
   subscribe(symbols: string | readonly string[], terms: Terms = {}): Promise<Result[]> {
-    if (this.#state === 'closed') return quiet(Promise.reject(closed()));
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     const { rate, fields } = this.#options;
-    return this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields });
+    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
   }
 
-  /** Wants them no more. A pattern ends as it was given, with all that only it had named. */
+  /** Wants these names no more, each as it was given; symbols that another name takes stay. */
   unsubscribe(symbols: string | readonly string[]): Promise<Result[]> {
     return quiet(this.#subs.unsubscribe(listOf(symbols)));
   }
 
-  /** Changes the rate or the fields of what is subscribed, [] being all; fresh images follow. */
+  /** Subscribes again to names held, with another rate or other fields, [] being all. */
   set(symbols: string | readonly string[], terms: Terms): Promise<Result[]> {
+    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     return quiet(this.#subs.set(listOf(symbols), terms));
   }
 
@@ -107,19 +109,19 @@ export class Tickwire extends Emitter<Events> {
 
   /** What the node says is subscribed, and on which terms; rejects without a connection. */
   list(): Promise<Result[]> {
-    return quiet(this.#call({ op: 'list' }).then((reply) => reply.results ?? []));
+    return quiet(this.#call(() => ({ op: 'list' })).then((reply) => reply.results ?? []));
   }
 
   /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
   ping(): Promise<{ time: number; ms: number }> {
     const from = performance.now();
-    return quiet(this.#call({ op: 'ping' }).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
+    return quiet(this.#call(() => ({ op: 'ping' })).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
   }
 
   /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
   auth(token: string): Promise<void> {
     this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call({ op: 'auth', token }, true).then(() => {}) : Promise.resolve());
+    return quiet(this.#session?.hello ? this.#call(() => ({ op: 'auth', token }), true).then(() => {}) : Promise.resolve());
   }
 
   /** Ends it, for good. */
@@ -171,7 +173,7 @@ export class Tickwire extends Emitter<Events> {
   #greeted(hello: Hello): void {
     const session = this.#session!;
     this.#drainUntil = 0;
-    if (this.#paused) session.call({ op: 'pause' }, true).catch(() => {});
+    if (this.#paused) session.call(this.#holding, true).catch(() => {});
     this.#subs.greeted(session);
     this.emit('hello', hello);
     this.#become('live', `node ${hello.node}`);
@@ -232,14 +234,16 @@ export class Tickwire extends Emitter<Events> {
     this.#subs.flush();
     if (!this.#session?.hello) return Promise.resolve();
     const ended = (e: RequestError): void => { if (e.code !== 0) throw e; }; // the next connection knows
-    return quiet(this.#call({ op: paused ? 'pause' : 'resume' }, true).then(() => {}, ended));
+    return quiet(this.#call(this.#holding, true).then(() => {}, ended));
   }
 
-  #call(request: Request, patient = false): Promise<Reply> {
+  readonly #holding = (): Request => ({ op: this.#paused ? 'pause' : 'resume' });
+
+  #call(make: () => Request, patient = false): Promise<Reply> {
     const session = this.#session;
     if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: 'not connected', retry: true }));
     this.#subs.flush();
-    return session.call(request, patient);
+    return session.call(make, patient);
   }
 
   #isClosed(): boolean { return this.#state === 'closed'; }

@@ -79,21 +79,20 @@ export class Session {
     return id;
   }
 
-  /** A request as a promise; a patient one is sent again while the node says to retry. */
-  call(r: Request, patient: boolean, took?: (reply: Reply) => void): Promise<Reply> {
+  /**
+   * A request as a promise; a patient one is sent again while the node says to retry. It
+   * is made anew each time: what it asks for may have changed meanwhile.
+   */
+  call(make: () => Request, patient: boolean): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const done: Done = (reply, error) => {
-        if (reply) {
-          took?.(reply);
-          resolve(reply);
-        } else if (patient && error!.retry && error!.code !== 0) {
+        if (reply) resolve(reply);
+        else if (patient && error!.retry && error!.code !== 0) {
           this.#later.add(done);
-          setTimeout(() => this.#later.delete(done) && this.request(r, done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
-        } else {
-          reject(new RequestError(error!));
-        }
+          setTimeout(() => this.#later.delete(done) && this.request(make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+        } else reject(new RequestError(error!));
       };
-      this.request(r, done);
+      this.request(make(), done);
     });
   }
 

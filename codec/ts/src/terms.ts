@@ -12,7 +12,7 @@ interface Want {
   taken: Terms | undefined;
 }
 
-export const isPattern = (symbol: string): boolean => symbol.endsWith('*');
+export const isPattern = (name: string): boolean => name.endsWith('*');
 
 export const matches = (pattern: string, symbol: string): boolean => symbol.startsWith(pattern.slice(0, -1));
 
@@ -21,96 +21,76 @@ export const viewOf = (terms: Terms): string => (terms.fields?.length ? [...new 
 
 const keyOf = (terms: Terms): string => `${terms.rate ?? 0} ${viewOf(terms)}`;
 
-/** Symbols, or patterns, of the same terms. */
-export interface Group { terms: Terms; symbols: string[] }
+/** Names of the same terms. */
+export interface Group { terms: Terms; names: string[] }
 
-/** What is wanted, whether or not there is a connection: symbols and patterns, and on which terms. */
+/**
+ * The names wanted, symbols and patterns, whether or not there is a connection. They
+ * stay in the order of their terms' age: of two that take a symbol the later rules.
+ */
 export class Wanted {
   readonly #wants = new Map<string, Want>();
   readonly #patterns = new Set<string>();
-  /** Symbols given up by name that a pattern still names. */
-  readonly #dropped = new Set<string>();
 
-  add(symbol: string, terms: Terms): void {
-    this.#wants.set(symbol, { terms, taken: this.#wants.get(symbol)?.taken });
-    this.#dropped.delete(symbol);
-    if (isPattern(symbol)) this.#patterns.add(symbol);
+  add(name: string, terms: Terms): void {
+    const taken = this.#wants.get(name)?.taken;
+    this.#wants.delete(name);
+    this.#wants.set(name, { terms, taken });
+    if (isPattern(name)) this.#patterns.add(name);
   }
 
-  /** Of a pattern: what was dropped of it is dropped no more, for it is gone with it. */
-  remove(symbol: string): void {
-    this.#wants.delete(symbol);
-    if (this.#patterns.delete(symbol)) {
-      for (const s of this.#dropped) if (!this.byPattern(s)) this.#dropped.delete(s);
-    } else if (this.byPattern(symbol)) {
-      this.#dropped.add(symbol);
-    }
+  remove(name: string): void {
+    this.#wants.delete(name);
+    this.#patterns.delete(name);
   }
 
-  all(): string[] {
-    return [...this.#wants.keys()];
+  has(name: string): boolean {
+    return this.#wants.has(name);
   }
 
-  has(symbol: string): boolean {
-    return this.#wants.has(symbol);
+  terms(name: string): Terms | undefined {
+    return this.#wants.get(name)?.terms;
   }
 
-  isDropped(symbol: string): boolean {
-    return this.#dropped.has(symbol);
+  /** Whether a name takes the symbol. */
+  takes(symbol: string): boolean {
+    if (this.has(symbol)) return true;
+    for (const p of this.#patterns) if (matches(p, symbol)) return true;
+    return false;
   }
 
-  /** A pattern that names the symbol. */
-  byPattern(symbol: string): string | undefined {
-    for (const p of this.#patterns) if (matches(p, symbol)) return p;
-    return undefined;
-  }
-
-  /** What is still wanted of that which a node ends with the pattern: names, and patterns that share some. */
-  under(pattern: string): string[] {
-    const prefix = pattern.slice(0, -1);
-    return this.all().filter((s) => matches(pattern, s) || (isPattern(s) && prefix.startsWith(s.slice(0, -1))));
-  }
-
-  /** Whether updates of the symbol are welcome, by its name or a pattern's. */
-  welcomes(symbol: string): boolean {
-    return this.has(symbol) || (!this.isDropped(symbol) && this.byPattern(symbol) !== undefined);
-  }
-
-  terms(symbol: string): Terms | undefined {
-    return (this.#wants.get(symbol) ?? this.#wants.get(this.byPattern(symbol) ?? ''))?.terms;
-  }
-
-  /** The node took a symbol on these terms. */
-  took(symbol: string, terms: Terms): void {
-    const w = this.#wants.get(symbol);
+  /** The node took a name on these terms. */
+  took(name: string, terms: Terms): void {
+    const w = this.#wants.get(name);
     if (w) w.taken = terms;
   }
 
   /** The node refused the terms: back to those it took, or wanted no more. */
-  refused(symbol: string, terms: Terms): void {
-    const w = this.#wants.get(symbol);
+  refused(name: string, terms: Terms): void {
+    const w = this.#wants.get(name);
     if (!w || keyOf(w.terms) !== keyOf(terms)) return;
     if (w.taken) w.terms = w.taken;
-    else this.remove(symbol);
+    else this.remove(name);
   }
 
   /**
-   * What to ask for, to have these: by terms, patterns first, for they take over what
-   * they name; then the symbols that are wanted by name on terms of their own.
+   * What to ask for, in order: names of the same terms together, but none moves past a
+   * pattern, which would give it other terms.
    */
-  groups(symbols: readonly string[]): Group[] {
-    const asked = new Set(symbols);
-    const patterns = symbols.filter(isPattern);
-    if (patterns.length > 0) for (const s of this.#wants.keys()) if (!isPattern(s) && patterns.some((p) => matches(p, s))) asked.add(s);
-    const first = new Map<string, Group>(), then = new Map<string, Group>();
-    for (const s of asked) {
-      const terms = this.#wants.get(s)?.terms;
-      if (!terms) continue;
-      const into = isPattern(s) ? first : then;
-      const group = into.get(keyOf(terms));
-      if (group) group.symbols.push(s);
-      else into.set(keyOf(terms), { terms, symbols: [s] });
+  groups(asked: (name: string) => boolean = () => true): Group[] {
+    const groups: Group[] = [];
+    const open = new Map<string, Group>();
+    for (const [name, { terms }] of this.#wants) {
+      if (!asked(name)) continue;
+      const key = keyOf(terms);
+      if (isPattern(name) && !(open.size === 1 && open.has(key))) open.clear();
+      let group = open.get(key);
+      if (!group) {
+        open.set(key, (group = { terms, names: [] }));
+        groups.push(group);
+      }
+      group.names.push(name);
     }
-    return [...first.values(), ...then.values()];
+    return groups;
   }
 }

@@ -78,10 +78,13 @@ describe.skipIf(!url)('a real node (TICKWIRE_URL)', () => {
       await t.set(symbol!, { fields: ['bid', 'ask'] });
       expect(await t.list()).toMatchObject([{ symbol, rate: 2, fields: ['bid', 'ask', 'price_scale'] }]);
       await until('an image of the fields', () => t.quotes.get(symbol!)?.text('last') === null);
-      expect((await t.subscribe('sim:*'))[0]).toMatchObject({ symbol: 'sim:*' });
-      await t.unsubscribe('sim:*');
-      expect((await t.list()).map((r) => r.symbol)).toEqual([symbol]);
-      await t.unsubscribe(symbol!);
+      const [all, ...each] = await t.subscribe('sim:*');
+      expect(all).toEqual({ symbol: 'sim:*', matched: each.length });
+      expect(await t.unsubscribe(each.at(-1)!.symbol)).toMatchObject([{ error: { code: 112 } }]); // only the pattern takes it
+      expect(await t.unsubscribe('sim:*')).toEqual([all]);
+      expect(await t.list()).toMatchObject([{ symbol, rate: 0 }]); // stays, on the pattern's terms
+      expect(t.quotes.size).toBe(1);
+      expect(await t.unsubscribe(symbol!)).toMatchObject([{ symbol }]);
       expect(await t.list()).toEqual([]);
       expect((await t.ping()).time).toBeGreaterThan(1e15);
     } finally {

@@ -49,7 +49,7 @@ it('sends no node what is no symbol', async () => {
   peer.list('sim:A');
   const long = 'sim:' + 'A'.repeat(70_000);
   expect(await t.subscribe(['sim:A', long, 'no\nsymbol', ''])).toMatchObject([
-    { error: { code: 110 } }, { error: { code: 110 } }, { error: { code: 110 } }, { symbol: 'sim:A', id: 1 }]);
+    { symbol: 'sim:A', id: 1 }, { error: { code: 110 } }, { error: { code: 110 } }, { error: { code: 110 } }]);
   expect(peer.conn.requests.map((r) => r.symbols)).toEqual([['sim:A']]);
   expect(errors.map((e) => e.code)).toEqual([110, 110, 110]);
 });
@@ -78,6 +78,25 @@ it('takes an error without an id to be of the oldest request, and asks again whe
   await expect(listed).rejects.toMatchObject({ code: 122, retry: true });
   await Promise.all([subscribed, paused]);
   expect(peer.conn.requests.map((r) => r.op).sort()).toEqual(['list', 'pause', 'pause', 'subscribe', 'subscribe']);
+});
+
+it('sends again only what is still meant', async () => {
+  peer.list('sim:A');
+  await t.subscribe('sim:A');
+  const answer = peer.onRequest;
+  let refusals = 2;
+  peer.onRequest = (c, r) => (refusals-- > 0 ? c.send('error', { code: 122, text: 'too_many_requests: 50', retry: true }) : answer(c, r));
+  const ended = t.unsubscribe('sim:A'), paused = t.pause();
+  await t.ping();
+  t.subscribe('sim:A');
+  t.resume();
+  await Promise.all([ended, paused]);
+  const ops = peer.conn.requests.map((r) => r.op);
+  expect(ops.slice(0, 6)).toEqual(['subscribe', 'unsubscribe', 'pause', 'ping', 'subscribe', 'resume']);
+  expect(ops.slice(6).sort()).toEqual(['resume', 'unsubscribe']);
+  peer.conn.heartbeat();
+  await t.ping();
+  expect([peer.conns.length, [...peer.conn.subs.keys()], errors.length]).toEqual([1, ['sim:A'], 2]);
 });
 
 it('tells of a token that is refused', async () => {

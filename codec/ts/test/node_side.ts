@@ -41,6 +41,7 @@ function asked(x: unknown): Asked {
   if (typeof o.op !== 'string') throw new ProtocolError('type', 'op');
   if (!OPS.includes(o.op)) throw Object.assign(new ProtocolError('type', o.op), { kind: 'unknown_op' });
   if (o.rate !== undefined && typeof o.rate !== 'number') throw new ProtocolError('type', 'rate');
+  if (Math.abs(o.rate ?? 0) === Infinity) throw new ProtocolError('range', 'rate');
   return {
     op: o.op,
     id: integer(o.id ?? 0, 'id', 0, MAX_INT),

@@ -36,7 +36,7 @@ export class Row {
 export class Conn {
   readonly requests: Asked[] = [];
   readonly subs = new Map<string, { fields: string[]; rate: number }>();
-  readonly patterns = new Map<string, { id: number; fields: string[]; rate: number }>();
+  readonly names = new Map<string, { id: number; fields: string[]; rate: number }>();
   closed = 0;
 
   constructor(readonly peer: Peer, readonly ws: WebSocket, readonly offered: string[]) {}
@@ -99,21 +99,22 @@ export class Conn {
       results.push({ symbol: row.symbol, id: row.id });
       images.push(row);
     };
-    const named = (pattern: string): Row[] => [...rows.values()].filter((row) => row.symbol.startsWith(pattern.slice(0, -1)));
-    for (const symbol of r.symbols) {
-      const row = rows.get(symbol);
-      if (r.op === 'unsubscribe' && symbol.endsWith('*')) {
-        this.patterns.delete(symbol);
-        results.push({ symbol, matched: named(symbol).filter((x) => this.subs.delete(x.symbol)).length });
-      } else if (r.op === 'unsubscribe') {
-        results.push(this.subs.delete(symbol) ? { symbol, id: row!.id } : failure(symbol, 112, 'not_subscribed', false));
-      } else if (r.op === 'subscribe' && symbol.endsWith('*')) {
-        this.patterns.set(symbol, r);
-        results.push({ symbol, matched: named(symbol).length });
-        named(symbol).forEach(join);
-      } else if (!row) results.push(failure(symbol, 111, 'unknown_symbol', true));
-      else if (r.op === 'set' && !this.subs.has(symbol)) results.push(failure(symbol, 112, 'not_subscribed', false));
-      else join(row);
+    const taken = (name: string): Row[] => [...rows.values()].filter(({ symbol }) => takes(name, symbol));
+    for (const name of r.symbols) {
+      const row = rows.get(name);
+      const result: Result = { symbol: name, ...(name.endsWith('*') ? { matched: taken(name).length } : { id: row?.id ?? 0 }) };
+      if (r.op === 'unsubscribe') {
+        if (!this.names.delete(name)) results.push(failure(name, 112, 'not_subscribed', false));
+        else results.push(result);
+        for (const symbol of this.subs.keys()) if (![...this.names.keys()].some((n) => takes(n, symbol))) this.subs.delete(symbol);
+      } else if (name.endsWith('*')) {
+        this.names.set(name, r);
+        results.push(result);
+        taken(name).forEach(join);
+      } else if (row) {
+        this.names.set(name, r);
+        join(row);
+      } else results.push(failure(name, 111, 'unknown_symbol', true));
     }
     if (r.op === 'list') for (const s of this.subs.keys()) results.push({ symbol: s, id: rows.get(s)!.id });
     this.send('reply', { id: r.id, op: r.op, ...(r.op === 'ping' ? { time: 123 } : {}), ...(results.length ? { results } : {}) });
@@ -129,6 +130,8 @@ export class Conn {
     if (Object.keys(values).length > 0) this.data({ row, flags: row.seq - held[2] > 1 ? CATCH_UP : 0, values });
   }
 }
+
+const takes = (name: string, symbol: string): boolean => (name.endsWith('*') ? symbol.startsWith(name.slice(0, -1)) : symbol === name);
 
 const failure = (symbol: string, code: number, name: string, retry: boolean): Result =>
   ({ symbol, error: { code, text: `${name}: so says the test`, retry } });

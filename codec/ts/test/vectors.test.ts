@@ -5,7 +5,7 @@ import { ProtocolError } from '../src/error.js';
 import { parseMessage, parseMessageJSON, type Message } from '../src/message.js';
 import { encodeRequest, type Request } from '../src/request.js';
 import { parseEntry, parseRequest } from './node_side.js';
-import { bytesOf, invalid, sessions, spelled, valid, type Vector } from './vectors.js';
+import { bytesOf, invalid, refused, sessions, spelled, valid, type Vector } from './vectors.js';
 
 const parse = (v: Vector): Message => (v.encoding === 'json' ? parseMessageJSON(v.text ?? '') : parseMessage(bytesOf(v.hex)));
 const parseAny = (v: Vector): unknown => {
@@ -64,17 +64,26 @@ describe('what must be refused', () => {
   });
 });
 
+const play = (board: Board, m: Message): void => {
+  if (m.type === 'reply') for (const r of m.results ?? []) if (r.id !== undefined) board.confirm(r.symbol, r.id, '');
+  if (m.type === 'data') for (const u of m.updates) board.merge(u, m.sentAt);
+  if (m.type === 'heartbeat') expect([board.subs, board.hash]).toEqual([m.subs, m.hash]);
+};
+const held = (board: Board): unknown => JSON.parse(JSON.stringify(Object.fromEntries(board.quotes)));
+
 describe.each(sessions)('session: $about', ({ messages, quotes }) => {
   it.each(['msgpack', 'json'] as const)('%s', (encoding) => {
     const board = new Board();
-    for (const message of messages) {
-      const m = encoding === 'json' ? parseMessageJSON(message.json) : parseMessage(bytesOf(message.msgpack));
-      if (m.type === 'reply') for (const r of m.results ?? []) if (r.id !== undefined) board.confirm(r.symbol, r.id, '');
-      if (m.type === 'data') for (const u of m.updates) board.merge(u, m.sentAt);
-      if (m.type === 'heartbeat') expect([board.subs, board.hash]).toEqual([m.subs, m.hash]);
-    }
-    expect(JSON.parse(JSON.stringify(Object.fromEntries(board.quotes)))).toEqual(quotes);
+    for (const { msgpack, json } of messages) play(board, encoding === 'json' ? parseMessageJSON(json) : parseMessage(bytesOf(msgpack)));
+    expect(held(board)).toEqual(quotes);
   });
+});
+
+it.each(refused)('session: $about', ({ messages, quotes, error }) => {
+  const board = new Board(), last = parseMessageJSON(messages.at(-1)!.json);
+  for (const { json } of messages.slice(0, -1)) play(board, parseMessageJSON(json));
+  expect(() => play(board, last)).toThrow(expect.objectContaining({ kind: error }));
+  expect(held(board)).toEqual(quotes);
 });
 
 it('finds vectors of every kind', () => {

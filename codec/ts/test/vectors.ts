@@ -18,13 +18,16 @@ export interface Vector {
 
 export interface SessionFile {
   about: string;
-  messages: { msgpack: string; json: string }[];
+  error?: string;
+  messages: { msgpack?: string; json: string }[];
   quotes: Record<string, Record<string, string | number>>;
 }
 
 export const valid = read('valid.json') as Vector[];
 export const invalid = read('invalid.json') as Vector[];
-export const sessions = readdirSync(new URL('sessions/', dir)).map((file) => ({ file, ...(read(`sessions/${file}`) as SessionFile) }));
+const all = (of: string) => readdirSync(new URL(`${of}/`, dir)).map((file) => ({ file, ...(read(`${of}/${file}`) as SessionFile) }));
+export const sessions = all('sessions');
+export const refused = all('refused');
 
 export const bytesOf = (hex = ''): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 

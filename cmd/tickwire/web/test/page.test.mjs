@@ -91,6 +91,33 @@ scene('symbols are found, added, removed, brought back and remembered', { hash: 
   assert.deepEqual(await symbols(page), left);
 });
 
+scene('a pattern adds all that it matches, and Enter takes nothing away', { hash: '#symbols=' }, async (page) => {
+  await page.getByText('Nothing on the board').waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('sim:*');
+  await page.locator('#matches [role="option"][aria-selected="true"]', { hasText: 'Add all' }).waitFor();
+  await page.keyboard.press('Enter');
+  const all = await until('all are there', () => cards(page).count(), (n) => n > 12);
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('#drop').isVisible(), false);
+  assert.equal(await cards(page).count(), all);
+  await live(page);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  assert.equal(await cards(page).count(), 0);
+  await page.getByText('Nothing on the board').waitFor();
+});
+
+const slowFrames = (page) => page.addInitScript(() => { requestAnimationFrame = (frame) => setTimeout(frame, 150); });
+scene('on a slow machine no card in sight is left out', { width: 1800, height: 2000, hash: '#symbols=', before: slowFrames }, async (page) => {
+  await page.keyboard.press('/');
+  await page.keyboard.type('sim:*');
+  await page.locator('#matches [role="option"]', { hasText: 'Add all' }).click();
+  await live(page);
+  const bare = () => page.locator('.rate-is').evaluateAll((all) => all.filter((el) => !el.textContent).length);
+  await until('each has a rate', bare, (n) => n === 0, 5000);
+});
+
 scene('an unknown symbol says so in its place', { hash: '#symbols=nowhere:NOPE-USD' }, async (page) => {
   await page.locator('.card[data-status="error"] .trouble', { hasText: /unknown symbol/i }).waitFor({ timeout: 10_000 });
   await page.getByLabel('Search symbols to add').click();

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// page is what an address answers, "" when not with 200.
+func page(url string) string {
+	res, err := http.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != 200 {
+		return ""
+	}
+	return string(body)
+}
+
+// Every process has metrics of all that runs in it, profiles and probes, and up says
+// that it is there when there is something to see.
+func TestOps(t *testing.T) {
+	redis := "redis://" + miniredis.RunT(t).Addr()
+	up, feed, node := freePort(t), freePort(t), freePort(t)
+	at := func(port string) string { return "127.0.0.1:" + port }
+	p := tickwire(t, "up", "--listen", "127.0.0.1:0", "--metrics", at(up))
+	tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
+	tickwire(t, "fanout", "--redis", redis, "--listen", "127.0.0.1:0", "--metrics", at(node))
+	for port, want := range map[string]string{
+		up: "tickwire_feed_ tickwire_fanout_ tickwire_tape_", feed: "tickwire_feed_", node: "tickwire_fanout_ tickwire_tape_",
+	} {
+		within(t, 10*time.Second, "ready: "+want, func() bool { return page("http://"+at(port)+"/readyz") != "" })
+		metrics := page("http://" + at(port) + "/metrics")
+		for _, name := range strings.Fields(want + " go_goroutines") {
+			if !strings.Contains(metrics, "\n"+name) {
+				t.Errorf("no %s among the metrics of %s", name, want)
+			}
+		}
+		if page("http://"+at(port)+"/healthz") == "" || page("http://"+at(port)+"/debug/pprof/cmdline") == "" {
+			t.Errorf("no probe or profile at the side of %s", want)
+		}
+	}
+	if !strings.Contains(p.text(), "is up") {
+		t.Error("up is ready and does not say so")
+	}
+	taken := tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
+	taken.cmd.Wait()
+	if text := taken.text(); !strings.Contains(text, fmt.Sprintf("--metrics %s", at(feed))) || !strings.Contains(text, "choose another") {
+		t.Errorf("a port in use: %s", text)
+	}
+}

@@ -1,0 +1,78 @@
+package client
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// EventKind is what happened to the connection, or to a subscription. The words are
+// those of the TypeScript client's states and events.
+type EventKind string
+
+const (
+	Live       EventKind = "live"       // hello came
+	Connecting EventKind = "connecting" // there is no connection; Run goes on trying
+	Stale      EventKind = "stale"      // as Connecting: the node fell silent
+	Subscribed EventKind = "subscribed" // the node has confirmed a symbol or pattern
+	Refused    EventKind = "error"      // a symbol or pattern was refused, or a whole request
+	Lag        EventKind = "lag"        // our socket took nothing for a while: what follows is merged
+	Drain      EventKind = "drain"      // the node restarts; Run connects again
+)
+
+// Event is what happened to the connection, or to a subscription.
+type Event struct {
+	Kind   EventKind
+	Symbol string  // Subscribed; Refused: the symbol or pattern, "" for a whole request
+	Rate   float64 // Subscribed: in effect, updates a second; 0: as they come
+	// Matched counts the symbols that a pattern takes now; 1 of a symbol: Subscribed.
+	Matched int
+	Err     error // Connecting, Stale; Refused: a *codec.Error
+	// After is the time until Run tries again: Connecting, Stale, Drain, and Refused,
+	// where 0 means that it does not. Lag: how long nothing was taken.
+	After time.Duration
+	Hello *codec.Hello // Live
+}
+
+// String is the event as one line that does a terminal no harm.
+func (e Event) String() string {
+	text := string(e.Kind)
+	switch e.Kind {
+	case Live:
+		text = "connected to node " + e.Hello.Node
+	case Connecting, Stale:
+		text = "not connected: " + e.Err.Error()
+	case Subscribed:
+		text = e.Symbol + ": subscribed"
+		if e.Matched == 0 {
+			text += "; no symbol matches so far"
+		}
+	case Refused:
+		text = e.Err.Error()
+		if e.Symbol != "" {
+			text = e.Symbol + ": " + text
+		}
+	case Lag:
+		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
+	case Drain:
+		text = "the node restarts"
+	}
+	if e.After > 0 {
+		text += "; again in " + e.After.Round(10*time.Millisecond).String()
+	}
+	return printable(text)
+}
+
+// printable is a peer's text as one line that does a terminal no harm.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}

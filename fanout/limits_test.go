@@ -1,0 +1,275 @@
+package fanout
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// A conn that is choked because its client is far away is given a larger window each
+// time; one whose client stops gets the small one again.
+func TestWindow(t *testing.T) {
+	crowd := newCrowd(t, 1, 1000, false, 0)
+	l, c, now := crowd.loop, &crowd.conns[1], time.Now()
+	l.now = func() time.Time { return now }
+	pong := func(after time.Duration) {
+		now = now.Add(after)
+		l.begin()
+		l.pong(1, []byte{byte(c.pinged >> 24), byte(c.pinged >> 16), byte(c.pinged >> 8), byte(c.pinged)})
+	}
+	choke := func() (sent int) {
+		before := crowd.sink.wrote
+		for range 1000 {
+			if crowd.tick(1000); c.choked {
+				break
+			}
+			l.runCycle(nil)
+		}
+		return crowd.sink.wrote - before
+	}
+	l.control = c.appendPing(l.control[:0])
+	pong(0)
+	for want := windowMin; want < windowMax; want *= 2 {
+		if sent := choke(); !c.choked || sent < want || sent > want+4*creditPing {
+			t.Fatalf("choked %v after %d bytes, want %d", c.choked, sent, want)
+		}
+		pong(lagAfter / 2)
+	}
+	choke()
+	if pong(lagAfter / 2); c.window != windowMax {
+		t.Errorf("a window of %d", c.window)
+	}
+	choke()
+	if pong(lagAfter); c.window != windowMin {
+		t.Errorf("a window of %d for a client that is slow", c.window)
+	}
+}
+
+// Requests that take long leave the cycle to those who wait for prices, and are
+// answered in the next ones, in order.
+func TestRequestsGiveWay(t *testing.T) {
+	crowd := newCrowd(t, 2, 10, false, 0)
+	l, now := crowd.loop, time.Now()
+	l.now = func() time.Time { now = now.Add(time.Millisecond); return now }
+	l.conns[1].tokens = 1000
+	for range 100 {
+		crowd.sink.in = append(crowd.sink.in, masked(ws.OpText, true, []byte(`{"op":"ping"}`))...)
+	}
+	frames := func() uint64 { return l.count[framesIn] }
+	l.begin()
+	l.readable(1, false)
+	for cycles := 1; frames() < 100; cycles++ {
+		if done := frames(); cycles > 10 || done > uint64(cycles)*uint64(requestTime/time.Millisecond) {
+			t.Fatalf("%d requests in %d cycles", done, cycles)
+		}
+		if l.timeout() != 0 {
+			t.Fatal("the loop would sleep")
+		}
+		l.runCycle(nil)
+	}
+	if l.runCycle(nil); len(l.again) != 0 {
+		t.Errorf("%d conns are read for nothing", len(l.again))
+	}
+}
+
+// A message that is begun must end, and what is begun is bounded for all together.
+func TestUnfinishedMessages(t *testing.T) {
+	crowd := newCrowd(t, 600, 1, false, 0)
+	l, now := crowd.loop, time.Now()
+	l.now = func() time.Time { return now }
+	l.begin()
+	half := append(masked(ws.OpText, false, make([]byte, 60_000)), masked(ws.OpContinuation, true, make([]byte, 60_000))[:1000]...)
+	open := 0
+	for ci := 1; ci <= 600; ci++ {
+		crowd.sink.in = half
+		l.readable(uint32(ci), false)
+		if l.conns[ci].state == stateOpen {
+			open++
+		}
+	}
+	if kept := open * 61_000; l.unfinished > unfinishedMax || kept > unfinishedMax || kept < unfinishedMax-200_000 {
+		t.Errorf("%d bytes are kept, %d conns are open", l.unfinished, open)
+	}
+	for _, wait := range []time.Duration{messageTime, lingerTime} {
+		now = now.Add(wait + time.Second)
+		for range sweepParts + 1 {
+			l.sweepAt = 0
+			l.runCycle(nil)
+		}
+	}
+	if l.unfinished != 0 || l.open != 0 {
+		t.Errorf("%d bytes are kept, %d conns are open, after %v", l.unfinished, l.open, messageTime)
+	}
+}
+
+// A reader that takes a byte now and then is stalled all the same.
+func TestTrickle(t *testing.T) {
+	crowd := newCrowd(t, 1, 1000, false, 0)
+	crowd.cfg.Stall = 30 * time.Second
+	l, now := crowd.loop, time.Now()
+	full := &fullOnce{sink: &crowd.sink}
+	l.sock, l.now = full, func() time.Time { return now }
+	crowd.tick(1000)
+	l.runCycle(nil)
+	for range 60 {
+		now = now.Add(time.Second)
+		full.room = 1
+		l.begin()
+		l.writable(1)
+		l.sweepConn(1)
+	}
+	if l.conns[1].state != stateGone {
+		t.Error("it is open after a minute")
+	}
+}
+
+// One conn has so many terms and no more; who changes them all at once can.
+func TestTerms(t *testing.T) {
+	crowd := newCrowd(t, 1, 2*lanesMax, false, 0)
+	l := crowd.loop
+	ask := func(format string, a ...any) *codec.Reply {
+		l.conns[1].tokens = requestBurst
+		l.request(1, true, fmt.Appendf(nil, format, a...))
+		return &l.reply
+	}
+	ask(`{"op":"unsubscribe","symbols":["sim:*"]}`)
+	var fields []string
+	for f := range lanesMax + 1 {
+		fields = nil
+		for bit := range 7 {
+			if (f+1)>>bit&1 != 0 {
+				fields = append(fields, `"`+codec.FieldNames[bit]+`"`)
+			}
+		}
+		ask(`{"op":"subscribe","symbols":["sim:S%04d"],"fields":[%s]}`, f, strings.Join(fields, ","))
+	}
+	if n := l.prune(1); n != lanesMax || l.conns[1].subs != lanesMax {
+		t.Errorf("%d lanes, %d subs", n, l.conns[1].subs)
+	}
+	if r := ask(`{"op":"set","symbols":["sim:S0000"],"rate":1}`); r.Results[0].Error == nil || r.Results[0].Error.Code != codec.CodeTooManySubs {
+		t.Errorf("%+v", r)
+	}
+	if r := ask(`{"op":"subscribe","symbols":["sim:*"],"fields":[%s]}`, `"bid"`); r.Results[0].Error != nil {
+		t.Errorf("%+v", r.Results[0])
+	}
+	checkSubs(t, l)
+}
+
+// The connections that a node takes are the node's, on whatever loop they come.
+func TestMaxConnsIsTheNodes(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.Loops, cfg.MaxConns = 4, 12 })
+	var peers []*peer
+	for range 12 {
+		peers = append(peers, dial(t, n.addr))
+	}
+	conn, err := net.Dial("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	if got, _ := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 503") {
+		t.Errorf("%q", got)
+	}
+	peers[0].conn.Close()
+	eventually(t, 3*time.Second, "a place is free", func() bool { return n.taken.Load() == 11 })
+	dial(t, n.addr).next(codec.TypeHello)
+}
+
+// A close frame behind other frames is seen, and the conn is gone without a wait.
+func TestCloseBehindFrames(t *testing.T) {
+	n := startNode(t, nil)
+	p := dial(t, n.addr)
+	p.next(codec.TypeHello)
+	raw := appendFrame(nil, ws.OpText, []byte("not masked")) // closes with 1002
+	p.conn.Write(raw)
+	if code := p.closedWith(); code != ws.StatusProtocolError {
+		t.Fatal(code)
+	}
+	wsutil.WriteClientMessage(p.conn, ws.OpPing, nil)
+	raw = append(masked(ws.OpPing, true, nil), masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusProtocolError, ""))...)
+	p.conn.Write(raw)
+	eventually(t, lingerTime/2, "it is gone", func() bool { return n.opened() == 0 })
+}
+
+func TestCloseAnswers(t *testing.T) {
+	for code, want := range map[ws.StatusCode]ws.StatusCode{
+		1000: 1000, 1012: 1012, 1014: 1014, 3000: 3000, 4999: 4999,
+		999: 1002, 1004: 1002, 1005: 1002, 1006: 1002, 1015: 1002, 2999: 1002, 5000: 1002, 65535: 1002,
+	} {
+		if got := closeAnswer(ws.NewCloseFrameBody(code, "bye")); got != want {
+			t.Errorf("%d is answered %d, want %d", code, got, want)
+		}
+	}
+	if got := closeAnswer(ws.NewCloseFrameBody(1000, "\xff")); got != ws.StatusInvalidFramePayloadData {
+		t.Errorf("a reason that is not UTF-8 is answered %d", got)
+	}
+}
+
+// An upgrade is never asked for on a connection that plain HTTP had.
+func TestHTTPConnectionsEnd(t *testing.T) {
+	n := startNode(t, nil)
+	res, err := http.Get("http://" + n.addr + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if !res.Close {
+		t.Error("the connection is kept")
+	}
+}
+
+// Snapshots share one encoding of the board, and have so many readers and no more.
+func TestSnapshotsAreBounded(t *testing.T) {
+	s := &snapshots{master: boardOf("sim:A", "sim:B")}
+	for i := range snapshotsMax {
+		_, body := s.begin(nil)
+		if i > 0 && &body[0] != &s.board[0] {
+			t.Fatal("the board is encoded again")
+		}
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("GET", "/v1/snapshot?symbols=sim:A", nil))
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	s.open = 0
+	s.at = time.Now().Add(-2 * snapshotAge)
+	if w = httptest.NewRecorder(); true {
+		before := &s.board[0]
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/v1/snapshot", nil))
+		if w.Code != 200 || s.open != 0 || &s.board[0] == before {
+			t.Errorf("%d, %d open", w.Code, s.open)
+		}
+	}
+}
+
+// PROTOCOL.md's examples of plain HTTP are what is answered.
+func TestProtocolHTTP(t *testing.T) {
+	text, err := os.ReadFile("../codec/PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newMux(boardOf("sim:B", "sim:A"), nil, func() string { return "" })
+	for name, target := range map[string]string{"http_symbols": "/v1/symbols", "http_snapshot": "/v1/snapshot?symbols=sim:A,sim:C"} {
+		example := regexp.MustCompile("(?s)```json " + name + "\n(.*?)```").FindSubmatch(text)
+		if example == nil {
+			t.Fatalf("PROTOCOL.md has no example %s", name)
+		}
+		if got := ask(h, "GET", target).Body.String(); got != string(example[1]) {
+			t.Errorf("%s: %s, want %s", target, got, example[1])
+		}
+	}
+}
