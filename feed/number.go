@@ -45,28 +45,15 @@ func (f *frame) put(t *tick, field codec.Field, v *fastjson.Value) {
 	if text == nil {
 		return
 	}
-	parse := codec.ParseDecimal
-	if codec.Volumes.Has(field) {
-		parse = codec.ParseVolume
-	}
-	m, s, err := parse(text)
-	if err == nil {
-		// In most frames the decimals of a group agree: no need to rescale others.
-		scale, _ := field.Scale()
-		if had := t.quote[scale]; had == codec.Absent || had == int64(s) {
-			t.quote[field], t.quote[scale] = m, int64(s)
-		} else {
-			err = t.quote.Set(field, m, s)
-		}
-	}
+	err := t.quote.SetText(field, text)
 	switch {
 	case errors.Is(err, codec.ErrRange):
 		f.refuse(refusedRange)
-	case err != nil, m < 0 && unsigned.Has(field):
+	case err != nil, unsigned.Has(field) && t.quote[field] < 0:
 		f.refuse(refusedNumber)
 	default:
 		t.mask |= 1 << field
-		if m == 0 && day.Has(field) {
+		if t.quote[field] == 0 && day.Has(field) {
 			t.quote[field] = codec.Absent
 		}
 	}
