@@ -36,6 +36,7 @@ const (
 	refusedSlow
 	refusedUpgrade
 	refusedHTTP
+	refusedHandOver
 	conflatedRate // the three in the order of the wire's reasons
 	conflatedSlow
 	conflatedCatchUp
@@ -83,6 +84,7 @@ var countNames = [numCounters]struct{ metric, value string }{
 	refusedSlow:      {"refused", "head_too_slow"},
 	refusedUpgrade:   {"refused", "bad_upgrade"},
 	refusedHTTP:      {"refused", "http_full"},
+	refusedHandOver:  {"refused", "hand_over"},
 	conflatedRate:    {"conflated_updates", "rate"},
 	conflatedSlow:    {"conflated_updates", "slow"},
 	conflatedCatchUp: {"conflated_updates", "catch-up"},

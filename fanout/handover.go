@@ -11,8 +11,10 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// httpMax bounds the plain HTTP connections of a node; a browser opens six.
-const httpMax = 1024
+// httpMax bounds the plain HTTP connections of a node. Each serves one request and is
+// closed; until then it holds at most some 100 KB: what was read of it, net/http's
+// buffers and a piece of its answer.
+const httpMax = 256
 
 // handover is the net.Listener that net/http serves from: loops give it the
 // connections that did not ask for an upgrade.
@@ -22,6 +24,7 @@ type handover struct {
 	open  atomic.Int64 // places taken
 	done  chan struct{}
 	close func()
+	warn  sync.Once // of connections that could not be handed over
 }
 
 func newHandover(addr netip.AddrPort) *handover {
@@ -56,8 +59,18 @@ func (h *handover) Accept() (net.Conn, error) {
 // Addr is the address of the loops' listeners.
 func (h *handover) Addr() net.Addr { return h.addr }
 
-// Close ends Accept.
-func (h *handover) Close() error { h.close(); return nil }
+// Close ends Accept, and the connections that nobody will accept.
+func (h *handover) Close() error {
+	h.close()
+	for {
+		select {
+		case c := <-h.conns:
+			c.Close()
+		default:
+			return nil
+		}
+	}
+}
 
 // handed is a connection of which the beginning was read already.
 type handed struct {
@@ -86,20 +99,25 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, refusedHTTP, http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
 		return
 	}
-	c := &l.conns[ci]
-	fd := int(c.fd)
-	c.fd = -1
-	l.lose(ci, handedOver)
 	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
-	err := l.poll.Remove(fd)
-	nc, detachErr := epoll.Detach(fd)
-	if err == nil {
-		err = detachErr
-	}
+	nc, err := l.detach(int(l.conns[ci].fd))
 	if err != nil {
-		l.log.Error("hand over to http", "err", err)
 		leave()
+		l.http.warn.Do(func() {
+			l.log.Warn("plain HTTP is refused, and counted from here on", "err", err)
+		})
+		l.refuse(ci, refusedHandOver, http.StatusServiceUnavailable, "no descriptor is left; try again")
 		return
 	}
+	l.conns[ci].fd = -1
+	l.lose(ci, handedOver)
 	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
+}
+
+// detach takes a descriptor out of the poll and makes a net.Conn of it.
+func (l *loop) detach(fd int) (net.Conn, error) {
+	if err := l.poll.Remove(fd); err != nil {
+		return nil, err
+	}
+	return epoll.Detach(fd)
 }
