@@ -32,7 +32,7 @@ func TestHandOverWithoutDescriptors(t *testing.T) {
 	conn.SetReadDeadline(time.Now().Add(3 * time.Second))
 	answer, err := io.ReadAll(conn)
 	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503") {
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503") || !strings.Contains(string(answer), "Retry-After: 1") {
 		t.Errorf("%q %v", answer, err)
 	}
 	eventually(t, 3*time.Second, "the refusal is counted, and no place taken", func() bool {

@@ -1,15 +1,13 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
 	"net/http"
-	"path"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,149 +17,84 @@ import (
 // newMux is what the stream's port answers to plain HTTP. unready says why the node
 // should not be sent anyone, "" when it should.
 func newMux(m *master, page fs.FS, unready func() string) http.Handler {
+	s := &snapshots{master: m, places: make(chan struct{}, snapshotsMax)}
 	mux := http.NewServeMux()
 	handleProbes(mux, unready)
-	mux.HandleFunc("/v1/symbols", func(w http.ResponseWriter, r *http.Request) {
-		symbols := append([]string{}, m.list()...) // [] when there is none
-		slices.Sort(symbols)
-		answer(w, http.StatusOK, map[string]any{"symbols": symbols})
-	})
-	mux.HandleFunc("/v1/snapshot", func(w http.ResponseWriter, r *http.Request) { snapshot(m, w, r) })
-	mux.HandleFunc(streamPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /v1/symbols", s.symbols)
+	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
+	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
-		fail(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
+		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
 	})
-	mux.HandleFunc("/", servePage(page))
-	return onlyGet(mux)
+	mux.HandleFunc("GET /", servePage(page))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not answered here; use GET")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// A loop reads the first request of a connection only. A proxy must not send
+		// an upgrade on one that served plain HTTP before; so none is left to reuse.
+		h.Set("Connection", "close")
+		h.Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // handleProbes answers whether the process runs and whether it should be sent anyone.
 func handleProbes(mux *http.ServeMux, unready func() string) {
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+	ok := map[string]bool{"ok": true}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, ok) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if why := unready(); why != "" {
-			fail(w, http.StatusServiceUnavailable, why)
+			writeError(w, http.StatusServiceUnavailable, why)
 			return
 		}
-		answer(w, http.StatusOK, map[string]any{"ok": true})
+		writeJSON(w, http.StatusOK, ok)
 	})
 }
 
-// onlyGet refuses every method but GET and HEAD.
-func onlyGet(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			fail(w, http.StatusMethodNotAllowed, r.Method+" is not for this; GET is")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// servePage serves the page's files, and says of all else that it is not there.
+// servePage serves the page's files, but no lists of its directories.
 func servePage(page fs.FS) http.HandlerFunc {
-	var files http.Handler
-	if page != nil {
-		files = http.FileServerFS(page)
-	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-		if files == nil || name != "" && !isFile(page, name) {
-			fail(w, http.StatusNotFound, r.URL.Path+" is not here")
+		name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/"), "index.html")
+		if !isFile(page, name) {
+			writeError(w, http.StatusNotFound, r.URL.Path+" is not here")
 			return
 		}
 		h := w.Header() // the page loads nothing but what it came with
 		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
-		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-cache") // the next release is the next reload
-		files.ServeHTTP(w, r)
+		http.ServeFileFS(w, r, page, name)
 	}
 }
 
 func isFile(page fs.FS, name string) bool {
+	if page == nil {
+		return false
+	}
 	info, err := fs.Stat(page, name)
 	return err == nil && info.Mode().IsRegular()
 }
 
-// snapshotChunk is how many rows are copied while the tape's readers wait: 50 KB.
-const snapshotChunk = 256
-
-// snapshot answers with the quotes asked for, or all. Each quote is of one moment;
-// all of them together are not.
-func snapshot(m *master, w http.ResponseWriter, r *http.Request) {
-	ids, unknown := wanted(m, r)
-	out := struct {
-		Error   string                     `json:"error,omitempty"`
-		Symbols map[string]json.RawMessage `json:"symbols"`
-		Unknown []string                   `json:"unknown,omitempty"`
-	}{Symbols: make(map[string]json.RawMessage, len(ids)), Unknown: unknown}
-	status := http.StatusOK
-	if len(unknown) > 0 && len(ids) == 0 {
-		status, out.Error = http.StatusNotFound, "none of these symbols is on the board; it may appear later"
+func writeError(w http.ResponseWriter, status int, text string) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
 	}
-	names, rows := m.list(), make([]codec.Update, 0, snapshotChunk)
-	for chunk := range slices.Chunk(ids, snapshotChunk) {
-		rows = rows[:0]
-		m.mu.RLock()
-		for _, id := range chunk {
-			rows = append(rows, m.rows[id].update)
-		}
-		m.mu.RUnlock()
-		for i := range rows {
-			out.Symbols[names[rows[i].ID]] = codec.AppendQuoteJSON(nil, rows[i].Seq, &rows[i].Quote)
-		}
-	}
-	answer(w, status, out)
+	writeJSON(w, status, map[string]string{"error": text})
 }
 
-// wanted is the rows that a request names, each once, and what is not known; all
-// rows when it names none.
-func wanted(m *master, r *http.Request) (ids []uint32, unknown []string) {
-	asked := r.URL.Query()["symbols"]
-	if len(asked) == 0 || len(asked) == 1 && asked[0] == "" {
-		for id := range m.list() {
-			ids = append(ids, uint32(id))
-		}
-		return ids, nil
-	}
-	seen := make(map[string]bool)
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, list := range asked {
-		for symbol := range strings.SplitSeq(list, ",") {
-			if seen[symbol] {
-				continue
-			}
-			seen[symbol] = true
-			if id, ok := m.ids[symbol]; ok {
-				ids = append(ids, id)
-			} else {
-				unknown = append(unknown, symbol)
-			}
-		}
-	}
-	return ids, unknown
+func writeJSON(w http.ResponseWriter, status int, x any) {
+	beginJSON(w, status)
+	json.NewEncoder(w).Encode(x) // fails with the connection only
 }
 
-func fail(w http.ResponseWriter, status int, text string) {
-	answer(w, status, map[string]any{"error": text})
-}
-
-func answer(w http.ResponseWriter, status int, x any) {
-	body, err := json.Marshal(x)
-	if err != nil {
-		panic("fanout: internal error: " + err.Error())
-	}
+func beginJSON(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n'))
 }
 
 // serve runs a server until ctx ends; answers under way have a second to end.
