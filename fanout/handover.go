@@ -11,8 +11,10 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// httpMax bounds the plain HTTP connections of a node; a browser opens six.
-const httpMax = 1024
+// httpMax bounds the plain HTTP connections of a node. Each serves one request and is
+// closed; until then it holds at most some 100 KB: what was read of it, net/http's
+// buffers and a piece of its answer.
+const httpMax = 256
 
 // handover is the net.Listener that net/http serves from: loops give it the
 // connections that did not ask for an upgrade.
@@ -22,6 +24,7 @@ type handover struct {
 	open  atomic.Int64 // places taken
 	done  chan struct{}
 	close func()
+	warn  sync.Once // of connections that could not be handed over
 }
 
 func newHandover(addr netip.AddrPort) *handover {
@@ -96,22 +99,26 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, "http_full", http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
 		return
 	}
-	c := &l.conns[ci]
-	fd := int(c.fd)
-	c.fd = -1
-	l.drop(ci)
 	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
-	err := l.poll.Remove(fd)
-	nc, detachErr := epoll.Detach(fd)
-	if err == nil {
-		err = detachErr
-	}
+	nc, err := l.detach(int(l.conns[ci].fd))
 	if err != nil {
-		l.events.handshakes.WithLabelValues("no_descriptor").Inc()
-		l.log.Debug("hand over to http", "err", err) // strangers choose how often
 		leave()
+		l.http.warn.Do(func() {
+			l.log.Warn("plain HTTP is refused, and counted from here on", "err", err)
+		})
+		l.refuse(ci, "no_descriptor", http.StatusServiceUnavailable, "no descriptor is left; try again")
 		return
 	}
+	l.conns[ci].fd = -1
+	l.drop(ci)
 	l.events.handshakes.WithLabelValues("http").Inc()
 	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
+}
+
+// detach takes a descriptor out of the poll and makes a net.Conn of it.
+func (l *loop) detach(fd int) (net.Conn, error) {
+	if err := l.poll.Remove(fd); err != nil {
+		return nil, err
+	}
+	return epoll.Detach(fd)
 }

@@ -2,8 +2,11 @@ package fanout
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/gobwas/ws"
 
@@ -14,7 +17,7 @@ import (
 // streamPath is the endpoint of the stream.
 const streamPath = "/v1/stream"
 
-var blankLine = []byte("\r\n\r\n")
+var errSecKey = errors.New("Sec-WebSocket-Key is not base64 of 16 bytes")
 
 // upgrade is the request head under way and its answer: gobwas/ws reads and
 // writes memory here, for it would block on a socket. A loop has one.
@@ -51,6 +54,10 @@ func onRequest(uri []byte) error {
 	if string(path) == streamPath {
 		return nil
 	}
+	// The absolute form and escapes may name it too: RFC 9112, 3.2.2.
+	if target, err := url.ParseRequestURI(string(uri)); err == nil && target.Path == streamPath {
+		return nil
+	}
 	return ws.RejectConnectionError(ws.RejectionStatus(http.StatusNotFound),
 		ws.RejectionReason("the stream is at "+streamPath+"\n"))
 }
@@ -67,24 +74,40 @@ func (u *upgrade) run(head []byte) error {
 	u.head.Reset(head)
 	u.out, u.json, u.foreign = u.out[:0], false, false
 	_, err := u.up.Upgrade(u)
+	if err == nil && !isSecKey(header(head, "Sec-WebSocket-Key")) {
+		u.out, err = u.out[:0], errSecKey // the library looks at its length alone
+	}
+	switch {
+	case err == nil:
+	case len(u.out) == 0: // nor does it answer every error
+		u.out = httpError(http.StatusBadRequest, err.Error())
+	default:
+		u.out = bytes.Replace(u.out, []byte("\r\n"), []byte("\r\nConnection: close\r\n"), 1)
+	}
 	return err
+}
+
+func isSecKey(key []byte) bool {
+	var nonce [18]byte // room for the decoder; a key holds 16
+	n, err := base64.StdEncoding.Decode(nonce[:], key[:min(len(key), 24)])
+	return err == nil && n == 16
 }
 
 // handshake reads a conn's request head, which may come in pieces. An upgrade to
 // the stream is answered here, anything else is net/http's. It returns the bytes
 // after the head and true when the conn is open.
 func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
-	end := bytes.Index(p, blankLine)
-	if end+len(blankLine) > handshakeBytes || end < 0 && len(p) > handshakeBytes {
+	end := headEnd(p[:min(len(p), handshakeBytes)])
+	if end == 0 && len(p) >= handshakeBytes {
 		l.refuse(ci, "head_too_large", http.StatusRequestHeaderFieldsTooLarge,
 			fmt.Sprintf("a request head has at most %d bytes", handshakeBytes))
 		return nil, false
 	}
-	if end < 0 {
+	if end == 0 {
 		return p, false
 	}
-	head, rest := p[:end+len(blankLine)], p[end+len(blankLine):]
-	if !isUpgrade(head) {
+	head, rest := p[:end], p[end:]
+	if !bytes.EqualFold(header(head, "Upgrade"), []byte("websocket")) {
 		l.handOver(ci, p)
 		return nil, false
 	}
@@ -124,16 +147,31 @@ func (l *loop) hello() *codec.Hello {
 	return h
 }
 
-// isUpgrade reports whether a request head asks for a WebSocket.
-func isUpgrade(head []byte) bool {
-	_, fields, _ := bytes.Cut(head, []byte("\n"))
-	for line := range bytes.Lines(fields) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(bytes.TrimSpace(name), []byte("Upgrade")) {
-			return bytes.EqualFold(bytes.TrimSpace(value), []byte("websocket"))
+// headEnd is the length of a request head, its blank line included; 0 when it is not
+// whole. A line may end in a line feed alone: RFC 9112, 2.2.
+func headEnd(p []byte) int {
+	for at := 0; ; {
+		n := bytes.IndexByte(p[at:], '\n')
+		if n < 0 {
+			return 0
+		}
+		at += n + 1
+		if rest := bytes.TrimPrefix(p[at:], []byte("\r")); len(rest) > 0 && rest[0] == '\n' {
+			return len(p) - len(rest) + 1
 		}
 	}
-	return false
+}
+
+// header is the value of a request head's field, nil when it has none.
+func header(head []byte, name string) []byte {
+	_, fields, _ := bytes.Cut(head, []byte("\n"))
+	for line := range bytes.Lines(fields) {
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(key, []byte(name)) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
 }
 
 // refuse answers a request head with an HTTP error and ends the conn.
@@ -154,6 +192,10 @@ func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
 
 // httpError is an HTTP error as text.
 func httpError(status int, text string) []byte {
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
-		status, http.StatusText(status), len(text)+1, text)
+	retry := ""
+	if status == http.StatusServiceUnavailable {
+		retry = "Retry-After: 1\r\n"
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
+		status, http.StatusText(status), retry, len(text)+1, text)
 }

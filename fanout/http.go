@@ -1,184 +1,89 @@
 package fanout
 
 import (
+	"cmp"
 	"encoding/json"
 	"io/fs"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
 
-// newMux is what the stream's port answers to plain HTTP: GET and HEAD. unready says
-// why the node should not be sent anyone, "" when it should.
+// newMux is what the stream's port answers to plain HTTP. unready says why the node
+// should not be sent anyone, "" when it should.
 func newMux(m *master, page fs.FS, unready func() string) http.Handler {
+	s := &snapshots{master: m, places: make(chan struct{}, snapshotsMax)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"ok": true})
-	})
+	ok := map[string]bool{"ok": true}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, ok) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if why := unready(); why != "" {
 			writeError(w, http.StatusServiceUnavailable, why)
 			return
 		}
-		writeJSON(w, http.StatusOK, map[string]any{"ok": true})
+		writeJSON(w, http.StatusOK, ok)
 	})
-	mux.HandleFunc("GET /v1/symbols", func(w http.ResponseWriter, r *http.Request) {
-		symbols := append([]string{}, m.list()...) // [] when there is none
-		slices.Sort(symbols)
-		writeJSON(w, http.StatusOK, map[string]any{"symbols": symbols})
-	})
-	mux.Handle("GET /v1/snapshot", &snapshots{master: m})
+	mux.HandleFunc("GET /v1/symbols", s.symbols)
+	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
 	})
-	if page != nil {
-		files := http.FileServerFS(page)
-		mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header() // the page loads nothing but what it came with
-			h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("Cache-Control", "no-cache") // the next release is the next reload
-			files.ServeHTTP(w, r)
-		})
-	}
-	return mux
+	mux.HandleFunc("GET /", servePage(page))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not answered here; use GET")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// A loop reads the first request of a connection only. A proxy must not send
+		// an upgrade on one that served plain HTTP before; so none is left to reuse.
+		h.Set("Connection", "close")
+		h.Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
 }
 
-const (
-	snapshotChunk = 256         // rows copied while the tape's readers wait: 50 KB
-	snapshotAge   = time.Second // of the whole board, for which all who ask share it
-	// snapshotsMax bounds the answers under way: a reader that stands still keeps one
-	// for the server's write timeout, so that 30 whole boards are in memory at most.
-	snapshotsMax = 64
-)
-
-// snapshots answers /v1/snapshot.
-type snapshots struct {
-	master *master
-
-	mu    sync.Mutex // protects what follows, held while a board is encoded
-	open  int
-	board []byte // the answer with all symbols; nobody changes it
-	at    time.Time
-}
-
-func (s *snapshots) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	var asked []string
-	for _, list := range query["symbols"] {
-		asked = append(asked, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
-	}
-	status, body := s.begin(asked)
-	if body == nil {
-		w.Header().Set("Retry-After", "1")
-		writeError(w, http.StatusServiceUnavailable, "too many snapshots are under way")
-		return
-	}
-	defer func() {
-		s.mu.Lock()
-		s.open--
-		s.mu.Unlock()
-	}()
-	write(w, status, body)
-}
-
-// begin takes a place and returns the answer; nil when there is no place.
-func (s *snapshots) begin(asked []string) (status int, body []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == snapshotsMax {
-		return 0, nil
-	}
-	s.open++
-	if len(asked) > 0 {
-		return s.master.snapshot(asked)
-	}
-	if time.Since(s.at) > snapshotAge {
-		names := slices.Clone(s.master.list())
-		slices.Sort(names)
-		_, s.board = s.master.snapshot(names)
-		s.at = time.Now()
-	}
-	return http.StatusOK, s.board
-}
-
-// snapshot encodes the quotes of these symbols, each once. Each quote is of one
-// moment; all of them together are not.
-func (m *master) snapshot(asked []string) (status int, body []byte) {
-	body = append(body, `{"symbols":{`...)
-	unknown := []string{}
-	seen := make(map[string]bool, len(asked))
-	rows := make([]codec.Update, 0, snapshotChunk)
-	for chunk := range slices.Chunk(asked, snapshotChunk) {
-		rows = rows[:0]
-		m.mu.RLock()
-		for _, symbol := range chunk {
-			if seen[symbol] {
-				continue
-			}
-			seen[symbol] = true
-			if id, known := m.ids[symbol]; known {
-				rows = append(rows, m.rows[id].update)
-			} else {
-				unknown = append(unknown, symbol)
-			}
+// servePage serves the page's files, but no lists of its directories.
+func servePage(page fs.FS) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/"), "index.html")
+		if !isFile(page, name) {
+			writeError(w, http.StatusNotFound, r.URL.Path+" is not here")
+			return
 		}
-		m.mu.RUnlock()
-		names := m.list()
-		for i := range rows {
-			if body[len(body)-1] == '}' {
-				body = append(body, ',')
-			}
-			body = append(strconv.AppendQuote(body, names[rows[i].ID]), ':')
-			body = codec.AppendQuoteJSON(body, rows[i].Seq, &rows[i].Quote)
-		}
+		h := w.Header() // the page loads nothing but what it came with
+		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:")
+		h.Set("Cache-Control", "no-cache") // the next release is the next reload
+		http.ServeFileFS(w, r, page, name)
 	}
-	body = append(body, '}')
-	status = http.StatusOK
-	if len(unknown) > 0 {
-		body = append(append(body, `,"unknown":`...), marshal(unknown)...)
-		if len(unknown) == len(seen) {
-			status = http.StatusNotFound
-			body = append(body, `,"error":"none of these symbols is on the board; it may appear later"`...)
-		}
+}
+
+func isFile(page fs.FS, name string) bool {
+	if page == nil {
+		return false
 	}
-	return status, append(body, "}\n"...)
+	info, err := fs.Stat(page, name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func writeError(w http.ResponseWriter, status int, text string) {
-	writeJSON(w, status, map[string]any{"error": text})
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, status, map[string]string{"error": text})
 }
 
 func writeJSON(w http.ResponseWriter, status int, x any) {
-	write(w, status, append(marshal(x), '\n'))
+	beginJSON(w, status)
+	json.NewEncoder(w).Encode(x) // fails with the connection only
 }
 
-func marshal(x any) []byte {
-	text, err := json.Marshal(x)
-	if err != nil {
-		panic("fanout: internal error: " + err.Error())
-	}
-	return text
-}
-
-// write sends a body of JSON.
-func write(w http.ResponseWriter, status int, body []byte) {
+func beginJSON(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(body)
 }

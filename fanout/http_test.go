@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -44,7 +43,7 @@ func TestHTTP(t *testing.T) {
 	why := ""
 	h := newMux(boardOf("sim:B", "sim:A"), page, func() string { return why })
 	quote := func(seq int) string {
-		return fmt.Sprintf(`{"seq":%d,"bid":"61837.60","trades":7,"status":"live","price_scale":2}`, seq)
+		return fmt.Sprintf(`{"history":1000,"seq":%d,"bid":"61837.60","trades":7,"status":"live","price_scale":2}`, seq)
 	}
 	const none = "none of these symbols is on the board; it may appear later"
 	for _, c := range []struct {
@@ -53,20 +52,24 @@ func TestHTTP(t *testing.T) {
 		want           string
 	}{
 		{"GET", "/v1/symbols", 200, `{"symbols":["sim:A","sim:B"]}`},
-		{"GET", "/v1/snapshot", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
-		{"GET", "/v1/snapshot?symbols=", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
+		{"GET", "/v1/snapshot", 200, `{"symbols":{"sim:B":` + quote(5) + `,"sim:A":` + quote(6) + `}}`},
+		{"GET", "/v1/snapshot?x=1", 200, `{"symbols":{"sim:B":` + quote(5) + `,"sim:A":` + quote(6) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A", 200, `{"symbols":{"sim:A":` + quote(6) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:A&symbols=sim:B", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
 		{"GET", "/v1/snapshot?symbols=sim:A,sim:C", 200, `{"symbols":{"sim:A":` + quote(6) + `},"unknown":["sim:C"]}`},
-		{"GET", "/v1/snapshot?symbols=,&symbols=", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
-		{"GET", "/v1/snapshot?symbols=sim:C,%22%00%C3%A9", 404, `{"symbols":{},"unknown":["sim:C","\"\u0000é"],"error":"` + none + `"}`},
-		{"GET", "/v1/snapshot?symbols=%zz", 400, `{"error":"invalid URL escape \"%zz\""}`},
-		{"GET", "/v1/snapshot?symbols=sim:A;x", 400, `{"error":"invalid semicolon separator in query"}`},
-		{"POST", "/v1/snapshot", 405, "Method Not Allowed"},
-		{"DELETE", "/nothing", 405, "Method Not Allowed"},
+		{"GET", "/v1/snapshot?symbols=sim:A*,*,sim:A", 200, `{"symbols":{"sim:A":` + quote(6) + `,"sim:B":` + quote(5) + `}}`},
+		{"GET", "/v1/snapshot?symbols=x:*,sim:C,sim:%22", 404, `{"error":"` + none + `","symbols":{},"unknown":["sim:C","sim:\""]}`},
+		{"GET", "/v1/snapshot?symbols=sim:A,%00%C3%A9", 400, `{"error":"bad symbol \"\\x00é\": a symbol is venue:NAME, a pattern ends in *"}`},
+		{"GET", "/v1/snapshot?symbols=&symbols=sim:A", 400, ""},
+		{"GET", "/v1/snapshot?symbols=sim:A;x", 400, ""},
+		{"GET", "/v1/snapshot?;symbols=sim:A", 400, ""},
+		{"GET", "/v1/snapshot?symbols=*" + strings.Repeat(",*", patternsMax), 400, `{"error":"at most 16 patterns"}`},
+		{"POST", "/v1/snapshot", 405, `{"error":"POST is not answered here; use GET"}`},
+		{"DELETE", "/nothing", 405, `{"error":"DELETE is not answered here; use GET"}`},
 		{"GET", "/healthz", 200, `{"ok":true}`},
 		{"GET", "/readyz", 200, `{"ok":true}`},
-		{"GET", "/v1/nothing", 404, "404 page not found"},
+		{"GET", "/v1/nothing", 404, `{"error":"/v1/nothing is not here"}`},
+		{"GET", "/app", 404, `{"error":"/app is not here"}`},
 		{"GET", "/../x", 307, ""},
 		{"GET", "/", 200, "<!doctype html>board"},
 		{"GET", "/app/x.js", 200, "export {}"},
@@ -81,6 +84,9 @@ func TestHTTP(t *testing.T) {
 		}
 		if c.status == 405 && w.Header().Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s %s: Allow is %q", c.method, c.target, w.Header().Get("Allow"))
+		}
+		if h := w.Header(); h.Get("Connection") != "close" || h.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s %s: %v", c.method, c.target, h)
 		}
 		if strings.HasPrefix(w.Body.String(), "{") {
 			if !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
@@ -102,31 +108,12 @@ func TestHTTPEmpty(t *testing.T) {
 	for target, want := range map[string]string{
 		"/v1/symbols":                `{"symbols":[]}`,
 		"/v1/snapshot":               `{"symbols":{}}`,
-		"/":                          "404 page not found",
-		"/v1/snapshot?symbols=sim:A": `{"symbols":{},"unknown":["sim:A"],"error":"none of these symbols is on the board; it may appear later"}`,
+		"/":                          `{"error":"/ is not here"}`,
+		"/v1/snapshot?symbols=sim:A": `{"error":"none of these symbols is on the board; it may appear later","symbols":{},"unknown":["sim:A"]}`,
 	} {
 		if w := ask(h, "GET", target); strings.TrimSpace(w.Body.String()) != want {
 			t.Errorf("%s: %s", target, w.Body)
 		}
-	}
-}
-
-// HEAD tells the length and sends nothing, through a real connection.
-func TestHTTPHead(t *testing.T) {
-	srv := httptest.NewServer(newMux(boardOf("sim:A"), nil, func() string { return "" }))
-	defer srv.Close()
-	get, err := http.Get(srv.URL + "/v1/snapshot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	get.Body.Close()
-	head, err := http.Head(srv.URL + "/v1/snapshot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	head.Body.Close()
-	if head.StatusCode != 200 || head.ContentLength != get.ContentLength || head.ContentLength <= 0 {
-		t.Fatalf("%d, %d bytes; GET has %d", head.StatusCode, head.ContentLength, get.ContentLength)
 	}
 }
 
@@ -135,38 +122,4 @@ func manySymbols(n int) (symbols []string) {
 		symbols = append(symbols, fmt.Sprintf("sim:S%05d-USD", i))
 	}
 	return symbols
-}
-
-// A snapshot of more than one chunk has every symbol once.
-func TestSnapshotChunks(t *testing.T) {
-	symbols := manySymbols(3*snapshotChunk + 1)
-	h := newMux(boardOf(symbols...), nil, func() string { return "" })
-	for _, target := range []string{"/v1/snapshot", "/v1/snapshot?symbols=" + url.QueryEscape(strings.Join(symbols, ","))} {
-		var got struct {
-			Symbols map[string]struct {
-				Seq int64
-				Bid string
-			}
-		}
-		if err := json.Unmarshal(ask(h, "GET", target).Body.Bytes(), &got); err != nil {
-			t.Fatal(err)
-		}
-		if len(got.Symbols) != len(symbols) {
-			t.Fatal(len(got.Symbols))
-		}
-		for i, symbol := range symbols {
-			if q := got.Symbols[symbol]; q.Seq != int64(5+i) || q.Bid != "61837.60" {
-				t.Fatalf("%s: %+v", symbol, q)
-			}
-		}
-	}
-}
-
-func BenchmarkSnapshot10k(b *testing.B) {
-	h := newMux(boardOf(manySymbols(10_000)...), nil, func() string { return "" })
-	r := httptest.NewRequest("GET", "/v1/snapshot", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.ServeHTTP(httptest.NewRecorder(), r)
-	}
 }

@@ -5,9 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -228,48 +225,5 @@ func TestHTTPConnectionsEnd(t *testing.T) {
 	res.Body.Close()
 	if !res.Close {
 		t.Error("the connection is kept")
-	}
-}
-
-// Snapshots share one encoding of the board, and have so many readers and no more.
-func TestSnapshotsAreBounded(t *testing.T) {
-	s := &snapshots{master: boardOf("sim:A", "sim:B")}
-	for i := range snapshotsMax {
-		_, body := s.begin(nil)
-		if i > 0 && &body[0] != &s.board[0] {
-			t.Fatal("the board is encoded again")
-		}
-	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest("GET", "/v1/snapshot?symbols=sim:A", nil))
-	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("%d %v", w.Code, w.Header())
-	}
-	s.open = 0
-	s.at = time.Now().Add(-2 * snapshotAge)
-	if w = httptest.NewRecorder(); true {
-		before := &s.board[0]
-		s.ServeHTTP(w, httptest.NewRequest("GET", "/v1/snapshot", nil))
-		if w.Code != 200 || s.open != 0 || &s.board[0] == before {
-			t.Errorf("%d, %d open", w.Code, s.open)
-		}
-	}
-}
-
-// PROTOCOL.md's examples of plain HTTP are what is answered.
-func TestProtocolHTTP(t *testing.T) {
-	text, err := os.ReadFile("../codec/PROTOCOL.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := newMux(boardOf("sim:B", "sim:A"), nil, func() string { return "" })
-	for name, target := range map[string]string{"http_symbols": "/v1/symbols", "http_snapshot": "/v1/snapshot?symbols=sim:A,sim:C"} {
-		example := regexp.MustCompile("(?s)```json " + name + "\n(.*?)```").FindSubmatch(text)
-		if example == nil {
-			t.Fatalf("PROTOCOL.md has no example %s", name)
-		}
-		if got := ask(h, "GET", target).Body.String(); got != string(example[1]) {
-			t.Errorf("%s: %s, want %s", target, got, example[1])
-		}
 	}
 }

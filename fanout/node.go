@@ -154,8 +154,6 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 		MaxHeaderBytes: handshakeBytes,
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
-	// The next request of a connection may be an upgrade, which is a loop's to answer.
-	srv.SetKeepAlivesEnabled(false)
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -95,15 +95,20 @@ func Close(fd int) { unix.Close(fd) }
 // end of stream.
 func Shutdown(fd int) { unix.Shutdown(fd, unix.SHUT_WR) }
 
-// Detach makes a net.Conn of a connection, for the standard library to serve.
-// The descriptor is consumed, whatever the outcome.
+// Detach makes a net.Conn of a connection, for the standard library to serve, and
+// closes the descriptor; on an error it stays the caller's.
 func Detach(fd int) (net.Conn, error) {
-	f := os.NewFile(uintptr(fd), "conn")
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("detach: %w", err)
+	}
+	f := os.NewFile(uintptr(dup), "conn")
 	// net.FileConn works on a duplicate, which joins the runtime's own poller.
 	defer f.Close()
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, fmt.Errorf("detach: %w", err)
 	}
+	Close(fd)
 	return c, nil
 }

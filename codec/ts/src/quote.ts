@@ -68,7 +68,7 @@ export interface QuoteView {
   mantissa(field: Field): number | null;
   /** How many decimals a field has: 0 of counts, times and the status; null when not known. */
   scale(field: Field): number | null;
-  /** seq and the fields that are known, as /v1/snapshot has them. */
+  /** seq and the fields that are known, as /v1/snapshot has them beside the history. */
   toJSON(): Record<string, string | number>;
 }
 

@@ -1,0 +1,55 @@
+package fanout
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// The answers of plain HTTP are those that the protocol's page shows.
+func TestProtocolHTTP(t *testing.T) {
+	page, err := os.ReadFile("../codec/PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, examples, ok := strings.Cut(string(page), "| request | status | body |\n|---------|-------:|------|\n")
+	if !ok {
+		t.Fatal("PROTOCOL.md has no examples of plain HTTP")
+	}
+	m, s, b := newMaster(), new(stream), newBatch()
+	m.mu.Lock()
+	for i, quote := range []map[codec.Field]int64{
+		{codec.Status: codec.Stale},
+		{codec.Bid: 83212, codec.PriceScale: 2, codec.Trades: 7, codec.Status: codec.Live},
+	} {
+		u := says(int64(1723161252673+2*i), codec.Image, quote)
+		u.History = 1723161252672
+		m.merge(b, s, []byte([]string{"sim:BIRCH-USD", "sim:ACORN-USD"}[i]), u)
+	}
+	m.publish()
+	m.mu.Unlock()
+	b.release()
+	h := newMux(m, nil, new(tape).unready)
+	seen := map[int]bool{}
+	for line := range strings.Lines(examples) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 {
+			break
+		}
+		method, target, _ := strings.Cut(strings.TrimPrefix(cells[0], "| "), " ")
+		w := ask(h, method, target)
+		body := strings.TrimSuffix(strings.TrimPrefix(cells[2], "`"), "` |\n")
+		if got := strings.TrimSpace(w.Body.String()); strconv.Itoa(w.Code) != cells[1] || got != body {
+			t.Errorf("%s %s: %d %s\nthe page has %s %s", method, target, w.Code, got, cells[1], body)
+		}
+		seen[w.Code] = true
+	}
+	for _, status := range []int{200, 400, 404, 405, 503} {
+		if !seen[status] {
+			t.Errorf("no example of %d", status)
+		}
+	}
+}
