@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -312,15 +313,16 @@ func TestPortInUse(t *testing.T) {
 	n := startNode(t, nil)
 	cfg := *n.cfg
 	cfg.Listen = n.addr
-	before := descriptors(t)
-	if _, err := New(cfg, prometheus.NewRegistry(), slog.Default()); err == nil {
-		t.Error("a second node took the port")
-	} else {
-		t.Log(err)
+	_, err := New(cfg, prometheus.NewRegistry(), slog.Default())
+	if err == nil || !strings.Contains(err.Error(), "choose another") {
+		t.Errorf("a second node on the port: %v", err)
 	}
-	if after := descriptors(t); after > before {
-		t.Errorf("%d descriptors are left open", after-before)
+	before := descriptors(t) // after the runtime has what it needs for sockets
+	for range 20 {
+		New(cfg, prometheus.NewRegistry(), slog.Default())
 	}
+	// The first node's readers dial meanwhile: a few come and go.
+	eventually(t, 3*time.Second, "no descriptor is left open", func() bool { return descriptors(t) < before+10 })
 }
 
 // A node that never runs leaves nothing open either.

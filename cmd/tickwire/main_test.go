@@ -14,18 +14,19 @@ func TestWrongFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, say := range map[string]string{
-		"up --venue nasdaq":                  "there are binance",
-		"up --replay no/such/file":           "no such file",
-		"up --replay main_test.go --speed x": "--speed x: a factor",
-		"feed --sim-symbols 0":               "--sim-symbols is from 1",
-		"feed --venue sim --symbols okx:A-B": "add --venue okx",
-		"fanout --loops=-1":                  "at least 1",
-		"fanout --heartbeat 10ms":            "at least 1s",
-		"fanout --heartbeat 5":               "missing unit",
-		"fanout --nonsense":                  "unknown flag --nonsense",
-		"watch":                              "<symbol>",
-		"watch --encoding xml sim:*":         "msgpack",
-		"nonsense":                           "unexpected argument nonsense",
+		"up --venue nasdaq":                     "there are binance",
+		"up --replay no/such/file":              "no such file",
+		"up --replay main_test.go --speed x":    "--speed x: a factor",
+		"feed --sim-symbols 0":                  "--sim-symbols is from 1",
+		"feed --venue sim --symbols A-B":        "sim has --sim-symbols",
+		"feed --venue kraken --symbols okx:A-B": "add --venue okx",
+		"fanout --loops=-1":                     "at least 1",
+		"fanout --heartbeat 10ms":               "at least 1s",
+		"fanout --heartbeat 5":                  "missing unit",
+		"fanout --nonsense":                     "unknown flag --nonsense",
+		"watch":                                 "<symbol>",
+		"watch --encoding xml sim:*":            "msgpack",
+		"nonsense":                              "unexpected argument nonsense",
 	} {
 		out, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()
 		code := -1

