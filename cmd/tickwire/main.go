@@ -22,11 +22,13 @@ import (
 
 // commands is the product as a table.
 type commands struct {
-	Up      upCmd      `cmd:"" help:"Run everything in one process: feed, tape, node and page. Needs nothing else."`
-	Feed    feedCmd    `cmd:"" help:"Read exchanges and write the tape to Redis."`
-	Fanout  fanoutCmd  `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
-	Watch   watchCmd   `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
-	Version versionCmd `cmd:"" help:"Print version, commit and Go release."`
+	Up      upCmd          `cmd:"" help:"Run everything in one process: feed, tape, node and page. Needs nothing else."`
+	Feed    feedCmd        `cmd:"" help:"Read exchanges and write the tape to Redis."`
+	Fanout  fanoutCmd      `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
+	Watch   watchCmd       `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
+	Bench   benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
+	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
+	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`
 
 	Log string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
 }

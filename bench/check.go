@@ -1,0 +1,209 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// checker holds every update that a worker's subscribers receive against the truth.
+type checker struct {
+	truth  *truth // nil: nothing is checked
+	view   codec.Mask
+	seen   []seenRow // by symbol
+	claims []claim
+	words  []string // symbols
+}
+
+// seenRow is what was received of a symbol lately, by whichever subscriber: servers
+// send the same bytes to many, and what was judged once need not be again.
+type seenRow struct {
+	history int64
+	kept    [4]kept
+	turn    uint8
+}
+
+// kept is an update that came to a subscriber who held prev.
+type kept struct {
+	bytes     []byte // from its seq on
+	prev, seq int64
+	due       int64 // us since the Unix epoch, when the tick was due; 0: it does not say
+	flags     codec.Flags
+}
+
+// claim is an update to be judged as soon as the witness has read so far.
+type claim struct {
+	sym  uint32
+	prev int64
+	at   int64 // us since the Unix epoch, when it came
+	u    codec.Update
+}
+
+// claimPatience is how long the witness may be behind a subscriber.
+const claimPatience = 10 * time.Second
+
+func newChecker(load *Load) checker {
+	k := checker{view: codec.AllFields, seen: make([]seenRow, len(load.Symbols)), words: load.Symbols}
+	if load.Redis != "" {
+		k.truth = newTruth(len(load.Symbols))
+	}
+	return k
+}
+
+// known finds an update by its bytes among those that others had, and takes it. It
+// returns how many bytes it has, 0 if it is not known.
+func (w *worker) known(c *conn, s *sub, body []byte) int {
+	row := &w.seen[s.sym]
+	for i := range row.kept {
+		k := &row.kept[i]
+		if k.prev == s.seq && len(k.bytes) > 0 && bytes.HasPrefix(body, k.bytes) {
+			w.tally(c, s, k.seq, k.flags, k.due)
+			return len(k.bytes)
+		}
+	}
+	return 0
+}
+
+// remember keeps an update under its bytes.
+func (w *worker) remember(s *sub, u *codec.Update, body []byte) {
+	row := &w.seen[s.sym]
+	k := &row.kept[row.turn%4]
+	row.turn++
+	*k = kept{append(k.bytes[:0], body...), s.seq, u.Seq, dueOf(u), u.Flags}
+}
+
+// dueOf is when an update's tick was due; 0 when it does not say.
+func dueOf(u *codec.Update) int64 {
+	if !u.Mask.Has(codec.EventTime) {
+		return 0
+	}
+	return max(0, u.Quote[codec.EventTime])
+}
+
+// take takes a parsed update.
+func (w *worker) take(c *conn, s *sub, u *codec.Update) {
+	row := &w.seen[s.sym]
+	renewed := false
+	if u.Flags&codec.Image != 0 {
+		renewed = row.history != u.History
+		row.history = u.History
+	}
+	if u.Seq < s.seq && !renewed {
+		w.wrong(fmt.Sprintf("%s: seq went back from %d to %d", w.words[s.sym], s.seq, u.Seq), "seq went back")
+	}
+	if w.truth != nil {
+		w.claims = append(w.claims, claim{s.sym, s.seq, w.now, *u})
+	}
+	w.tally(c, s, u.Seq, u.Flags, dueOf(u))
+}
+
+// tally counts an update of a subscriber, who then holds its seq.
+func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64) {
+	n := &w.count
+	n.Updates++
+	switch {
+	case flags&codec.Image != 0:
+		n.Images++
+	case due > 0:
+		w.second.RecordValue(max(1, w.now-due))
+	}
+	if flags&codec.Gap != 0 {
+		n.Gaps++
+	}
+	if flags&codec.Conflated != 0 {
+		if reason := flags & codec.ReasonMask >> 2; reason > 0 {
+			n.Conflated[reason-1]++
+		}
+	}
+	if s.seq == 0 {
+		if c.waits--; c.waits == 0 {
+			w.ready++
+		}
+	} else if seq > s.seq+1 {
+		n.Merged += seq - s.seq - 1
+	}
+	s.seq = seq
+}
+
+// wrong counts what must not be.
+func (w *worker) wrong(example, kind string) {
+	w.count.Wrong[kind]++
+	if len(w.count.Examples) < examplesMax {
+		w.count.Examples = append(w.count.Examples, example)
+	}
+}
+
+// judge asks the truth about what came since, as far as the witness has read.
+func (w *worker) judge() {
+	if w.truth == nil || len(w.claims) == 0 {
+		return
+	}
+	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
+	now, left := time.Now().UnixMicro(), w.claims[:0]
+	for i := range w.claims {
+		k := &w.claims[i]
+		v := w.truth.check(w.words[k.sym], k.prev, w.view, &k.u)
+		switch {
+		case v == right:
+			w.count.Checked++
+		case v == early && now-k.at < claimPatience.Microseconds():
+			left = append(left, *k)
+		case v == early:
+			w.wrong(fmt.Sprintf("%s: seq %d is not on the tape", w.words[k.sym], k.u.Seq), "never published")
+		case v == aged:
+			w.count.Unproved++
+		default:
+			w.wrong(fmt.Sprintf("%s: seq %d after %d: %s", w.words[k.sym], k.u.Seq, k.prev, verdictNames[v]), verdictNames[v])
+		}
+	}
+	w.claims = left
+}
+
+// ends is the seq that a subscriber of each symbol must end with, by index.
+func (k *checker) ends() []int64 {
+	k.truth.mu.Lock()
+	defer k.truth.mu.Unlock()
+	newest := make([]int64, len(k.words))
+	for i, symbol := range k.words {
+		newest[i] = k.truth.newest(symbol, k.view)
+	}
+	return newest
+}
+
+// behind counts the subscriptions that lack the feed's last word.
+func (w *worker) behind() (n int) {
+	ends := w.ends()
+	for i := range w.conns {
+		for _, s := range w.conns[i].subs {
+			if s.seq < ends[s.sym] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// final holds what every subscriber ended with against the truth, and returns how many
+// subscriptions it looked at.
+func (w *worker) final() (subs int) {
+	ends := w.ends()
+	for i := range w.conns {
+		c := &w.conns[i]
+		for _, s := range c.subs {
+			subs++
+			if s.seq < ends[s.sym] {
+				w.wrong(fmt.Sprintf("conn %d, %s: ended at seq %d, the feed at %d", c.number, w.words[s.sym], s.seq, ends[s.sym]), "an old state in the end")
+			}
+		}
+		if c.fd < 0 || len(c.subs) < w.load.Subs {
+			w.wrong(fmt.Sprintf("conn %d has %d subscriptions of %d", c.number, len(c.subs), w.load.Subs), "not subscribed in the end")
+		}
+	}
+	for _, k := range w.claims {
+		w.wrong(fmt.Sprintf("%s: seq %d is not on the tape", w.words[k.sym], k.u.Seq), "never published")
+	}
+	return subs
+}

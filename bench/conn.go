@@ -1,0 +1,105 @@
+package bench
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// conn is one subscriber's socket.
+type conn struct {
+	fd     int32 // -1: none
+	gen    uint32
+	number int   // of the run: what it subscribes to follows from it
+	node   uint8 // index into Load.URLs
+	state  connState
+	slow   bool   // reads no faster than Load.SlowBytes
+	again  bool   // has been connected before
+	rest   []byte // the beginning of an unfinished frame, or of the answer to the upgrade
+	subs   []sub  // by id
+	waits  int    // subs without an image
+
+	connectAt int64 // ns on the worker's clock: when the dial began
+}
+
+type connState uint8
+
+const (
+	connIdle connState = iota // to be dialled
+	connDialling
+	connUpgrading
+	connOpen
+)
+
+// sub is one symbol on one conn, and how far the subscriber is.
+type sub struct {
+	id  uint32 // the node's number for the symbol
+	sym uint32 // index into Load.Symbols
+	seq int64  // of the last update; 0: none
+}
+
+// errPeer is a frame that no server may send.
+var errPeer = errors.New("the server broke the WebSocket protocol")
+
+// parseFrame takes one whole frame off p; ok is false when it goes on.
+func parseFrame(p []byte) (op ws.OpCode, fin bool, payload, rest []byte, ok bool, err error) {
+	if len(p) < 2 {
+		return 0, false, nil, p, false, nil
+	}
+	if p[0]&0x70 != 0 || p[1]&0x80 != 0 {
+		return 0, false, nil, p, false, fmt.Errorf("%w: reserved bits, or a masked frame", errPeer)
+	}
+	n, at := int(p[1]), 2
+	switch n {
+	case 126:
+		if len(p) < 4 {
+			return 0, false, nil, p, false, nil
+		}
+		n, at = int(binary.BigEndian.Uint16(p[2:])), 4
+	case 127:
+		if len(p) < 10 {
+			return 0, false, nil, p, false, nil
+		}
+		long := binary.BigEndian.Uint64(p[2:])
+		if long > messageMax {
+			return 0, false, nil, p, false, fmt.Errorf("%w: a frame of %d bytes", errPeer, long)
+		}
+		n, at = int(long), 10
+	}
+	if len(p) < at+n {
+		return 0, false, nil, p, false, nil
+	}
+	return ws.OpCode(p[0] & 15), p[0]&0x80 != 0, p[at : at+n], p[at+n:], true, nil
+}
+
+// messageMax bounds a message of a server.
+const messageMax = 16 << 20
+
+// appendFrame appends a frame as a client sends it: masked, with zeros, which is cheap
+// and hides nothing from anybody.
+func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
+	dst = append(dst, 0x80|byte(op))
+	switch n := len(payload); {
+	case n < 126:
+		dst = append(dst, 0x80|byte(n))
+	case n < 1<<16:
+		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
+	}
+	return append(append(dst, 0, 0, 0, 0), payload...)
+}
+
+// write sends bytes that a fresh socket takes whole: requests are small.
+func (w *worker) write(c *conn, p []byte) bool {
+	n, err := epoll.Write(int(c.fd), p)
+	if err == nil && n == len(p) {
+		return true
+	}
+	w.lose(c, "a request could not be written")
+	return false
+}

@@ -1,0 +1,180 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc is a process of a run, and how it ended.
+type proc struct {
+	name string
+	cmd  *exec.Cmd
+	log  tailBuffer
+	gone chan struct{} // closed when it has ended
+	err  error         // then: why
+}
+
+// tailBuffer keeps the end of what a process says, for when it fails.
+type tailBuffer struct {
+	mu  sync.Mutex // protects buf
+	buf []byte
+}
+
+const tailKept = 2 << 10
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > tailKept {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailKept:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tailBuffer) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.buf))
+}
+
+// start runs a command on the given cores (none: all), and ends it when we do.
+func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe string, args ...string) (*proc, error) {
+	p := &proc{name: name, cmd: exec.Command(exe, args...), gone: make(chan struct{})}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, &p.log
+	if stdout == nil {
+		p.cmd.Stdout = &p.log
+	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	began := make(chan error)
+	go func() {
+		// A child has the affinity of the thread that forks it, and dies with that thread.
+		runtime.LockOSThread()
+		if len(cpus) > 0 {
+			var set unix.CPUSet
+			for _, cpu := range cpus {
+				set.Set(cpu)
+			}
+			unix.SchedSetaffinity(0, &set)
+		}
+		err := p.cmd.Start()
+		began <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.gone)
+		}
+		// The thread ends with the goroutine: it is locked.
+	}()
+	if err := <-began; err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// dead says why a process has ended; nil while it runs.
+func (p *proc) dead() error {
+	select {
+	case <-p.gone:
+		why := "it ended"
+		if p.err != nil {
+			why = p.err.Error()
+		}
+		return fmt.Errorf("bench: %s: %s: %s", p.name, why, p.log.String())
+	default:
+		return nil
+	}
+}
+
+// stop ends a process with a signal, and kills it when it does not heed that.
+func (p *proc) stop(sig syscall.Signal, within time.Duration) {
+	p.cmd.Process.Signal(sig)
+	select {
+	case <-p.gone:
+	case <-time.After(within):
+		p.cmd.Process.Kill()
+		<-p.gone
+	}
+}
+
+// usage is what a process has used so far.
+type usage struct {
+	cpu time.Duration
+	rss int64 // bytes
+}
+
+// clockTick is USER_HZ: how /proc counts CPU time, on every Linux.
+const clockTick = time.Second / 100
+
+// used reads /proc: zeros when the process has gone.
+func (p *proc) used() (u usage) {
+	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return u
+	}
+	// The name may have spaces; the fields are counted from behind it: utime is the 12th.
+	_, after, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(after)
+	if len(fields) > 21 {
+		for _, text := range fields[11:13] {
+			ticks, _ := strconv.ParseInt(text, 10, 64)
+			u.cpu += time.Duration(ticks) * clockTick
+		}
+		pages, _ := strconv.ParseInt(fields[21], 10, 64)
+		u.rss = pages * int64(os.Getpagesize())
+	}
+	return u
+}
+
+// socketMemory is what all TCP sockets of the machine hold in the kernel, in bytes:
+// their buffers. The sockets themselves come on top, some 3.7 KB each.
+func socketMemory() int64 {
+	text, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(text), "TCP:")
+	line, _, _ := strings.Cut(after, "\n")
+	fields := strings.Fields(line)
+	for i, name := range fields[:max(0, len(fields)-1)] {
+		if name == "mem" {
+			pages, _ := strconv.ParseInt(fields[i+1], 10, 64)
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	return 0
+}
+
+// errGone: a process of the run has ended before its time.
+var errGone = errors.New("bench: a process has ended before its time")
+
+// wait polls until ready says so, a process dies, or ctx ends.
+func wait(ctx context.Context, what string, procs []*proc, ready func() bool) error {
+	for !ready() {
+		for _, p := range procs {
+			if err := p.dead(); err != nil {
+				return fmt.Errorf("%w: %w", errGone, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("bench: waiting for %s: %w", what, context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}

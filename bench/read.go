@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// read takes what a conn's socket has, for at most 256 KiB: then others have a turn.
+func (w *worker) read(c *conn) {
+	if c.fd < 0 {
+		return
+	}
+	if n, whole := w.readSome(c, w.in); whole && n == len(w.in)-len(c.rest) {
+		w.again = append(w.again, w.index(c))
+	}
+}
+
+// readSome reads once into buf, behind what is left of a frame, and takes what is
+// whole. It reports how much came, and whether the conn goes on.
+func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
+	for {
+		had := copy(buf, c.rest)
+		n, err := epoll.Read(int(c.fd), buf[had:])
+		if err == epoll.ErrAgain {
+			return 0, true
+		}
+		if err != nil || n == 0 {
+			why := "closed by the server"
+			if err != nil {
+				why = err.Error()
+			}
+			w.lose(c, why)
+			return 0, false
+		}
+		w.now = time.Now().UnixMicro()
+		rest, err := w.digest(c, buf[:had+n])
+		if err != nil {
+			w.lose(c, err.Error())
+			return 0, false
+		}
+		if c.fd < 0 {
+			return 0, false
+		}
+		c.rest = append(c.rest[:0], rest...)
+		if len(c.rest) == 0 {
+			c.rest = nil
+		}
+		if had+n == len(buf) {
+			return n, true
+		}
+		if c.slow && !w.awake {
+			return n, true
+		}
+	}
+}
+
+var blankLine = []byte("\r\n\r\n")
+
+// digest takes what is whole off p and returns the rest.
+func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
+	if c.state == connUpgrading {
+		end := bytes.Index(p, blankLine)
+		if end < 0 {
+			return p, nil
+		}
+		line, _, _ := bytes.Cut(p, []byte("\r\n"))
+		if !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) {
+			return nil, fmt.Errorf("upgrade: %s", line)
+		}
+		c.state = connOpen
+		w.dialling--
+		w.open++
+		w.count.Connects++
+		w.speak.opened(w, c)
+		p = p[end+len(blankLine):]
+	}
+	for len(p) > 0 && c.fd >= 0 {
+		op, fin, payload, rest, ok, err := parseFrame(p)
+		if err != nil || !ok {
+			return p, err
+		}
+		w.count.Bytes += int64(len(p) - len(rest))
+		p = rest
+		switch {
+		case op == ws.OpPing:
+			w.out = appendFrame(w.out[:0], ws.OpPong, payload)
+			w.write(c, w.out)
+		case op == ws.OpClose:
+			code, reason := ws.ParseCloseFrameData(payload)
+			return nil, fmt.Errorf("closed by the server: %d %s", code, reason)
+		case op.IsControl():
+		case !fin || op == ws.OpContinuation:
+			return nil, fmt.Errorf("%w: fragments, which no server here sends", errPeer)
+		default:
+			if err := w.speak.message(w, c, op, payload); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// readSlow gives slow readers their share.
+func (w *worker) readSlow() {
+	if w.load.Slow == 0 || w.load.SlowBytes == 0 || w.awake || time.Now().Before(w.slowAt) {
+		return
+	}
+	w.slowAt = time.Now().Add(slowEvery)
+	share := w.load.SlowBytes / int(time.Second/slowEvery)
+	for i := range w.conns {
+		if c := &w.conns[i]; c.slow && c.state == connOpen && c.fd >= 0 {
+			w.readSome(c, w.in[:min(len(w.in), len(c.rest)+share)])
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Result is a run's report, as --report-json prints it.
+type Result struct {
+	Verified bool     `json:"verified"` // everything that came was right, and complete in the end
+	Partial  bool     `json:"partial"`  // the run broke off
+	Problems []string `json:"problems"` // why it is not verified
+
+	Scenario string  `json:"scenario"`
+	Load     string  `json:"load"`
+	Encoding string  `json:"encoding"`
+	Conns    int     `json:"conns"`
+	Subs     int     `json:"subs_per_conn"`
+	Symbols  int     `json:"symbols"`
+	Offered  float64 `json:"offered_updates_per_s"` // by the feed, of all symbols
+	Nodes    int     `json:"nodes"`
+	Store    string  `json:"store"`
+	Machine  string  `json:"machine"`
+
+	RampSeconds float64 `json:"ramp_s"`
+	ConnectsPS  float64 `json:"connects_per_s"`
+	Seconds     float64 `json:"measured_s"`
+
+	MessagesPS  float64    `json:"messages_per_s"`
+	UpdatesPS   float64    `json:"updates_per_s"` // delivered
+	BytesPerUpd float64    `json:"bytes_per_update"`
+	Conflation  conflation `json:"conflation"`
+	Gaps        int64      `json:"gaps"`
+
+	LatencyUS percentiles `json:"latency_us"` // from when a tick was due
+
+	CPUPerUpdUS float64 `json:"cpu_us_per_update"` // of the nodes
+	CPUPerMsgUS float64 `json:"cpu_us_per_message"`
+	ServerCPU   float64 `json:"server_cores"`  // kept busy
+	HarnessCPU  float64 `json:"harness_cores"` // by the workers
+	Saturated   bool    `json:"harness_saturated"`
+
+	RSSPerConn    int64 `json:"rss_per_conn_bytes"`    // beyond the idle node's
+	KernelPerConn int64 `json:"kernel_per_conn_bytes"` // socket buffers of both ends
+	RSS           int64 `json:"rss_bytes"`
+
+	Checked  int64            `json:"checked"` // distinct updates held against the feed's
+	Unproved int64            `json:"unproved"`
+	Ended    int              `json:"subscriptions_ended_right"`
+	Lost     map[string]int64 `json:"lost"`
+	Refused  map[string]int64 `json:"refused"`
+}
+
+// conflation says how many of the feed's updates came merged into others.
+type conflation struct {
+	Ratio   float64 `json:"ratio"` // merged of all that were published for the subscribers
+	Rate    int64   `json:"rate"`  // updates that merge several, by reason
+	Slow    int64   `json:"slow"`
+	CatchUp int64   `json:"catch_up"`
+}
+
+type percentiles struct {
+	P50  int64 `json:"p50"`
+	P90  int64 `json:"p90"`
+	P99  int64 `json:"p99"`
+	P999 int64 `json:"p999"`
+	Max  int64 `json:"max"`
+}
+
+func newResult(cfg *Config, s *stand) *Result {
+	encoding := "msgpack"
+	if cfg.JSON {
+		encoding = "json"
+	}
+	return &Result{
+		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
+		Offered: cfg.Updates, Nodes: cfg.Nodes, Store: s.store, Machine: machine,
+	}
+}
+
+// measured takes what was counted while it was measured.
+func (r *Result) measured(passed time.Duration, sum Report, cpu time.Duration, own int64) {
+	c := &sum.Counts
+	r.Seconds = passed.Seconds()
+	r.MessagesPS = float64(c.Messages) / r.Seconds
+	r.UpdatesPS = float64(c.Updates) / r.Seconds
+	r.BytesPerUpd = ratio(float64(c.Bytes), float64(c.Updates))
+	r.Conflation = conflation{ratio(float64(c.Merged), float64(c.Merged+c.Updates)), c.Conflated[0], c.Conflated[1], c.Conflated[2]}
+	r.Gaps = c.Gaps
+	r.CPUPerUpdUS = ratio(float64(cpu.Microseconds()), float64(c.Updates))
+	r.CPUPerMsgUS = ratio(float64(cpu.Microseconds()), float64(c.Messages))
+	r.ServerCPU = cpu.Seconds() / r.Seconds
+	r.HarnessCPU = float64(own) / 1e6 / r.Seconds
+	r.ConnectsPS = ratio(float64(r.Conns), r.RampSeconds)
+}
+
+// memory takes the nodes' memory, above what they have without a subscriber.
+func (r *Result) memory(above, all int64) {
+	r.RSSPerConn, r.RSS = above/int64(r.Conns), all
+	r.KernelPerConn = socketMemory() / int64(r.Conns)
+}
+
+// saturatedAt is how much of its cores a harness may use before its figures are its own.
+const saturatedAt = 0.9
+
+// finish takes the last reports, and judges.
+func (r *Result) finish(k *crew) {
+	sum, h := k.sum(), k.latency()
+	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
+	c := &sum.Counts
+	r.Checked, r.Unproved, r.Lost, r.Refused = c.Checked, c.Unproved, c.Lost, c.Refused
+	r.Ended = sum.Subs
+	r.Saturated = r.HarnessCPU > saturatedAt*float64(len(k.procs))
+	for kind, n := range c.Wrong {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))
+		r.Ended -= int(n)
+	}
+	r.Problems = append(r.Problems, c.Examples...)
+	if sum.Holes > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("the witness lost the tape %d times", sum.Holes))
+	}
+	if c.Unproved > c.Checked/100 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d updates came too late to be judged, beside %d that were", c.Unproved, c.Checked))
+	}
+	r.Verified = len(r.Problems) == 0 && sum.Last && c.Checked > 0
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// ticker prints a progress line, twice a second.
+type ticker struct {
+	out  io.Writer
+	next time.Time
+}
+
+func newTicker(out io.Writer) *ticker { return &ticker{out: out} }
+
+func (t *ticker) line(phase string, began time.Time, most time.Duration, now *Report) {
+	if t.out == nil || time.Now().Before(t.next) {
+		return
+	}
+	t.next = time.Now().Add(500 * time.Millisecond)
+	fmt.Fprintf(t.out, "\r%-8s %4.0f of %.0f s  %d open, %d ready  %d updates, %d wrong \x1b[K", phase, time.Since(began).Seconds(), most.Seconds(),
+		now.Open, now.Ready, now.Counts.Updates, len(now.Counts.Wrong))
+}
+
+// Print writes the report as a table.
+func (r *Result) Print(w io.Writer) {
+	verdict := "VERIFIED"
+	if !r.Verified {
+		verdict = "NOT VERIFIED"
+	}
+	if r.Partial {
+		verdict += " (partial: the run broke off)"
+	}
+	fmt.Fprintln(w, verdict)
+	for _, p := range r.Problems {
+		fmt.Fprintln(w, "  "+p)
+	}
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
+	row("machine", "%s", r.Machine)
+	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
+	row("offered", "%.0f updates/s by the feed", r.Offered)
+	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
+	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
+	l := r.LatencyUS
+	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
+	row("node memory", "%d bytes a connection; %d in the kernel, both ends; RSS %.0f MB", r.RSSPerConn, r.KernelPerConn, float64(r.RSS)/(1<<20))
+	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+	if r.Saturated {
+		row("harness", "%.2f cores busy: IT IS THE BOTTLENECK, take fewer conns or more cores", r.HarnessCPU)
+	} else {
+		row("harness", "%.2f cores busy", r.HarnessCPU)
+	}
+	for why, n := range r.Lost {
+		row("lost", "%d: %s", n, why)
+	}
+	for why, n := range r.Refused {
+		row("refused", "%d: %s", n, why)
+	}
+}
+
+func ms(us int64) string { return fmt.Sprintf("%.2f ms", float64(us)/1000) }

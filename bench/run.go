@@ -1,0 +1,172 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+// Report is what a worker tells the harness, once a second and at the end. Counts are
+// since the order to measure.
+type Report struct {
+	At      int64  `json:"at"` // us since the Unix epoch
+	Open    int    `json:"open"`
+	Ready   int    `json:"ready"` // with an image of all they asked for
+	Counts  counts `json:"counts"`
+	Latency []byte `json:"latency"` // of the second, or at the end of all, as HdrHistogram encodes it
+	CPU     int64  `json:"cpu"`     // us of this process so far
+	Pending int    `json:"pending"` // updates that are not judged yet
+	Holes   int    `json:"holes"`   // of the witness
+	Subs    int    `json:"subs"`    // the last: subscriptions held against the feed's state
+	Last    bool   `json:"last"`
+}
+
+// order is what the harness tells a worker, a line each.
+type order string
+
+const (
+	orderMeasure order = "measure" // count anew
+	orderWake    order = "wake"    // slow readers read on
+	orderSettle  order = "settle"  // the feed has ended: compare, report, end
+)
+
+// settleMost is how long subscribers may take to get the last of what was sent.
+const settleMost = 30 * time.Second
+
+// RunWorker is a worker process: its load as a line of JSON on in, then orders;
+// reports go to out. It ends with the last report, or with in.
+func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 64<<20)
+	var load Load
+	if !lines.Scan() {
+		return fmt.Errorf("bench: no load: %w", lines.Err())
+	}
+	if err := json.Unmarshal(lines.Bytes(), &load); err != nil {
+		return fmt.Errorf("bench: load: %w", err)
+	}
+	w, err := newWorker(&load)
+	if err != nil {
+		return err
+	}
+	defer w.poll.Close()
+	if w.truth != nil {
+		witness, err := newWitness(load.Redis, w.truth)
+		if err != nil {
+			return err
+		}
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		go witness.run(ctx)
+	}
+	orders := make(chan order)
+	go func() {
+		defer close(orders)
+		for lines.Scan() {
+			select {
+			case orders <- order(lines.Text()):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return w.run(orders, json.NewEncoder(out))
+}
+
+// run cycles until it is told to settle, and has.
+func (w *worker) run(orders <-chan order, out *json.Encoder) error {
+	var settling time.Time
+	next := time.Now().Add(time.Second)
+	for {
+		if err := w.cycle(); err != nil {
+			return err
+		}
+		select {
+		case o, ok := <-orders:
+			switch {
+			case !ok:
+				return nil
+			case o == orderMeasure:
+				w.count, w.claims = newCounts(), w.claims[:0]
+				w.second.Reset()
+				w.total.Reset()
+			case o == orderWake, o == orderSettle:
+				w.wake()
+				if o == orderSettle {
+					settling = time.Now()
+				}
+			}
+		default:
+		}
+		now := time.Now()
+		if now.After(next) {
+			next = next.Add(time.Second)
+			if err := out.Encode(w.report(w.second)); err != nil {
+				return err
+			}
+			w.total.Merge(w.second)
+			w.second.Reset()
+		}
+		if !settling.IsZero() && w.settled(now.Sub(settling)) {
+			w.total.Merge(w.second)
+			r := w.report(w.total)
+			r.Last = true
+			if w.truth != nil {
+				r.Subs = w.final()
+				r.Counts = w.count
+			}
+			return out.Encode(r)
+		}
+	}
+}
+
+// settled reports whether every subscriber has all there is, or has had time enough.
+func (w *worker) settled(since time.Duration) bool {
+	if since > settleMost {
+		return true
+	}
+	if since < 2*time.Second {
+		return false
+	}
+	return w.truth == nil || w.behind() == 0 && len(w.claims) == 0
+}
+
+// wake has slow readers read on, as fast as they can.
+func (w *worker) wake() {
+	if w.awake {
+		return
+	}
+	w.awake = true
+	for i := range w.conns {
+		if c := &w.conns[i]; c.slow && c.fd >= 0 && c.state == connOpen {
+			w.again = append(w.again, uint32(i))
+		}
+	}
+}
+
+func (w *worker) report(h *hdrhistogram.Histogram) *Report {
+	encoded, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	r := &Report{
+		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
+		Latency: encoded, CPU: ownCPU(), Pending: len(w.claims),
+	}
+	if w.truth != nil {
+		w.truth.mu.Lock()
+		r.Holes = w.truth.holes
+		w.truth.mu.Unlock()
+	}
+	return r
+}
+
+// ownCPU is this process's CPU time, in us.
+func ownCPU() int64 {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return (u.Utime.Sec+u.Stime.Sec)*1_000_000 + u.Utime.Usec + u.Stime.Usec
+}

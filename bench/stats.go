@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// counts is what a worker's subscribers got, summed.
+type counts struct {
+	Messages  int64 `json:"messages"`
+	Updates   int64 `json:"updates"`
+	Bytes     int64 `json:"bytes"` // of WebSocket frames
+	Images    int64 `json:"images"`
+	Gaps      int64 `json:"gaps"`
+	Conflated [3]int64 `json:"conflated"` // updates that merge several, by reason: rate, slow, catch-up
+	Merged    int64 `json:"merged"`    // updates of the feed that were merged into others
+
+	Connects int64            `json:"connects"`
+	Lost     map[string]int64 `json:"lost"`    // connections that ended, or never began, by reason
+	Refused  map[string]int64 `json:"refused"` // symbols, by the server's text
+
+	Checked  int64            `json:"checked"`  // updates held against the feed's
+	Unproved int64            `json:"unproved"` // that the witness could not judge any more
+	Wrong    map[string]int64 `json:"wrong"`    // by what was wrong
+	Examples []string         `json:"examples"` // of these, the first few
+}
+
+// examplesMax is how many wrong updates are told in words.
+const examplesMax = 5
+
+func newCounts() counts {
+	return counts{Lost: make(map[string]int64), Refused: make(map[string]int64), Wrong: make(map[string]int64)}
+}
+
+// add sums what several workers counted.
+func (c *counts) add(d *counts) {
+	c.Messages += d.Messages
+	c.Updates += d.Updates
+	c.Bytes += d.Bytes
+	c.Images += d.Images
+	c.Gaps += d.Gaps
+	c.Merged += d.Merged
+	c.Connects += d.Connects
+	c.Checked += d.Checked
+	c.Unproved += d.Unproved
+	for i, n := range d.Conflated {
+		c.Conflated[i] += n
+	}
+	for _, m := range [...]struct{ to, from map[string]int64 }{{c.Lost, d.Lost}, {c.Refused, d.Refused}, {c.Wrong, d.Wrong}} {
+		for why, n := range m.from {
+			m.to[why] += n
+		}
+	}
+	if room := examplesMax - len(c.Examples); room > 0 {
+		c.Examples = append(c.Examples, d.Examples[:min(room, len(d.Examples))]...)
+	}
+}
+
+// latencyMaxUS bounds what is told apart: 10 minutes.
+const latencyMaxUS = 600_000_000
+
+// newHistogram counts latencies in us, exact to three digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, latencyMaxUS, 3) }

@@ -1,0 +1,257 @@
+package bench
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// requestSymbols is how many symbols a request names: within what nodes take.
+const requestSymbols = 1000
+
+// tickwire is our own protocol, PROTOCOL.md.
+type tickwire struct {
+	load *Load
+	msg  codec.Message
+	byID map[string]uint32 // symbol -> index
+
+	place []uint32 // scratch of reply: where the sub of a symbol stands
+}
+
+func newTickwire(load *Load) *tickwire {
+	t := &tickwire{load: load, byID: make(map[string]uint32, len(load.Symbols))}
+	for i, symbol := range load.Symbols {
+		t.byID[symbol] = uint32(i)
+	}
+	return t
+}
+
+func (t *tickwire) head(host string) []byte {
+	protocol := codec.ProtocolMsgpack
+	if t.load.JSON {
+		protocol = codec.ProtocolJSON
+	}
+	token := ""
+	if t.load.Token != "" {
+		token = "Authorization: Bearer " + t.load.Token + "\r\n"
+	}
+	return upgradeHead(host, "/v1/stream", "Sec-WebSocket-Protocol: "+protocol+"\r\n"+token)
+}
+
+// upgradeHead is a request for an upgrade. The key need not be a secret.
+func upgradeHead(host, path, more string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGlja3dpcmUgYmVuY2ggIQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, host, more)
+}
+
+// opened asks for what the conn wants. One that was connected before resumes.
+func (t *tickwire) opened(w *worker, c *conn) {
+	want := t.load.choose(c.number)
+	var held []codec.Position
+	if c.again {
+		for _, s := range c.subs {
+			if history := w.seen[s.sym].history; s.seq > 0 && history > 0 {
+				held = append(held, codec.Position{Symbol: []byte(t.load.Symbols[s.sym]), History: history, Seq: s.seq})
+			}
+		}
+	}
+	before := make(map[uint32]int64, len(held))
+	for _, s := range c.subs {
+		before[s.sym] = s.seq
+	}
+	c.subs, c.waits = make([]sub, 0, len(want)), 0
+	for _, i := range want {
+		s := sub{id: noID, sym: i, seq: before[i]}
+		if s.seq == 0 {
+			c.waits++
+		}
+		c.subs = append(c.subs, s)
+	}
+	c.again = true
+	if c.waits == 0 {
+		w.ready++
+	}
+	for id := int64(1); len(want) > 0; id++ {
+		n := min(requestSymbols, len(want))
+		r := codec.Request{Op: codec.OpSubscribe, ID: id, Rate: t.load.Rate, HasRate: t.load.Rate > 0}
+		for _, i := range want[:n] {
+			r.Symbols = append(r.Symbols, []byte(t.load.Symbols[i]))
+		}
+		k := min(n, len(held))
+		r.Resume, held, want = held[:k], held[k:], want[n:]
+		if t.load.JSON {
+			w.out = appendFrame(w.out[:0], ws.OpText, codec.AppendRequestJSON(nil, &r))
+		} else {
+			w.out = appendFrame(w.out[:0], ws.OpBinary, codec.AppendRequest(nil, &r))
+		}
+		if !w.write(c, w.out) {
+			return
+		}
+	}
+}
+
+// noID marks a sub that the node has not numbered yet.
+const noID = 1<<32 - 1
+
+func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) error {
+	if op == ws.OpBinary {
+		if updates, rest, ok := dataHeader(payload); ok {
+			w.count.Messages++
+			return t.data(w, c, updates, rest)
+		}
+	}
+	parse := codec.ParseMessage
+	if op == ws.OpText {
+		parse = codec.ParseMessageJSON
+	}
+	if err := parse(payload, &t.msg); err != nil {
+		return err
+	}
+	switch m := t.msg.Control.(type) {
+	case *codec.Reply:
+		t.reply(w, c, m)
+	case *codec.Error:
+		w.count.Refused[m.Text]++
+	}
+	if t.msg.Type != codec.TypeData {
+		return nil
+	}
+	w.count.Messages++
+	for i := range t.msg.Updates {
+		s := t.sub(c, t.msg.Symbols[i])
+		if s == nil {
+			return fmt.Errorf("an update of %q, which was not asked for", t.msg.Symbols[i])
+		}
+		w.take(c, s, &t.msg.Updates[i])
+	}
+	return nil
+}
+
+// sub finds a conn's sub by its symbol.
+func (t *tickwire) sub(c *conn, symbol string) *sub {
+	sym, known := t.byID[symbol]
+	if !known {
+		return nil
+	}
+	i := slices.IndexFunc(c.subs, func(s sub) bool { return s.sym == sym })
+	if i < 0 {
+		return nil
+	}
+	return &c.subs[i]
+}
+
+// reply numbers the subs.
+func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
+	if t.place == nil {
+		t.place = make([]uint32, len(t.load.Symbols))
+	}
+	for i, s := range c.subs {
+		t.place[s.sym] = uint32(i)
+	}
+	for i := range r.Results {
+		x := &r.Results[i]
+		sym, known := t.byID[x.Symbol]
+		switch {
+		case x.Error != nil:
+			w.count.Refused[x.Error.Text]++
+		case known && x.ID != nil && c.subs[t.place[sym]].sym == sym:
+			c.subs[t.place[sym]].id = *x.ID
+		}
+	}
+	slices.SortFunc(c.subs, func(a, b sub) int { return cmp.Compare(a.id, b.id) })
+}
+
+// dataHeader reads the opening of a binary data message: [0, sent_at, and the number
+// of its updates.
+func dataHeader(p []byte) (updates int, rest []byte, ok bool) {
+	n, rest, ok := arrayLen(p)
+	if !ok || n < 2 || len(rest) < 2 || rest[0] != 0 {
+		return 0, p, false
+	}
+	_, rest, ok = uintOf(rest[1:])
+	return n - 2, rest, ok
+}
+
+// data takes the updates of a message. Most have come to another subscriber before:
+// those are known by their bytes, and nothing of them is parsed.
+func (t *tickwire) data(w *worker, c *conn, updates int, p []byte) error {
+	var u codec.Update
+	for range updates {
+		_, rest, ok := arrayLen(p)
+		id, body, ok2 := uintOf(rest)
+		if !ok || !ok2 {
+			return codec.ErrTruncated
+		}
+		s := c.find(uint32(id))
+		if s == nil {
+			return fmt.Errorf("an update of number %d, which was not asked for", id)
+		}
+		if n := w.known(c, s, body); n > 0 {
+			p = body[n:]
+			continue
+		}
+		u = codec.Update{Quote: codec.Empty}
+		after, err := codec.ParseUpdate(p, &u)
+		if err != nil {
+			return err
+		}
+		w.remember(s, &u, body[:len(body)-len(after)])
+		w.take(c, s, &u)
+		p = after
+	}
+	return nil
+}
+
+// find is the sub of a number.
+func (c *conn) find(id uint32) *sub {
+	lo, hi := 0, len(c.subs)
+	for lo < hi {
+		mid := int(uint(lo+hi) / 2)
+		if c.subs[mid].id < id {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == len(c.subs) || c.subs[lo].id != id {
+		return nil
+	}
+	return &c.subs[lo]
+}
+
+// arrayLen reads the header of a msgpack array.
+func arrayLen(p []byte) (n int, rest []byte, ok bool) {
+	switch {
+	case len(p) == 0:
+	case p[0]&0xf0 == 0x90:
+		return int(p[0] & 15), p[1:], true
+	case p[0] == 0xdc && len(p) >= 3:
+		return int(binary.BigEndian.Uint16(p[1:])), p[3:], true
+	case p[0] == 0xdd && len(p) >= 5:
+		return int(binary.BigEndian.Uint32(p[1:])), p[5:], true
+	}
+	return 0, p, false
+}
+
+// uintOf reads a msgpack integer from 0.
+func uintOf(p []byte) (v uint64, rest []byte, ok bool) {
+	switch {
+	case len(p) == 0:
+	case p[0] < 0x80:
+		return uint64(p[0]), p[1:], true
+	case p[0] == 0xcc && len(p) >= 2:
+		return uint64(p[1]), p[2:], true
+	case p[0] == 0xcd && len(p) >= 3:
+		return uint64(binary.BigEndian.Uint16(p[1:])), p[3:], true
+	case p[0] == 0xce && len(p) >= 5:
+		return uint64(binary.BigEndian.Uint32(p[1:])), p[5:], true
+	case p[0] == 0xcf && len(p) >= 9:
+		return binary.BigEndian.Uint64(p[1:]), p[9:], true
+	}
+	return 0, p, false
+}

@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"sync"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// truth is what the feed published, quote by quote, as the harness itself has read it
+// from the tape. A witness writes it, the subscribers of one process ask it.
+type truth struct {
+	mu    sync.Mutex // protects what follows
+	depth int        // versions kept of each symbol, a power of two
+	ids   map[string]uint32
+	rows  []truthRow
+	holes int // entries that the witness could not follow: what it says then is worth nothing
+}
+
+// truthRow is one symbol.
+type truthRow struct {
+	symbol  string
+	history int64
+	seq     int64
+	quote   codec.Quote
+	changed [codec.NumFields]int64 // the seq at which each field last changed
+	ring    []version              // by seq
+}
+
+// version is a symbol's quote at one seq.
+type version struct {
+	seq   int64
+	quote codec.Quote
+	since [codec.NumFields]uint32 // updates ago that each field last changed; the most is "or earlier"
+}
+
+// truthBytes bounds what the versions of all symbols take.
+const truthBytes = 256 << 20
+
+func newTruth(symbols int) *truth {
+	const versionBytes = 8 + 12*codec.NumFields
+	depth := 64
+	for depth < 1<<16 && 2*depth*symbols*versionBytes <= truthBytes {
+		depth *= 2
+	}
+	return &truth{depth: depth, ids: make(map[string]uint32)}
+}
+
+// apply takes an update of the tape.
+func (t *truth) apply(symbol []byte, u *codec.Update) {
+	id, ok := t.ids[string(symbol)]
+	if !ok {
+		id = uint32(len(t.rows))
+		t.rows = append(t.rows, truthRow{symbol: string(symbol), quote: codec.Empty})
+		t.ids[string(symbol)] = id
+	}
+	r := &t.rows[id]
+	quote := r.quote
+	if u.Flags&codec.Image != 0 {
+		quote = codec.Empty
+		if u.History != r.history {
+			r.history, r.ring = u.History, nil
+		}
+	}
+	quote.Merge(&u.Quote, u.Mask)
+	for f := range quote {
+		if quote[f] != r.quote[f] {
+			r.changed[f] = u.Seq
+		}
+	}
+	r.quote, r.seq = quote, u.Seq
+	if r.ring == nil {
+		r.ring = make([]version, t.depth)
+	}
+	v := &r.ring[int(u.Seq)&(t.depth-1)]
+	v.seq, v.quote = u.Seq, quote
+	for f, changed := range &r.changed {
+		v.since[f] = uint32(min(u.Seq-changed, 1<<32-1))
+	}
+}
+
+// verdict is what the truth says of an update that a subscriber received.
+type verdict uint8
+
+const (
+	right   verdict = iota
+	early           // the witness has not read so far yet
+	aged            // it has read further than it remembers
+	foreign         // no such symbol, or another history
+	stale           // a value that the feed did not publish at that seq
+	missing         // a field that changed is not in it
+)
+
+var verdictNames = [...]string{"right", "early", "aged", "unknown symbol or history", "a value that was not published", "a field that changed was left out"}
+
+// check judges an update of a symbol for a subscriber who held seq prev of its quote, 0
+// for nothing, and looks at the fields of view. A node may say stale of its own.
+func (t *truth) check(symbol string, prev int64, view codec.Mask, u *codec.Update) verdict {
+	id, ok := t.ids[symbol]
+	if !ok {
+		return early
+	}
+	r := &t.rows[id]
+	image := u.Flags&codec.Image != 0
+	switch {
+	case u.Seq > r.seq:
+		return early
+	case image && u.History != r.history:
+		return foreign
+	case len(r.ring) == 0:
+		return aged
+	}
+	v := &r.ring[int(u.Seq)&(t.depth-1)]
+	if v.seq != u.Seq {
+		return aged
+	}
+	for f := codec.Field(0); f < codec.NumFields; f++ {
+		switch {
+		case !view.Has(f):
+		case u.Mask.Has(f):
+			if u.Quote[f] != v.quote[f] && !(f == codec.Status && u.Quote[f] == codec.Stale) {
+				return stale
+			}
+		case image && v.quote[f] != codec.Absent:
+			return missing
+		case !image && u.Seq-int64(v.since[f]) > prev:
+			return missing
+		}
+	}
+	return right
+}
+
+// newest is the seq that a symbol's subscriber must have in the end: that of the last
+// change in view.
+func (t *truth) newest(symbol string, view codec.Mask) (seq int64) {
+	id, ok := t.ids[symbol]
+	if !ok {
+		return 0
+	}
+	for f, changed := range &t.rows[id].changed {
+		if view.Has(codec.Field(f)) {
+			seq = max(seq, changed)
+		}
+	}
+	return seq
+}

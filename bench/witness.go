@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// witness reads the tape into the truth, beside the servers under test and without
+// their code: that is what makes its word worth something.
+type witness struct {
+	rdb   *redis.Client
+	truth *truth
+	last  map[string]codec.ID // by stream
+}
+
+func newWitness(url string, t *truth) (*witness, error) {
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("bench: redis %s: %w", url, err)
+	}
+	opt.MaxRetries = -1
+	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID)}, nil
+}
+
+// run reads until ctx ends.
+func (w *witness) run(ctx context.Context) {
+	defer w.rdb.Close()
+	for ctx.Err() == nil {
+		if err := w.step(ctx); err != nil && ctx.Err() == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// step reads what has come on all streams.
+func (w *witness) step(ctx context.Context) error {
+	names, err := w.rdb.SMembers(ctx, codec.TapesKey).Result()
+	if err != nil || len(names) == 0 {
+		return errors.Join(err, errors.New("no streams"))
+	}
+	keys, byKey := make([]string, 0, 2*len(names)), make(map[string]string, len(names))
+	for _, name := range names {
+		if _, begun := w.last[name]; !begun {
+			if err := w.begin(ctx, name); err != nil {
+				return err
+			}
+		}
+		key := codec.TapeKey(name)
+		keys, byKey[key] = append(keys, key), name
+	}
+	for _, name := range names {
+		keys = append(keys, w.last[name].String())
+	}
+	got, err := w.rdb.XRead(ctx, &redis.XReadArgs{Streams: keys, Count: 256, Block: 100 * time.Millisecond}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, stream := range got {
+		for _, m := range stream.Messages {
+			if err := w.take(byKey[stream.Stream], m); err != nil {
+				w.truth.mu.Lock()
+				w.truth.holes++
+				w.truth.mu.Unlock()
+				delete(w.last, byKey[stream.Stream])
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// begin reads a stream's checkpoint.
+func (w *witness) begin(ctx context.Context, name string) error {
+	blob, err := w.rdb.Get(ctx, codec.CheckpointKey(name)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		w.last[name] = codec.ID{}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e, err := w.apply(blob)
+	w.last[name] = e.ID
+	return err
+}
+
+func (w *witness) take(name string, m redis.XMessage) error {
+	text, _ := m.Values[codec.EntryField].(string)
+	e, _, err := codec.ParseEntry([]byte(text))
+	if err != nil {
+		return err
+	}
+	last := w.last[name]
+	if last != (codec.ID{}) && e.Prev != last {
+		return errors.New("a hole")
+	}
+	if _, err = w.apply([]byte(text)); err == nil {
+		w.last[name] = e.ID
+	}
+	return err
+}
+
+// apply tells the truth what an entry, or a checkpoint, holds.
+func (w *witness) apply(blob []byte) (codec.Entry, error) {
+	e, body, err := codec.ParseEntry(blob)
+	if err != nil {
+		return e, err
+	}
+	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
+	var u codec.Update
+	for range e.Count {
+		u.Quote = codec.Empty
+		symbol, rest, err := codec.ParseTapeUpdate(body, &u)
+		if err != nil {
+			return e, err
+		}
+		if u.Flags&codec.Image == 0 {
+			u.History = e.History
+		}
+		w.truth.apply(symbol, &u)
+		body = rest
+	}
+	return e, nil
+}

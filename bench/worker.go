@@ -1,0 +1,245 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// Load is what the subscribers of one worker do, as the harness tells it.
+type Load struct {
+	Peer    string           `json:"peer"`    // whose protocol: tickwire, or a peer's
+	Nodes   []netip.AddrPort `json:"nodes"`   // taken in turn
+	Redis   string           `json:"redis"`   // URL of the tape; "": nothing is verified
+	Symbols []string         `json:"symbols"` // to choose from
+	Conns   int              `json:"conns"`
+	First   int              `json:"first"` // number of the first: what each subscribes to follows from it
+	Subs    int              `json:"subs"`  // of each
+	Zipf    float64          `json:"zipf"`  // exponent of the choice, above 1; 0: all alike
+	JSON    bool             `json:"json"`
+	Rate    float64          `json:"rate"` // updates a second and symbol asked for; 0: as they come
+	Token   string           `json:"token"`
+	Ramp    float64          `json:"ramp"`  // dials a second
+	Churn   float64          `json:"churn"` // connections left and dialled again, a second
+	// Slow is the share of conns that read SlowBytes a second, or nothing.
+	Slow      float64 `json:"slow"`
+	SlowBytes int     `json:"slow_bytes"`
+	From      int     `json:"from"` // the source address is 127.0.0.(1+From)
+}
+
+const (
+	dialsMax    = 256              // under way at a time
+	dialTimeout = 20 * time.Second // until the upgrade
+	readBytes   = 256 << 10
+	slowEvery   = 100 * time.Millisecond
+)
+
+// protocol is how a server is spoken to.
+type protocol interface {
+	// head is the request that upgrades.
+	head(host string) []byte
+	// opened is called when a conn is upgraded.
+	opened(w *worker, c *conn)
+	// message takes a whole message.
+	message(w *worker, c *conn, op ws.OpCode, payload []byte) error
+}
+
+// worker is the subscribers of one process: one epoll, and one goroutine that owns
+// everything here but the truth.
+type worker struct {
+	load  *Load
+	speak protocol
+	poll  *epoll.Poll
+	conns []conn
+	start time.Time
+	now   int64 // us since the Unix epoch, when the bytes under way were read
+
+	dialled  int // of those that a ramp has begun
+	dialling int
+	open     int
+	ready    int // with an image of everything
+	again    []uint32
+	redial   []redial
+
+	checker
+	count  counts
+	second *hdrhistogram.Histogram // latencies since the last report
+	total  *hdrhistogram.Histogram
+
+	in     []byte
+	out    []byte
+	slowAt time.Time
+	churn  float64 // due, a fraction
+	awake  bool    // slow readers read on
+	rng    *rand.Rand
+}
+
+func newWorker(load *Load) (*worker, error) {
+	poll, err := epoll.NewPoll()
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		load: load, poll: poll, conns: make([]conn, load.Conns), start: time.Now(),
+		count: newCounts(), second: newHistogram(), total: newHistogram(),
+		in: make([]byte, readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
+	}
+	w.speak = newTickwire(load)
+	w.checker = newChecker(load)
+	slow := int(load.Slow*float64(load.Conns) + 0.5)
+	for i := range w.conns {
+		w.conns[i] = conn{fd: -1, number: load.First + i, node: uint8((load.First + i) % len(load.Nodes)), slow: i < slow}
+	}
+	return w, nil
+}
+
+// redial is a conn that was lost, and when it is dialled again.
+type redial struct {
+	at   time.Time
+	conn uint32
+}
+
+// choose lists the symbols of a conn, by index: the same for the same number.
+func (l *Load) choose(number int) []uint32 {
+	n := len(l.Symbols)
+	chosen := make([]uint32, 0, l.Subs)
+	if l.Subs >= n {
+		for i := range n {
+			chosen = append(chosen, uint32(i))
+		}
+		return chosen
+	}
+	rng := rand.New(rand.NewPCG(7, uint64(number)))
+	pick := func() uint32 { return uint32(rng.IntN(n)) }
+	if l.Zipf > 1 {
+		z := rand.NewZipf(rng, l.Zipf, 1, uint64(n-1))
+		pick = func() uint32 { return uint32(z.Uint64()) }
+	}
+	has := make(map[uint32]bool, l.Subs)
+	for tries := 0; len(chosen) < l.Subs; tries++ {
+		i := pick()
+		if tries > 20*l.Subs { // the few that a steep choice never finds
+			i = uint32(rng.IntN(n))
+		}
+		if !has[i] {
+			has[i] = true
+			chosen = append(chosen, i)
+		}
+	}
+	return chosen
+}
+
+// cycle does once what is due, and waits for at most 10 ms for something to come.
+func (w *worker) cycle() error {
+	w.dialDue()
+	wait := 10 * time.Millisecond
+	if len(w.again) > 0 {
+		wait = 0
+	}
+	events, err := w.poll.Wait(wait)
+	if err != nil {
+		return err
+	}
+	again := w.again
+	w.again = nil
+	for _, i := range again {
+		w.read(&w.conns[i])
+	}
+	for _, e := range events {
+		c := &w.conns[e.Key.Index]
+		if c.gen != e.Key.Gen || c.fd < 0 {
+			continue
+		}
+		if c.state == connDialling && e.Writable() {
+			w.dialledTo(c)
+		}
+		if c.fd >= 0 && e.Readable() && c.state != connDialling && (!c.slow || w.awake || c.state != connOpen) {
+			w.read(c)
+		}
+	}
+	w.readSlow()
+	w.judge()
+	return nil
+}
+
+// dialDue dials what the ramp has come to, and what was lost.
+func (w *worker) dialDue() {
+	due := min(len(w.conns), int(w.load.Ramp*time.Since(w.start).Seconds()))
+	for ; w.dialled < due && w.dialling < dialsMax; w.dialled++ {
+		w.dial(&w.conns[w.dialled])
+	}
+	now, waiting := time.Now(), w.redial
+	w.redial = nil
+	for _, r := range waiting {
+		if w.dialling < dialsMax && now.After(r.at) {
+			w.dial(&w.conns[r.conn])
+		} else {
+			w.redial = append(w.redial, r)
+		}
+	}
+}
+
+func (w *worker) index(c *conn) uint32 { return uint32(c.number - w.load.First) }
+
+func (w *worker) dial(c *conn) {
+	c.gen++
+	var from netip.Addr
+	if w.load.From > 0 {
+		from = netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + w.load.From)})
+	}
+	fd, err := epoll.Connect(from, w.load.Nodes[c.node])
+	if err == nil {
+		if err = w.poll.Add(fd, epoll.Key{Index: w.index(c), Gen: c.gen}); err != nil {
+			epoll.Close(fd)
+		}
+	}
+	if err != nil {
+		w.count.Lost["dial: "+err.Error()]++
+		w.retry(c)
+		return
+	}
+	c.fd, c.state, c.connectAt = int32(fd), connDialling, time.Now().UnixNano()
+	w.dialling++
+}
+
+// retry dials again in a moment: a harness does not give up on a server that restarts.
+func (w *worker) retry(c *conn) {
+	c.fd, c.state = -1, connIdle
+	w.redial = append(w.redial, redial{time.Now().Add(time.Duration(w.rng.Int64N(int64(time.Second)))), w.index(c)})
+}
+
+func (w *worker) dialledTo(c *conn) {
+	if err := epoll.Connected(int(c.fd)); err != nil {
+		w.lose(c, "dial: "+err.Error())
+		return
+	}
+	c.state = connUpgrading
+	w.write(c, w.speak.head(w.load.Nodes[c.node].String()))
+}
+
+// lose ends a conn, and has it dialled again.
+func (w *worker) lose(c *conn, why string) {
+	if c.fd < 0 {
+		return
+	}
+	epoll.Close(int(c.fd))
+	switch c.state {
+	case connDialling, connUpgrading:
+		w.dialling--
+	case connOpen:
+		w.open--
+		if c.waits == 0 {
+			w.ready--
+		}
+	}
+	if why != "" {
+		w.count.Lost[why]++
+	}
+	c.rest = nil
+	w.retry(c)
+}

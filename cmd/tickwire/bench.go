@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/tickwire/tickwire/bench"
+)
+
+// benchCmd measures.
+type benchCmd struct {
+	Scenario string       `arg:"" enum:"steady" default:"steady" help:"What is measured: steady."`
+	Bench    bench.Config `embed:""`
+}
+
+// errUnverified has said what was wrong.
+var errUnverified = errors.New("bench: not verified")
+
+func (c *benchCmd) Validate() error { return c.Bench.Validate() }
+
+func (c *benchCmd) Run(ctx context.Context, log *slog.Logger) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Bench.Scenario, c.Bench.Exe = c.Scenario, exe
+	res, err := bench.Run(ctx, c.Bench, os.Stderr, log)
+	fmt.Fprintln(os.Stderr)
+	if res == nil {
+		return err
+	}
+	if c.Bench.OutJSON {
+		text, _ := json.MarshalIndent(res, "", "  ")
+		fmt.Println(string(text))
+	} else {
+		res.Print(os.Stdout)
+	}
+	if err == nil && !res.Verified {
+		err = errUnverified
+	}
+	return err
+}
+
+// benchWorkerCmd is some of the subscribers of a run; the harness forks it.
+type benchWorkerCmd struct{}
+
+func (benchWorkerCmd) Run(ctx context.Context) error {
+	return bench.RunWorker(ctx, os.Stdin, os.Stdout)
+}
