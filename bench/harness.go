@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type crew struct {
 
 	mu      sync.Mutex // protects what follows
 	last    []Report   // by worker
+	window  []Report   // likewise: what was measured
 	seconds []second
 }
 
@@ -40,20 +42,19 @@ type second struct {
 	histogram *hdrhistogram.Histogram
 }
 
-// newCrew forks workers for all subscribers.
-func newCrew(s *stand, symbols []string) (*crew, error) {
+// newCrew forks workers for all subscribers of a run, whose load says the rest.
+func newCrew(s *stand, like *Load) (*crew, error) {
 	cfg := s.cfg
 	n := (cfg.Conns + workerConns - 1) / workerConns
 	if len(s.otherCPUs) > 1 {
 		n = max(n, min(len(s.otherCPUs)-1, cfg.Conns))
 	}
-	k := &crew{last: make([]Report, n)}
+	k := &crew{last: make([]Report, n), window: make([]Report, n)}
 	for i := range n {
 		first := cfg.Conns * i / n
-		l := Load{
-			Nodes: s.addrs, Redis: s.redis, Symbols: symbols, Conns: cfg.Conns*(i+1)/n - first, First: first, Subs: cfg.Subs,
-			Zipf: cfg.Zipf, JSON: cfg.JSON, Rate: cfg.Rate, Ramp: cfg.Ramp / float64(n), From: i,
-		}
+		l := *like
+		l.Conns, l.First, l.From, l.Ramp = cfg.Conns*(i+1)/n-first, first, i, cfg.Ramp/float64(n)
+		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.JSON, cfg.Rate
 		if err := k.fork(s, i, &l); err != nil {
 			return k, err
 		}
@@ -92,7 +93,10 @@ func (k *crew) listen(i int, out io.Reader) {
 		}
 		k.mu.Lock()
 		k.last[i] = r
-		if !r.Last {
+		switch r.Kind {
+		case theWindow:
+			k.window[i] = r
+		case everySecond:
 			k.note(&r)
 		}
 		k.mu.Unlock()
@@ -131,12 +135,17 @@ func (k *crew) order(o order) error {
 }
 
 // sum adds up what the workers said last.
-func (k *crew) sum() (r Report) {
+func (k *crew) sum() Report {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r.Counts, r.Last = newCounts(), true
-	for i := range k.last {
-		one := &k.last[i]
+	return add(k.last)
+}
+
+// add adds reports up; of their kinds it keeps the one they share.
+func add(reports []Report) (r Report) {
+	r.Counts, r.Kind = newCounts(), reports[0].Kind
+	for i := range reports {
+		one := &reports[i]
 		r.Open += one.Open
 		r.Ready += one.Ready
 		r.CPU += one.CPU
@@ -144,22 +153,34 @@ func (k *crew) sum() (r Report) {
 		r.Holes += one.Holes
 		r.Subs += one.Subs
 		r.Counts.add(&one.Counts)
-		r.Last = r.Last && one.Last
+		if one.Kind != r.Kind {
+			r.Kind = ""
+		}
 	}
 	return r
 }
 
-// latency merges what the last reports have of the whole run.
-func (k *crew) latency() *hdrhistogram.Histogram {
+// measured is what was counted from measure to stop, and its latencies; false until
+// all workers have said.
+func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	all := newHistogram()
-	for i := range k.last {
-		if h, err := hdrhistogram.Decode(k.last[i].Latency); err == nil && k.last[i].Last {
-			all.Merge(h)
+	h = newHistogram()
+	for i := range k.window {
+		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil && k.window[i].Kind == theWindow {
+			h.Merge(one)
 		}
 	}
-	return all
+	sum = add(k.window)
+	return sum, h, sum.Kind == theWindow
+}
+
+// used is the CPU time of the workers.
+func (k *crew) used() (cpu time.Duration) {
+	for _, p := range k.procs {
+		cpu += p.used().cpu
+	}
+	return cpu
 }
 
 func (k *crew) close() {
@@ -169,6 +190,7 @@ func (k *crew) close() {
 	for _, p := range k.procs {
 		p.stop(syscall.SIGTERM, time.Second)
 	}
+	k.procs, k.orders = nil, nil
 }
 
 // Run makes a run and returns its result. One that fails midway returns what was
@@ -190,7 +212,7 @@ func Run(ctx context.Context, cfg Config, progress io.Writer, log *slog.Logger) 
 		return nil, fmt.Errorf("bench: the node has %d symbols of %d", len(symbols), cfg.Symbols)
 	}
 	idle := s.serverUsed()
-	k, err := newCrew(s, symbols)
+	k, err := newCrew(s, &Load{Nodes: s.addrs, Redis: s.redis, Symbols: symbols})
 	defer k.close()
 	if err != nil {
 		return nil, err
@@ -198,6 +220,11 @@ func Run(ctx context.Context, cfg Config, progress io.Writer, log *slog.Logger) 
 	res := newResult(&cfg, s)
 	err = measure(ctx, s, k, res, idle, progress)
 	res.finish(k)
+	if err == nil {
+		k.close()
+		s.stopNodes()
+		err = s.floor(ctx, res)
+	}
 	if err != nil {
 		res.Partial, res.Verified = true, false
 	}
@@ -209,7 +236,7 @@ var errRamp = errors.New("subscribers did not all come up in time")
 // measure takes a run through its phases.
 func measure(ctx context.Context, s *stand, k *crew, res *Result, idle usage, progress io.Writer) error {
 	cfg, procs := s.cfg, append(s.procs[:len(s.procs):len(s.procs)], k.procs...)
-	ramp := time.Duration(float64(cfg.Conns)/cfg.Ramp*float64(time.Second)) + 30*time.Second
+	ramp := cfg.rampMost()
 	up, cancel := context.WithTimeoutCause(ctx, ramp, errRamp)
 	defer cancel()
 	began := time.Now()
@@ -229,7 +256,7 @@ func measure(ctx context.Context, s *stand, k *crew, res *Result, idle usage, pr
 	if err := k.order(orderMeasure); err != nil {
 		return err
 	}
-	began, before, own := time.Now(), s.serverUsed(), k.sum().CPU
+	began, before, own := time.Now(), s.serverUsed(), k.used()
 	end := began.Add(cfg.Duration)
 	err = wait(ctx, "the end", procs, func() bool {
 		now := k.sum()
@@ -237,7 +264,12 @@ func measure(ctx context.Context, s *stand, k *crew, res *Result, idle usage, pr
 		return !time.Now().Before(end)
 	})
 	after, passed := s.serverUsed(), time.Since(began)
-	res.measured(passed, k.sum(), after.cpu-before.cpu, k.sum().CPU-own)
+	ownAfter := k.used()
+	if err == nil {
+		err = cmp.Or(k.order(orderStop), wait(ctx, "reports", procs, func() bool { _, _, ok := k.measured(); return ok }))
+	}
+	sum, h, _ := k.measured()
+	res.measured(passed, &sum, h, after.cpu-before.cpu, ownAfter-own)
 	res.memory(after.rss-idle.rss, after.rss)
 	if err != nil {
 		return err
@@ -252,7 +284,7 @@ func measure(ctx context.Context, s *stand, k *crew, res *Result, idle usage, pr
 	return wait(settle, "the last word", s.nodes, func() bool {
 		now := k.sum()
 		tick.line("settle", began, settleMost, &now)
-		return now.Last
+		return now.Kind == theLast
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Result is a run's report, as --report-json prints it.
@@ -37,6 +39,9 @@ type Result struct {
 
 	CPUPerUpdUS float64 `json:"cpu_us_per_update"` // of the nodes
 	CPUPerMsgUS float64 `json:"cpu_us_per_message"`
+	FloorUS     float64 `json:"floor_us_per_write"` // of a bare loop at the same pace
+	FloorPS     float64 `json:"floor_writes_per_s"`
+	OfFloor     float64 `json:"cost_of_floor"` // a message's, as a multiple
 	ServerCPU   float64 `json:"server_cores"`  // kept busy
 	HarnessCPU  float64 `json:"harness_cores"` // by the workers
 	Saturated   bool    `json:"harness_saturated"`
@@ -80,7 +85,8 @@ func newResult(cfg *Config, s *stand) *Result {
 }
 
 // measured takes what was counted while it was measured.
-func (r *Result) measured(passed time.Duration, sum Report, cpu time.Duration, own int64) {
+func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu, own time.Duration) {
+	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
 	c := &sum.Counts
 	r.Seconds = passed.Seconds()
 	r.MessagesPS = float64(c.Messages) / r.Seconds
@@ -91,7 +97,7 @@ func (r *Result) measured(passed time.Duration, sum Report, cpu time.Duration, o
 	r.CPUPerUpdUS = ratio(float64(cpu.Microseconds()), float64(c.Updates))
 	r.CPUPerMsgUS = ratio(float64(cpu.Microseconds()), float64(c.Messages))
 	r.ServerCPU = cpu.Seconds() / r.Seconds
-	r.HarnessCPU = float64(own) / 1e6 / r.Seconds
+	r.HarnessCPU = own.Seconds() / r.Seconds
 	r.ConnectsPS = ratio(float64(r.Conns), r.RampSeconds)
 }
 
@@ -106,8 +112,7 @@ const saturatedAt = 0.9
 
 // finish takes the last reports, and judges.
 func (r *Result) finish(k *crew) {
-	sum, h := k.sum(), k.latency()
-	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
+	sum := k.sum()
 	c := &sum.Counts
 	r.Checked, r.Unproved, r.Lost, r.Refused = c.Checked, c.Unproved, c.Lost, c.Refused
 	r.Ended = sum.Subs
@@ -123,7 +128,7 @@ func (r *Result) finish(k *crew) {
 	if c.Unproved > c.Checked/100 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates came too late to be judged, beside %d that were", c.Unproved, c.Checked))
 	}
-	r.Verified = len(r.Problems) == 0 && sum.Last && c.Checked > 0
+	r.Verified = len(r.Problems) == 0 && sum.Kind == theLast && c.Checked > 0
 }
 
 func ratio(a, b float64) float64 {
@@ -175,6 +180,9 @@ func (r *Result) Print(w io.Writer) {
 	l := r.LatencyUS
 	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 	row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
+	if r.FloorUS > 0 {
+		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)
+	}
 	row("node memory", "%d bytes a connection; %d in the kernel, both ends; RSS %.0f MB", r.RSSPerConn, r.KernelPerConn, float64(r.RSS)/(1<<20))
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
 	if r.Saturated {

@@ -19,19 +19,27 @@ type Report struct {
 	Open    int    `json:"open"`
 	Ready   int    `json:"ready"` // with an image of all they asked for
 	Counts  counts `json:"counts"`
-	Latency []byte `json:"latency"` // of the second, or at the end of all, as HdrHistogram encodes it
+	Latency []byte `json:"latency"` // as HdrHistogram encodes it
 	CPU     int64  `json:"cpu"`     // us of this process so far
 	Pending int    `json:"pending"` // updates that are not judged yet
 	Holes   int    `json:"holes"`   // of the witness
 	Subs    int    `json:"subs"`    // the last: subscriptions held against the feed's state
-	Last    bool   `json:"last"`
+	Kind    string `json:"kind"`
 }
+
+// Kinds of reports.
+const (
+	everySecond = "second" // its latencies
+	theWindow   = "window" // from measure to stop
+	theLast     = "last"
+)
 
 // order is what the harness tells a worker, a line each.
 type order string
 
 const (
 	orderMeasure order = "measure" // count anew
+	orderStop    order = "stop"    // report what was counted since, latencies too
 	orderWake    order = "wake"    // slow readers read on
 	orderSettle  order = "settle"  // the feed has ended: compare, report, end
 )
@@ -93,9 +101,14 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			case !ok:
 				return nil
 			case o == orderMeasure:
-				w.count, w.claims = newCounts(), w.claims[:0]
+				w.count = newCounts()
 				w.second.Reset()
 				w.total.Reset()
+			case o == orderStop:
+				w.total.Merge(w.second)
+				if err := out.Encode(w.report(theWindow, w.total)); err != nil {
+					return err
+				}
 			case o == orderWake, o == orderSettle:
 				w.wake()
 				if o == orderSettle {
@@ -107,16 +120,14 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 		now := time.Now()
 		if now.After(next) {
 			next = next.Add(time.Second)
-			if err := out.Encode(w.report(w.second)); err != nil {
+			if err := out.Encode(w.report(everySecond, w.second)); err != nil {
 				return err
 			}
 			w.total.Merge(w.second)
 			w.second.Reset()
 		}
 		if !settling.IsZero() && w.settled(now.Sub(settling)) {
-			w.total.Merge(w.second)
-			r := w.report(w.total)
-			r.Last = true
+			r := w.report(theLast, w.second)
 			if w.truth != nil {
 				r.Subs = w.final()
 				r.Counts = w.count
@@ -150,11 +161,11 @@ func (w *worker) wake() {
 	}
 }
 
-func (w *worker) report(h *hdrhistogram.Histogram) *Report {
+func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 	encoded, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	r := &Report{
 		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
-		Latency: encoded, CPU: ownCPU(), Pending: len(w.claims),
+		Kind: kind, Latency: encoded, CPU: ownCPU(), Pending: len(w.claims),
 	}
 	if w.truth != nil {
 		w.truth.mu.Lock()

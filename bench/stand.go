@@ -166,6 +166,13 @@ func (s *stand) serverUsed() (u usage) {
 	return u
 }
 
+// stopNodes ends the nodes.
+func (s *stand) stopNodes() {
+	for _, p := range s.nodes {
+		p.stop(syscall.SIGINT, 2*time.Second)
+	}
+}
+
 // close ends everything.
 func (s *stand) close() {
 	for i := len(s.procs) - 1; i >= 0; i-- {

@@ -6,13 +6,13 @@ import (
 
 // counts is what a worker's subscribers got, summed.
 type counts struct {
-	Messages  int64 `json:"messages"`
-	Updates   int64 `json:"updates"`
-	Bytes     int64 `json:"bytes"` // of WebSocket frames
-	Images    int64 `json:"images"`
-	Gaps      int64 `json:"gaps"`
+	Messages  int64    `json:"messages"`
+	Updates   int64    `json:"updates"`
+	Bytes     int64    `json:"bytes"` // of WebSocket frames
+	Images    int64    `json:"images"`
+	Gaps      int64    `json:"gaps"`
 	Conflated [3]int64 `json:"conflated"` // updates that merge several, by reason: rate, slow, catch-up
-	Merged    int64 `json:"merged"`    // updates of the feed that were merged into others
+	Merged    int64    `json:"merged"`    // updates of the feed that were merged into others
 
 	Connects int64            `json:"connects"`
 	Lost     map[string]int64 `json:"lost"`    // connections that ended, or never began, by reason

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -89,7 +90,14 @@ func newWorker(load *Load) (*worker, error) {
 		count: newCounts(), second: newHistogram(), total: newHistogram(),
 		in: make([]byte, readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
 	}
-	w.speak = newTickwire(load)
+	switch load.Peer {
+	case "":
+		w.speak = newTickwire(load)
+	case "floor":
+		w.speak = floorPeer{}
+	default:
+		return nil, fmt.Errorf("bench: no peer %q", load.Peer)
+	}
 	w.checker = newChecker(load)
 	slow := int(load.Slow*float64(load.Conns) + 0.5)
 	for i := range w.conns {

@@ -45,6 +45,11 @@ func (c *benchCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
+// benchFloorCmd is the bare loop that a run is held against; the harness forks it.
+type benchFloorCmd struct {
+	bench.Floor `embed:""`
+}
+
 // benchWorkerCmd is some of the subscribers of a run; the harness forks it.
 type benchWorkerCmd struct{}
 

@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// Floor is the least that a write to a subscriber can cost: a bare loop that gives one
+// prebuilt frame to so many sockets so many times a second. No protocol, no maps, no
+// market; the socket options and the system calls are those of a node. A write that wakes
+// a sleeping reader costs twice one that does not, so that its pace is that of the run
+// it stands beside.
+type Floor struct {
+	Listen string `required:"" help:"Address."`
+	Bytes  int    `default:"60" help:"Payload of a frame."`
+	Bursts int    `default:"500" help:"Bursts a second: the sim's."`
+	Burst  int    `default:"80" help:"Writes in a burst."`
+}
+
+// simBursts is how often a second the simulated market speaks.
+const simBursts = 500
+
+// Run serves until ctx ends.
+func (f *Floor) Run(ctx context.Context) error {
+	poll, err := epoll.NewPoll()
+	if err != nil {
+		return err
+	}
+	defer poll.Close()
+	listener, _, err := epoll.Listen(f.Listen)
+	if err != nil {
+		return fmt.Errorf("bench: floor: %w", err)
+	}
+	defer epoll.Close(listener)
+	if err := poll.AddListener(listener, epoll.Key{}); err != nil {
+		return err
+	}
+	answer, err := upgraded()
+	if err != nil {
+		return err
+	}
+	frame := ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, f.Bytes)))
+	var (
+		in     = make([]byte, 64<<10)
+		fds    = []int{-1} // by key; 0 is the listener
+		open   []int
+		next   int
+		period = time.Second / time.Duration(f.Bursts)
+		due    = time.Now().Add(period)
+	)
+	for ctx.Err() == nil {
+		events, err := poll.Wait(min(10*time.Millisecond, max(0, time.Until(due))))
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Key.Index == 0 {
+				for {
+					fd, err := epoll.Accept(listener, 30*time.Second)
+					if err != nil {
+						break
+					}
+					fds = append(fds, fd)
+					if err := poll.Add(fd, epoll.Key{Index: uint32(len(fds) - 1)}); err != nil {
+						return err
+					}
+				}
+				continue
+			}
+			fd := fds[e.Key.Index]
+			if n, _ := epoll.Read(fd, in); fd >= 0 && bytes.HasPrefix(in[:n], []byte("GET ")) {
+				epoll.Write(fd, answer)
+				open = append(open, fd)
+			}
+		}
+		if now := time.Now(); len(open) > 0 && !now.Before(due) {
+			due = now.Add(period - now.Sub(due)%period)
+			for range f.Burst {
+				epoll.Write(open[next], frame)
+				next = (next + 1) % len(open)
+			}
+		}
+	}
+	return nil
+}
+
+// upgraded is the answer to a worker's upgrade, whose key is always the same.
+func upgraded() ([]byte, error) {
+	m := memory{in: bytes.NewReader(upgradeHead("floor", "/", ""))}
+	_, err := ws.Upgrade(&m)
+	return m.out.Bytes(), err
+}
+
+// memory is a socket that answers from memory.
+type memory struct {
+	in  *bytes.Reader
+	out bytes.Buffer
+}
+
+func (m *memory) Read(p []byte) (int, error)  { return m.in.Read(p) }
+func (m *memory) Write(p []byte) (int, error) { return m.out.Write(p) }
+
+// floorPeer is how workers speak to the floor: they count.
+type floorPeer struct{}
+
+func (floorPeer) head(host string) []byte { return upgradeHead(host, "/", "") }
+
+func (floorPeer) opened(w *worker, c *conn) { w.ready++ }
+
+func (floorPeer) message(w *worker, _ *conn, _ ws.OpCode, _ []byte) error {
+	w.count.Messages++
+	w.count.Updates++
+	return nil
+}
+
+// floor measures it, with as many sockets as a run had, at its pace.
+func (s *stand) floor(ctx context.Context, res *Result) error {
+	addr, err := freePort()
+	if err != nil {
+		return err
+	}
+	burst := max(1, int(res.MessagesPS/simBursts+0.5))
+	bytes := max(1, int(res.BytesPerUpd*ratio(res.UpdatesPS, res.MessagesPS))-4)
+	p, err := s.start("floor", s.serverCPUs, s.cfg.Exe, "bench-floor", "--listen", addr.String(),
+		fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", simBursts))
+	if err != nil {
+		return err
+	}
+	time.Sleep(200 * time.Millisecond)
+	k, err := newCrew(s, &Load{Peer: "floor", Nodes: []netip.AddrPort{addr}})
+	defer k.close()
+	if err != nil {
+		return err
+	}
+	procs := append([]*proc{p}, k.procs...)
+	up, cancel := context.WithTimeoutCause(ctx, s.cfg.rampMost(), errRamp)
+	defer cancel()
+	if err := wait(up, "subscribers of the floor", procs, func() bool { return k.sum().Ready >= s.cfg.Conns }); err != nil {
+		return err
+	}
+	if err := pauseAll(ctx, procs, warmUp/2); err != nil {
+		return err
+	}
+	if err := k.order(orderMeasure); err != nil {
+		return err
+	}
+	before := p.used().cpu
+	if err := pauseAll(ctx, procs, floorFor); err != nil {
+		return err
+	}
+	cpu := p.used().cpu - before
+	if err := k.order(orderStop); err != nil {
+		return err
+	}
+	if err := wait(ctx, "reports", procs, func() bool { _, _, ok := k.measured(); return ok }); err != nil {
+		return err
+	}
+	sum, _, _ := k.measured()
+	res.FloorUS = ratio(float64(cpu.Microseconds()), float64(sum.Counts.Messages))
+	res.FloorPS = float64(sum.Counts.Messages) / floorFor.Seconds()
+	res.OfFloor = ratio(res.CPUPerMsgUS, res.FloorUS)
+	return nil
+}
+
+// floorFor is how long the floor is measured.
+const floorFor = 6 * time.Second
