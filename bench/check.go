@@ -106,7 +106,7 @@ func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64)
 	switch {
 	case flags&codec.Image != 0:
 		n.Images++
-	case due > 0:
+	case due > 0 && !c.slow:
 		w.second.RecordValue(max(1, w.now-due))
 	}
 	if flags&codec.Gap != 0 {

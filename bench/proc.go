@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,9 @@ type proc struct {
 	cmd  *exec.Cmd
 	log  tailBuffer
 	gone chan struct{} // closed when it has ended
-	err  error         // then: why
+	// expected: its end is part of the run.
+	expected atomic.Bool
+	err      error // then: why
 }
 
 // tailBuffer keeps the end of what a process says, for when it fails.
@@ -89,6 +92,9 @@ func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe strin
 func (p *proc) dead() error {
 	select {
 	case <-p.gone:
+		if p.expected.Load() {
+			return nil
+		}
 		why := "it ended"
 		if p.err != nil {
 			why = p.err.Error()

@@ -53,7 +53,7 @@ func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 		if had+n == len(buf) {
 			return n, true
 		}
-		if c.slow && !w.awake {
+		if w.slowed(c) {
 			return n, true
 		}
 	}
@@ -105,15 +105,18 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 	return p, nil
 }
 
+// slowed reports whether a conn is being slow: while it is measured.
+func (w *worker) slowed(c *conn) bool { return c.slow && w.measuring && c.state == connOpen }
+
 // readSlow gives slow readers their share.
 func (w *worker) readSlow() {
-	if w.load.Slow == 0 || w.load.SlowBytes == 0 || w.awake || time.Now().Before(w.slowAt) {
+	if w.load.SlowBytes == 0 || !w.measuring || time.Now().Before(w.slowAt) {
 		return
 	}
 	w.slowAt = time.Now().Add(slowEvery)
 	share := w.load.SlowBytes / int(time.Second/slowEvery)
 	for i := range w.conns {
-		if c := &w.conns[i]; c.slow && c.state == connOpen && c.fd >= 0 {
+		if c := &w.conns[i]; w.slowed(c) && c.fd >= 0 {
 			w.readSome(c, w.in[:min(len(w.in), len(c.rest)+share)])
 		}
 	}

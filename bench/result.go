@@ -29,6 +29,9 @@ type Result struct {
 	ConnectsPS  float64 `json:"connects_per_s"`
 	Seconds     float64 `json:"measured_s"`
 
+	RecoverySeconds float64 `json:"recovery_s"` // of storm: from the kill to everybody whole
+	Steps           []Step  `json:"steps"`      // of saturate
+
 	MessagesPS  float64    `json:"messages_per_s"`
 	UpdatesPS   float64    `json:"updates_per_s"` // delivered
 	BytesPerUpd float64    `json:"bytes_per_update"`
@@ -50,11 +53,37 @@ type Result struct {
 	KernelPerConn int64 `json:"kernel_per_conn_bytes"` // socket buffers of both ends
 	RSS           int64 `json:"rss_bytes"`
 
+	rss []memorySample
+
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
 	Ended    int              `json:"subscriptions_ended_right"`
 	Lost     map[string]int64 `json:"lost"`
 	Refused  map[string]int64 `json:"refused"`
+}
+
+// Step is one rate of saturate.
+type Step struct {
+	Offered   float64 `json:"offered_updates_per_s"`
+	UpdatesPS float64 `json:"updates_per_s"`
+	Conflated float64 `json:"conflation_ratio"`
+	P50       int64   `json:"p50_us"`
+	P99       int64   `json:"p99_us"`
+	ServerCPU float64 `json:"server_cores"`
+	Within    bool    `json:"within_bound"`
+}
+
+// memorySample is the nodes' memory at a moment.
+type memorySample struct {
+	at  time.Time
+	rss int64
+}
+
+// sample notes the nodes' memory, once a second.
+func (r *Result) sample(s *stand) {
+	if n := len(r.rss); n == 0 || time.Since(r.rss[n-1].at) >= time.Second {
+		r.rss = append(r.rss, memorySample{time.Now(), s.serverUsed().rss})
+	}
 }
 
 // conflation says how many of the feed's updates came merged into others.
@@ -103,7 +132,7 @@ func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.His
 
 // memory takes the nodes' memory, above what they have without a subscriber.
 func (r *Result) memory(above, all int64) {
-	r.RSSPerConn, r.RSS = above/int64(r.Conns), all
+	r.RSSPerConn, r.RSS = max(0, above)/int64(r.Conns), all
 	r.KernelPerConn = socketMemory() / int64(r.Conns)
 }
 
@@ -128,7 +157,7 @@ func (r *Result) finish(k *crew) {
 	if c.Unproved > c.Checked/100 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates came too late to be judged, beside %d that were", c.Unproved, c.Checked))
 	}
-	r.Verified = len(r.Problems) == 0 && sum.Kind == theLast && c.Checked > 0
+	r.Verified = len(r.Problems) == 0 && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
 }
 
 func ratio(a, b float64) float64 {
@@ -142,6 +171,13 @@ func ratio(a, b float64) float64 {
 type ticker struct {
 	out  io.Writer
 	next time.Time
+}
+
+// say prints a line of its own.
+func (t *ticker) say(format string, args ...any) {
+	if t.out != nil {
+		fmt.Fprintf(t.out, "\r"+format+"\x1b[K\n", args...)
+	}
 }
 
 func newTicker(out io.Writer) *ticker { return &ticker{out: out} }
@@ -179,6 +215,12 @@ func (r *Result) Print(w io.Writer) {
 	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
 	l := r.LatencyUS
 	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	if r.RecoverySeconds > 0 {
+		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
+	}
+	for _, s := range r.Steps {
+		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU)
+	}
 	row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
 	if r.FloorUS > 0 {
 		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)

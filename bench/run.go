@@ -40,7 +40,6 @@ type order string
 const (
 	orderMeasure order = "measure" // count anew
 	orderStop    order = "stop"    // report what was counted since, latencies too
-	orderWake    order = "wake"    // slow readers read on
 	orderSettle  order = "settle"  // the feed has ended: compare, report, end
 )
 
@@ -101,19 +100,17 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			case !ok:
 				return nil
 			case o == orderMeasure:
-				w.count = newCounts()
+				w.count, w.measuring = newCounts(), true
 				w.second.Reset()
 				w.total.Reset()
 			case o == orderStop:
+				w.wake()
 				w.total.Merge(w.second)
 				if err := out.Encode(w.report(theWindow, w.total)); err != nil {
 					return err
 				}
-			case o == orderWake, o == orderSettle:
-				w.wake()
-				if o == orderSettle {
-					settling = time.Now()
-				}
+			case o == orderSettle:
+				settling = time.Now()
 			}
 		default:
 		}
@@ -150,10 +147,7 @@ func (w *worker) settled(since time.Duration) bool {
 
 // wake has slow readers read on, as fast as they can.
 func (w *worker) wake() {
-	if w.awake {
-		return
-	}
-	w.awake = true
+	w.measuring = false
 	for i := range w.conns {
 		if c := &w.conns[i]; c.slow && c.fd >= 0 && c.state == connOpen {
 			w.again = append(w.again, uint32(i))

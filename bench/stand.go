@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,7 +24,9 @@ type stand struct {
 	redis string
 	store string // what Redis is, for the report
 	feed  *proc
+	mu    sync.Mutex // protects nodes and past: a storm replaces one
 	nodes []*proc
+	past  time.Duration // CPU time of nodes that were killed
 	addrs []netip.AddrPort
 	procs []*proc // all of them, in the order they were begun
 
@@ -38,15 +41,7 @@ const startWithin = 20 * time.Second
 // nodes have half of the cores for themselves; everything else shares the others.
 func newStand(ctx context.Context, cfg *Config) (_ *stand, err error) {
 	s := &stand{cfg: cfg}
-	if n := runtime.NumCPU(); n > 1 {
-		for cpu := range n {
-			if cpu < n/2 {
-				s.serverCPUs = append(s.serverCPUs, cpu)
-			} else {
-				s.otherCPUs = append(s.otherCPUs, cpu)
-			}
-		}
-	}
+	s.splitCPUs()
 	defer func() {
 		if err != nil {
 			s.close()
@@ -67,12 +62,12 @@ func newStand(ctx context.Context, cfg *Config) (_ *stand, err error) {
 		if err != nil {
 			return nil, err
 		}
-		node, err := s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, cfg.Exe, "fanout", "--redis", s.redis, "--listen", addr.String(), "--metrics", "off",
-			"--log", "warn", "--drain", "0s")
+		s.addrs = append(s.addrs, addr)
+		node, err := s.startNode(i)
 		if err != nil {
 			return nil, err
 		}
-		s.nodes, s.addrs = append(s.nodes, node), append(s.addrs, addr)
+		s.nodes = append(s.nodes, node)
 	}
 	for _, addr := range s.addrs {
 		err := wait(ctx, "node "+addr.String(), s.procs, func() bool {
@@ -96,6 +91,24 @@ func (s *stand) start(name string, cpus []int, exe string, args ...string) (*pro
 		s.procs = append(s.procs, p)
 	}
 	return p, err
+}
+
+// startNode begins a node at its address.
+func (s *stand) startNode(i int) (*proc, error) {
+	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, "fanout", "--redis", s.redis, "--listen", s.addrs[i].String(), "--metrics", "off",
+		"--log", "warn", "--drain", "0s")
+}
+
+// splitCPUs gives half of the cores to what is measured.
+func (s *stand) splitCPUs() {
+	n := runtime.NumCPU()
+	for cpu := range n {
+		if n > 1 && cpu < n/2 {
+			s.serverCPUs = append(s.serverCPUs, cpu)
+		} else if n > 1 {
+			s.otherCPUs = append(s.otherCPUs, cpu)
+		}
+	}
 }
 
 // startRedis finds a Redis: the one named, a redis-server of our own, or one in memory.
@@ -158,12 +171,30 @@ func (s *stand) symbols() ([]string, error) {
 
 // serverUsed sums what the nodes have used.
 func (s *stand) serverUsed() (u usage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.cpu = s.past
 	for _, p := range s.nodes {
 		one := p.used()
 		u.cpu += one.cpu
 		u.rss += one.rss
 	}
 	return u
+}
+
+// replace kills a node and begins it anew.
+func (s *stand) replace(i int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[i]
+	node.expected.Store(true)
+	s.past += node.used().cpu
+	node.stop(syscall.SIGKILL, time.Second)
+	again, err := s.startNode(i)
+	if err == nil {
+		s.nodes[i] = again
+	}
+	return err
 }
 
 // stopNodes ends the nodes.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -84,15 +85,50 @@ func (t *tickwire) opened(w *worker, c *conn) {
 		}
 		k := min(n, len(held))
 		r.Resume, held, want = held[:k], held[k:], want[n:]
-		if t.load.JSON {
-			w.out = appendFrame(w.out[:0], ws.OpText, codec.AppendRequestJSON(nil, &r))
-		} else {
-			w.out = appendFrame(w.out[:0], ws.OpBinary, codec.AppendRequest(nil, &r))
-		}
-		if !w.write(c, w.out) {
+		if !t.send(w, c, &r) {
 			return
 		}
 	}
+}
+
+// ask is a symbol that a node did not have, and when it is asked for again.
+type ask struct {
+	at        time.Time
+	conn, gen uint32
+	sym       uint32
+}
+
+// askAgain is the second that PROTOCOL.md names.
+const askAgain = time.Second
+
+// due asks again for what nodes did not have, a request for each conn.
+func (t *tickwire) due(w *worker) {
+	for len(w.asks) > 0 && time.Now().After(w.asks[0].at) {
+		first := w.asks[0]
+		c := &w.conns[first.conn]
+		r := codec.Request{Op: codec.OpSubscribe, Rate: t.load.Rate, HasRate: t.load.Rate > 0}
+		w.asks = slices.DeleteFunc(w.asks, func(a ask) bool {
+			mine := a.conn == first.conn && a.gen == first.gen
+			if mine && len(r.Symbols) < requestSymbols {
+				r.Symbols = append(r.Symbols, []byte(t.load.Symbols[a.sym]))
+				return true
+			}
+			return false
+		})
+		if c.gen == first.gen && c.fd >= 0 {
+			t.send(w, c, &r)
+		}
+	}
+}
+
+// send sends a request.
+func (t *tickwire) send(w *worker, c *conn, r *codec.Request) bool {
+	if t.load.JSON {
+		w.out = appendFrame(w.out[:0], ws.OpText, codec.AppendRequestJSON(nil, r))
+	} else {
+		w.out = appendFrame(w.out[:0], ws.OpBinary, codec.AppendRequest(nil, r))
+	}
+	return w.write(c, w.out)
 }
 
 // noID marks a sub that the node has not numbered yet.
@@ -159,6 +195,9 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 		switch {
 		case x.Error != nil:
 			w.count.Refused[x.Error.Text]++
+			if known && x.Error.Retry {
+				w.asks = append(w.asks, ask{time.Now().Add(askAgain), w.index(c), c.gen, sym})
+			}
 		case known && x.ID != nil && c.subs[t.place[sym]].sym == sym:
 			c.subs[t.place[sym]].id = *x.ID
 		}

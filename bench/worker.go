@@ -48,6 +48,8 @@ type protocol interface {
 	opened(w *worker, c *conn)
 	// message takes a whole message.
 	message(w *worker, c *conn, op ws.OpCode, payload []byte) error
+	// due does what is due, once a cycle.
+	due(w *worker)
 }
 
 // worker is the subscribers of one process: one epoll, and one goroutine that owns
@@ -66,18 +68,20 @@ type worker struct {
 	ready    int // with an image of everything
 	again    []uint32
 	redial   []redial
+	asks     []ask
 
 	checker
 	count  counts
 	second *hdrhistogram.Histogram // latencies since the last report
 	total  *hdrhistogram.Histogram
 
-	in     []byte
-	out    []byte
-	slowAt time.Time
-	churn  float64 // due, a fraction
-	awake  bool    // slow readers read on
-	rng    *rand.Rand
+	in        []byte
+	out       []byte
+	slowAt    time.Time
+	churn     float64 // due
+	churnAt   time.Time
+	measuring bool // subscribers are slow, and leave, as the load says
+	rng       *rand.Rand
 }
 
 func newWorker(load *Load) (*worker, error) {
@@ -166,11 +170,13 @@ func (w *worker) cycle() error {
 		if c.state == connDialling && e.Writable() {
 			w.dialledTo(c)
 		}
-		if c.fd >= 0 && e.Readable() && c.state != connDialling && (!c.slow || w.awake || c.state != connOpen) {
+		if c.fd >= 0 && e.Readable() && c.state != connDialling && !w.slowed(c) {
 			w.read(c)
 		}
 	}
 	w.readSlow()
+	w.leaveSome()
+	w.speak.due(w)
 	w.judge()
 	return nil
 }
@@ -228,6 +234,25 @@ func (w *worker) dialledTo(c *conn) {
 	}
 	c.state = connUpgrading
 	w.write(c, w.speak.head(w.load.Nodes[c.node].String()))
+}
+
+// leaveSome has subscribers leave, as many as the churn says; they come back.
+func (w *worker) leaveSome() {
+	if w.load.Churn == 0 || !w.measuring {
+		w.churnAt = time.Now()
+		return
+	}
+	now := time.Now()
+	w.churn += w.load.Churn * now.Sub(w.churnAt).Seconds()
+	w.churnAt = now
+	for ; w.churn >= 1; w.churn-- {
+		if c := &w.conns[w.rng.IntN(len(w.conns))]; c.state == connOpen && c.fd >= 0 {
+			w.out = appendFrame(w.out[:0], ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+			if w.write(c, w.out) {
+				w.lose(c, "left")
+			}
+		}
+	}
 }
 
 // lose ends a conn, and has it dialled again.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 
 	"github.com/tickwire/tickwire/bench"
@@ -13,22 +12,25 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string       `arg:"" enum:"steady" default:"steady" help:"What is measured: steady."`
+	Scenario string       `arg:"" default:"steady" help:"What is measured: steady, slow, churn, storm, idle, soak, saturate or limit. [steady]"`
 	Bench    bench.Config `embed:""`
 }
 
 // errUnverified has said what was wrong.
 var errUnverified = errors.New("bench: not verified")
 
-func (c *benchCmd) Validate() error { return c.Bench.Validate() }
+func (c *benchCmd) Validate() error {
+	c.Bench.Scenario = c.Scenario
+	return c.Bench.Validate()
+}
 
-func (c *benchCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *benchCmd) Run(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	c.Bench.Scenario, c.Bench.Exe = c.Scenario, exe
-	res, err := bench.Run(ctx, c.Bench, os.Stderr, log)
+	c.Bench.Exe = exe
+	res, err := bench.Run(ctx, c.Bench, os.Stderr)
 	fmt.Fprintln(os.Stderr)
 	if res == nil {
 		return err

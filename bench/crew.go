@@ -1,0 +1,187 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// workerConns bounds the subscribers of a worker: a process has 20,000 descriptors.
+const workerConns = 18_000
+
+// crew is the workers of a run, and what they said last.
+type crew struct {
+	procs  []*proc
+	orders []io.WriteCloser
+
+	mu      sync.Mutex // protects what follows
+	last    []Report   // by worker
+	window  []Report   // likewise: what was measured
+	seconds []second
+}
+
+// second is what all workers together said of a second.
+type second struct {
+	at        int64 // us since the Unix epoch
+	said      int   // workers that have spoken of it
+	updates   int64 // so far
+	histogram *hdrhistogram.Histogram
+}
+
+// newCrew forks workers for all subscribers of a run, whose load says the rest.
+func newCrew(s *stand, like *Load) (*crew, error) {
+	cfg := s.cfg
+	n := (cfg.Conns + workerConns - 1) / workerConns
+	if len(s.otherCPUs) > 1 {
+		n = max(n, min(len(s.otherCPUs)-1, cfg.Conns))
+	}
+	k := &crew{last: make([]Report, n), window: make([]Report, n)}
+	for i := range n {
+		first := cfg.Conns * i / n
+		l := *like
+		l.Conns, l.First, l.From, l.Ramp = cfg.Conns*(i+1)/n-first, first, i, cfg.Ramp/float64(n)
+		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.JSON, cfg.Rate
+		l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
+		if err := k.fork(s, i, &l); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+}
+
+func (k *crew) fork(s *stand, i int, l *Load) error {
+	in, orders := io.Pipe()
+	out, said := io.Pipe()
+	p, err := start(fmt.Sprintf("worker %d", i+1), s.otherCPUs, in, said, s.cfg.Exe, "bench-worker")
+	if err != nil {
+		return err
+	}
+	k.procs, k.orders = append(k.procs, p), append(k.orders, orders)
+	go func() { <-p.gone; said.Close(); in.Close() }()
+	go k.listen(i, out)
+	line, err := json.Marshal(l)
+	if err == nil {
+		_, err = orders.Write(append(line, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("bench: worker: %w", err)
+	}
+	return nil
+}
+
+// listen takes a worker's reports.
+func (k *crew) listen(i int, out io.Reader) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var r Report
+		if json.Unmarshal(lines.Bytes(), &r) != nil {
+			continue
+		}
+		k.mu.Lock()
+		k.last[i] = r
+		switch r.Kind {
+		case theWindow:
+			k.window[i] = r
+		case everySecond:
+			k.note(&r)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// note adds a report to its second.
+func (k *crew) note(r *Report) {
+	h, err := hdrhistogram.Decode(r.Latency)
+	if err != nil {
+		return
+	}
+	at := r.At / 1_000_000 * 1_000_000
+	i := len(k.seconds)
+	for i > 0 && k.seconds[i-1].at > at {
+		i--
+	}
+	if i == 0 || k.seconds[i-1].at != at {
+		k.seconds = append(k.seconds, second{at: at, histogram: h})
+		i = len(k.seconds)
+	} else {
+		k.seconds[i-1].histogram.Merge(h)
+	}
+	k.seconds[i-1].said++
+	k.seconds[i-1].updates += r.Counts.Updates
+}
+
+// order tells all workers something.
+func (k *crew) order(o order) error {
+	for _, w := range k.orders {
+		if _, err := io.WriteString(w, string(o)+"\n"); err != nil {
+			return fmt.Errorf("bench: worker: %w", err)
+		}
+	}
+	return nil
+}
+
+// sum adds up what the workers said last.
+func (k *crew) sum() Report {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return add(k.last)
+}
+
+// add adds reports up; of their kinds it keeps the one they share.
+func add(reports []Report) (r Report) {
+	r.Counts, r.Kind = newCounts(), reports[0].Kind
+	for i := range reports {
+		one := &reports[i]
+		r.Open += one.Open
+		r.Ready += one.Ready
+		r.CPU += one.CPU
+		r.Pending += one.Pending
+		r.Holes += one.Holes
+		r.Subs += one.Subs
+		r.Counts.add(&one.Counts)
+		if one.Kind != r.Kind {
+			r.Kind = ""
+		}
+	}
+	return r
+}
+
+// measured is what was counted from measure to stop, and its latencies; false until
+// all workers have said.
+func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h = newHistogram()
+	for i := range k.window {
+		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil && k.window[i].Kind == theWindow {
+			h.Merge(one)
+		}
+	}
+	sum = add(k.window)
+	return sum, h, sum.Kind == theWindow
+}
+
+// used is the CPU time of the workers.
+func (k *crew) used() (cpu time.Duration) {
+	for _, p := range k.procs {
+		cpu += p.used().cpu
+	}
+	return cpu
+}
+
+func (k *crew) close() {
+	for _, w := range k.orders {
+		w.Close()
+	}
+	for _, p := range k.procs {
+		p.stop(syscall.SIGTERM, time.Second)
+	}
+	k.procs, k.orders = nil, nil
+}
