@@ -24,6 +24,8 @@ type crew struct {
 	last    []Report   // by worker
 	window  []Report   // likewise: what was measured
 	seconds []second
+	began   int64 // us since the Unix epoch: measuring
+	ended   int64
 }
 
 // second is what all workers together said of a second.
@@ -119,6 +121,14 @@ func (k *crew) note(r *Report) {
 
 // order tells all workers something.
 func (k *crew) order(o order) error {
+	k.mu.Lock()
+	switch o {
+	case orderMeasure:
+		k.began = time.Now().UnixMicro()
+	case orderStop:
+		k.ended = time.Now().UnixMicro()
+	}
+	k.mu.Unlock()
 	for _, w := range k.orders {
 		if _, err := io.WriteString(w, string(o)+"\n"); err != nil {
 			return fmt.Errorf("bench: worker: %w", err)
@@ -166,6 +176,25 @@ func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
 	}
 	sum = add(k.window)
 	return sum, h, sum.Kind == theWindow
+}
+
+// timeline is the seconds that were measured, in which all workers spoke.
+func (k *crew) timeline() (all []Moment) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var before int64
+	for _, s := range k.seconds {
+		if s.said != len(k.last) || s.at < k.began || k.ended > 0 && s.at > k.ended {
+			continue
+		}
+		h := s.histogram
+		all = append(all, Moment{
+			At: float64(s.at-k.began) / 1e6, UpdatesPS: float64(max(0, s.updates-before)),
+			P50: h.ValueAtQuantile(50), P99: h.ValueAtQuantile(99), Max: h.Max(),
+		})
+		before = s.updates
+	}
+	return all
 }
 
 // used is the CPU time of the workers.

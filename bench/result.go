@@ -53,6 +53,9 @@ type Result struct {
 	KernelPerConn int64 `json:"kernel_per_conn_bytes"` // socket buffers of both ends
 	RSS           int64 `json:"rss_bytes"`
 
+	Timeline     []Moment  `json:"timeline"`     // second by second
+	Distribution []Percent `json:"distribution"` // of all latencies
+
 	rss []memorySample
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
@@ -72,6 +75,25 @@ type Step struct {
 	ServerCPU float64 `json:"server_cores"`
 	Within    bool    `json:"within_bound"`
 }
+
+// Moment is one second of a run.
+type Moment struct {
+	At        float64 `json:"at_s"` // since it was measured
+	UpdatesPS float64 `json:"updates_per_s"`
+	P50       int64   `json:"p50_us"`
+	P99       int64   `json:"p99_us"`
+	Max       int64   `json:"max_us"`
+}
+
+// Percent is a latency, and how many percent of the updates had no more.
+type Percent struct {
+	Quantile float64 `json:"quantile"`
+	US       int64   `json:"us"`
+}
+
+// MemoryPerConn and ConflatedPercent are for the page.
+func (r *Result) MemoryPerConn() float64    { return float64(r.RSSPerConn) }
+func (r *Result) ConflatedPercent() float64 { return 100 * r.Conflation.Ratio }
 
 // memorySample is the nodes' memory at a moment.
 type memorySample struct {
@@ -116,6 +138,9 @@ func newResult(cfg *Config, s *stand) *Result {
 // measured takes what was counted while it was measured.
 func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu, own time.Duration) {
 	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
+	for _, b := range h.CumulativeDistributionWithTicks(5) {
+		r.Distribution = append(r.Distribution, Percent{b.Quantile, b.ValueAt})
+	}
 	c := &sum.Counts
 	r.Seconds = passed.Seconds()
 	r.MessagesPS = float64(c.Messages) / r.Seconds
@@ -157,7 +182,28 @@ func (r *Result) finish(k *crew) {
 	if c.Unproved > c.Checked/100 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates came too late to be judged, beside %d that were", c.Unproved, c.Checked))
 	}
+	r.Timeline = k.timeline()
+	if r.Scenario == "soak" && r.leaks() {
+		r.Problems = append(r.Problems, "the nodes' memory grows")
+	}
 	r.Verified = len(r.Problems) == 0 && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
+}
+
+// leaks reports whether memory grows: the last third of the samples has a twentieth and
+// 4 MB more than the third before.
+func (r *Result) leaks() bool {
+	n := len(r.rss) / 3
+	if n == 0 {
+		return false
+	}
+	mean := func(some []memorySample) (sum float64) {
+		for _, s := range some {
+			sum += float64(s.rss) / float64(len(some))
+		}
+		return sum
+	}
+	before, after := mean(r.rss[n:2*n]), mean(r.rss[2*n:])
+	return after > 1.05*before && after > before+4<<20
 }
 
 func ratio(a, b float64) float64 {

@@ -35,6 +35,11 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
+	if file := c.Bench.Report; file != "" {
+		if werr := writeReport(file, res); werr != nil {
+			return werr
+		}
+	}
 	if c.Bench.OutJSON {
 		text, _ := json.MarshalIndent(res, "", "  ")
 		fmt.Println(string(text))
@@ -45,6 +50,18 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		err = errUnverified
 	}
 	return err
+}
+
+func writeReport(file string, res *bench.Result) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := res.WriteHTML(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
 }
 
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.

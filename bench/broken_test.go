@@ -1,0 +1,204 @@
+package bench
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+var built struct {
+	path string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err == nil {
+		built.path = filepath.Join(dir, "tickwire")
+		var text []byte
+		if text, err = exec.Command("go", "build", "-o", built.path, "../cmd/tickwire").CombinedOutput(); err != nil {
+			built.path = string(text)
+		}
+	}
+	built.err = err
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// small is a run of a few seconds.
+func small(t *testing.T) Config {
+	t.Helper()
+	if built.err != nil {
+		t.Fatal(built.err, built.path)
+	}
+	cfg := Config{
+		Scenario: "steady", Load: "sparse", Conns: 40, Subs: 5, Symbols: 20, Updates: 2000, Nodes: 1, Ramp: 500,
+		Duration: 2 * time.Second, Seed: 1, Exe: built.path,
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// spoiler is a server that breaks promises: a node behind a proxy that changes what it
+// sends to subscribers.
+type spoiler struct {
+	node netip.AddrPort
+	seen atomic.Int64
+	// spoil changes the n-th update of all connections, or takes it away.
+	spoil func(n int64, u *codec.Update) (keep bool)
+}
+
+func (s *spoiler) serve(t *testing.T) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go s.pass(c)
+		}
+	}()
+	return ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// pass goes between a subscriber and the node.
+func (s *spoiler) pass(c net.Conn) {
+	defer c.Close()
+	up, err := net.Dial("tcp", s.node.String())
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	go func() { io.Copy(up, c); up.Close() }()
+	head := make([]byte, 0, 1024)
+	for one := make([]byte, 1); !strings.HasSuffix(string(head), "\r\n\r\n"); head = append(head, one...) {
+		if _, err := up.Read(one); err != nil {
+			return
+		}
+	}
+	c.Write(head)
+	for {
+		f, err := ws.ReadFrame(up)
+		if err != nil {
+			return
+		}
+		if f.Header.OpCode == ws.OpBinary && len(f.Payload) > 1 && f.Payload[1] == byte(codec.TypeData) {
+			if f.Payload = s.message(f.Payload); f.Payload == nil {
+				continue
+			}
+			f.Header.Length = int64(len(f.Payload))
+		}
+		if ws.WriteFrame(c, f) != nil {
+			return
+		}
+	}
+}
+
+// message spoils a data message; nil when nothing is left of it.
+func (s *spoiler) message(payload []byte) []byte {
+	var m codec.Message
+	if codec.ParseMessage(payload, &m) != nil {
+		return payload
+	}
+	var body []byte
+	n := 0
+	for i := range m.Updates {
+		if u := &m.Updates[i]; s.spoil(s.seen.Add(1), u) {
+			body = codec.AppendUpdate(body, u)
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return append(codec.AppendDataHeader(nil, m.SentAt, n), body...)
+}
+
+// runSpoiled makes a run against a node behind a spoiler; nil spoils nothing.
+func runSpoiled(t *testing.T, spoil func(n int64, u *codec.Update) bool) *Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	cfg := small(t)
+	stand, err := newStand(ctx, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stand.close()
+	symbols, err := stand.symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := stand.addrs
+	if spoil != nil {
+		nodes = []netip.AddrPort{(&spoiler{node: stand.addrs[0], spoil: spoil}).serve(t)}
+	}
+	r := &run{cfg: &cfg, stand: stand, res: newResult(&cfg, stand), tick: newTicker(nil), idle: stand.serverUsed()}
+	if r.crew, err = newCrew(stand, &Load{Nodes: nodes, Redis: stand.redis, Symbols: symbols}); err != nil {
+		t.Fatal(err)
+	}
+	defer r.crew.close()
+	r.procs = append(stand.procs, r.crew.procs...)
+	if err := r.phases(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.res.finish(r.crew)
+	return r.res
+}
+
+// Ensure that an honest node is verified, and that every way of breaking a promise is
+// found out.
+func TestVerification(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(n int64, u *codec.Update) bool
+		want  string // in the problems; "": verified
+	}{
+		{"honest", nil, ""},
+		{"drops one update in a thousand", func(n int64, u *codec.Update) bool { return u.Flags&codec.Image != 0 || n%1000 != 0 }, verdictNames[missing]},
+		{"a wrong price", func(n int64, u *codec.Update) bool {
+			if n%1000 == 0 && u.Mask.Has(codec.Bid) {
+				u.Quote[codec.Bid]++
+			}
+			return true
+		}, verdictNames[stale]},
+		{"an update that never was", func(n int64, u *codec.Update) bool {
+			if n%5000 == 0 {
+				u.Seq += 1_000_000
+			}
+			return true
+		}, "seq went back"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			res := runSpoiled(t, test.spoil)
+			problems := strings.Join(res.Problems, "\n")
+			if res.Verified != (test.want == "") || !strings.Contains(problems, test.want) {
+				t.Errorf("verified %v: %s; want %q", res.Verified, problems, test.want)
+			}
+			if res.Checked < 300 {
+				t.Errorf("only %d updates were checked", res.Checked)
+			}
+		})
+	}
+}
