@@ -46,7 +46,7 @@ func small(t *testing.T) Config {
 	}
 	cfg := Config{
 		Scenario: "steady", Load: "sparse", Conns: 40, Subs: 5, Symbols: 20, Updates: 2000, Nodes: 1, Ramp: 500,
-		Duration: 2 * time.Second, Seed: 1, Exe: built.path,
+		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Exe: built.path,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)

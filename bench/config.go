@@ -19,7 +19,7 @@ type Config struct {
 	Symbols   int           `env:"TICKWIRE_BENCH_SYMBOLS" placeholder:"N" help:"Symbols of the market."`
 	Updates   float64       `env:"TICKWIRE_BENCH_UPDATES" placeholder:"N" help:"Updates a second, of all symbols."`
 	Zipf      float64       `env:"TICKWIRE_BENCH_ZIPF" placeholder:"S" help:"Subscribers prefer some symbols, by Zipf's law with this exponent, above 1. [all alike]"`
-	JSON      bool          `env:"TICKWIRE_BENCH_JSON" help:"Messages in JSON instead of msgpack."`
+	Encoding  string        `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_BENCH_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
 	Rate      float64       `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
 	Nodes     int           `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
 	Ramp      float64       `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
@@ -31,7 +31,7 @@ type Config struct {
 	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
 	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
 	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
-	OutJSON   bool          `name:"report-json" env:"TICKWIRE_BENCH_REPORT_JSON" help:"Print the report as one JSON object."`
+	JSON      bool          `env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
 	Report    string        `env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
 
 	Scenario string `kong:"-"` // steady, ...

@@ -48,7 +48,7 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 		first := cfg.Conns * i / n
 		l := *like
 		l.Conns, l.First, l.From, l.Ramp = cfg.Conns*(i+1)/n-first, first, i, cfg.Ramp/float64(n)
-		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.JSON, cfg.Rate
+		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.Encoding == "json", cfg.Rate
 		l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
 		if err := k.fork(s, i, &l); err != nil {
 			return k, err

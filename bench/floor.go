@@ -34,7 +34,7 @@ func (f *Floor) Run(ctx context.Context) error {
 		return err
 	}
 	defer poll.Close()
-	listener, _, err := epoll.Listen(f.Listen)
+	listener, err := epoll.Listen(f.Listen)
 	if err != nil {
 		return fmt.Errorf("bench: floor: %w", err)
 	}

@@ -124,7 +124,9 @@ func draw(x, y string, logarithmic bool, lines []series) (template.HTML, error) 
 		}
 		line.Color, line.Width = palette[i%len(palette)], vg.Points(1.6)
 		p.Add(line)
-		p.Legend.Add(s.name, line)
+		if len(lines) > 1 {
+			p.Legend.Add(s.name, line)
+		}
 	}
 	c := vgsvg.New(18*vg.Centimeter, 7*vg.Centimeter)
 	p.Draw(vgdraw.New(c))

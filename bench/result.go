@@ -8,7 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is a run's report, as --report-json prints it.
+// Result is a run's report, as --json prints it.
 type Result struct {
 	Verified bool     `json:"verified"` // everything that came was right, and complete in the end
 	Partial  bool     `json:"partial"`  // the run broke off
@@ -125,12 +125,9 @@ type percentiles struct {
 }
 
 func newResult(cfg *Config, s *stand) *Result {
-	encoding := "msgpack"
-	if cfg.JSON {
-		encoding = "json"
-	}
 	return &Result{
-		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
+		Problems: []string{},
+		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
 		Offered: cfg.Updates, Nodes: cfg.Nodes, Store: s.store, Machine: machine,
 	}
 }

@@ -52,7 +52,7 @@ func newStand(ctx context.Context, cfg *Config) (_ *stand, err error) {
 	if err := s.startRedis(ctx); err != nil {
 		return nil, err
 	}
-	s.feed, err = s.start("feed", s.otherCPUs, cfg.Exe, "feed", "--redis", s.redis, "--venue", "sim", "--log", "warn",
+	s.feed, err = s.start("feed", s.otherCPUs, cfg.Exe, "feed", "--redis", s.redis, "--metrics", "off", "--venue", "sim", "--log", "warn",
 		"--sim-symbols", strconv.Itoa(cfg.Symbols), "--sim-rate", strconv.FormatFloat(cfg.Updates, 'f', -1, 64), "--sim-seed", strconv.FormatUint(cfg.Seed, 10))
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 			return werr
 		}
 	}
-	if c.Bench.OutJSON {
+	if c.Bench.JSON {
 		text, _ := json.MarshalIndent(res, "", "  ")
 		fmt.Println(string(text))
 	} else {

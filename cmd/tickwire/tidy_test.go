@@ -77,12 +77,13 @@ var mayImport = map[string][]string{
 	"fanout/epoll":     {},
 	"fanout":           {"codec", "fanout/epoll"},
 	"feed":             {"codec"},
+	"bench":            {"codec", "fanout/epoll"},
 	"cmd/tickwire/web": {},
-	"cmd/tickwire":     {"codec", "codec/client", "feed", "fanout", "cmd/tickwire/web"},
+	"cmd/tickwire":     {"bench", "codec", "codec/client", "feed", "fanout", "cmd/tickwire/web"},
 }
 
 // redisHere is where go-redis may be imported, tests aside.
-var redisHere = regexp.MustCompile(`^(feed|fanout)/tape\w*\.go$`)
+var redisHere = regexp.MustCompile(`^(feed|fanout)/tape\w*\.go$|^bench/witness\.go$`)
 
 func TestGoFiles(t *testing.T) {
 	docs := map[string]bool{}
