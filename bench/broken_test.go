@@ -99,17 +99,20 @@ func (s *spoiler) pass(c net.Conn) {
 	}
 	c.Write(head)
 	for {
-		f, err := ws.ReadFrame(up)
-		if err != nil {
+		h, err := ws.ReadHeader(up)
+		if err != nil || h.Length > messageMax {
 			return
 		}
-		if f.Header.OpCode == ws.OpBinary && len(f.Payload) > 1 && f.Payload[1] == byte(codec.TypeData) {
-			if f.Payload = s.message(f.Payload); f.Payload == nil {
+		payload := make([]byte, h.Length)
+		if _, err := io.ReadFull(up, payload); err != nil {
+			return
+		}
+		if h.OpCode == ws.OpBinary && len(payload) > 1 && payload[1] == byte(codec.TypeData) {
+			if payload = s.message(payload); payload == nil {
 				continue
 			}
-			f.Header.Length = int64(len(f.Payload))
 		}
-		if ws.WriteFrame(c, f) != nil {
+		if ws.WriteFrame(c, ws.NewFrame(h.OpCode, true, payload)) != nil {
 			return
 		}
 	}
@@ -154,12 +157,11 @@ func runSpoiled(t *testing.T, spoil func(n int64, u *codec.Update) bool) *Result
 	if spoil != nil {
 		nodes = []netip.AddrPort{(&spoiler{node: stand.addrs[0], spoil: spoil}).serve(t)}
 	}
-	r := &run{cfg: &cfg, stand: stand, res: newResult(&cfg, stand), tick: newTicker(nil), idle: stand.serverUsed()}
-	if r.crew, err = newCrew(stand, &Load{Nodes: nodes, Redis: stand.redis, Symbols: symbols}); err != nil {
+	r, err := newRun(stand, &Load{Nodes: nodes, Redis: stand.redis, Symbols: symbols}, newTicker(nil))
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.crew.close()
-	r.procs = append(stand.procs, r.crew.procs...)
 	if err := r.phases(ctx, nil); err != nil {
 		t.Fatal(err)
 	}

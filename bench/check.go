@@ -194,7 +194,9 @@ func (w *worker) final() (subs int) {
 		c := &w.conns[i]
 		for _, s := range c.subs {
 			subs++
-			if s.seq < ends[s.sym] {
+			if ends[s.sym] == 0 {
+				w.wrong(fmt.Sprintf("%s: nobody has said what it ended with", w.words[s.sym]), "no last word of the feed")
+			} else if s.seq < ends[s.sym] {
 				w.wrong(fmt.Sprintf("conn %d, %s: ended at seq %d, the feed at %d", c.number, w.words[s.sym], s.seq, ends[s.sym]), "an old state in the end")
 			}
 		}

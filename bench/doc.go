@@ -10,5 +10,7 @@
 //  4. Latency runs from when a tick was due, not from when it was sent: a feed or a
 //     node that falls behind is charged for it. stats.go
 //  5. In the end the feed stops, and every subscriber must hold its last word: run.go.
-//  6. Reports are added up, and shown: report.go.
+//  6. What could be taken instead runs against the same load, in turn: peers.go, peer.go;
+//     compare.go shows them beside each other.
+//  7. Reports are added up, and shown: report.go.
 package bench

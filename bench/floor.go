@@ -120,8 +120,6 @@ func (floorPeer) message(w *worker, _ *conn, _ ws.OpCode, _ []byte) error {
 	return nil
 }
 
-func (floorPeer) due(*worker) {}
-
 // floor measures it, with as many sockets as a run had, at its pace.
 func (s *stand) floor(ctx context.Context, res *Result) error {
 	addr, err := freePort()

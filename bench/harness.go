@@ -38,11 +38,22 @@ func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
 // single is the scenarios that are one run on a stand of their own, with something
 // happening while it is measured.
 func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(context.Context, *run) error) (*Result, error) {
-	r, err := newRun(ctx, cfg, tick)
+	s, err := newStand(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer r.stand.close()
+	defer s.close()
+	symbols, err := s.symbols()
+	if err == nil && len(symbols) < cfg.Symbols {
+		err = fmt.Errorf("bench: the node has %d symbols of %d", len(symbols), cfg.Symbols)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(s, &Load{Nodes: s.addrs, Redis: s.redis, Symbols: symbols}, tick)
+	if err != nil {
+		return nil, err
+	}
 	defer r.crew.close()
 	err = r.phases(ctx, meanwhile)
 	r.res.finish(r.crew)
@@ -58,25 +69,12 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 	return r.res, err
 }
 
-// newRun begins what is measured and what measures it.
-func newRun(ctx context.Context, cfg *Config, tick *ticker) (*run, error) {
-	s, err := newStand(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	symbols, err := s.symbols()
-	if err == nil && len(symbols) < cfg.Symbols {
-		err = fmt.Errorf("bench: the node has %d symbols of %d", len(symbols), cfg.Symbols)
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	r := &run{cfg: cfg, stand: s, res: newResult(cfg, s), tick: tick, idle: s.serverUsed()}
-	r.crew, err = newCrew(s, &Load{Nodes: s.addrs, Redis: s.redis, Symbols: symbols})
-	if err != nil {
+// newRun begins what measures: workers for all subscribers, whose load says the rest.
+func newRun(s *stand, like *Load, tick *ticker) (*run, error) {
+	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed()}
+	var err error
+	if r.crew, err = newCrew(s, like); err != nil {
 		r.crew.close()
-		s.close()
 		return nil, err
 	}
 	r.procs = append(s.procs[:len(s.procs):len(s.procs)], r.crew.procs...)

@@ -61,6 +61,7 @@ type Result struct {
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
 	Ended    int              `json:"subscriptions_ended_right"`
+	Missed   int64            `json:"missed"` // updates that a peer lost
 	Lost     map[string]int64 `json:"lost"`
 	Refused  map[string]int64 `json:"refused"`
 }
@@ -171,6 +172,9 @@ func (r *Result) finish(k *crew) {
 	for kind, n := range c.Wrong {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))
 		r.Ended -= int(n)
+	}
+	if r.Missed = c.Missed; r.Missed > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d updates were lost", r.Missed))
 	}
 	r.Problems = append(r.Problems, c.Examples...)
 	if sum.Holes > 0 {

@@ -70,7 +70,11 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
-		go witness.run(ctx)
+		if load.Peer == "" {
+			go witness.run(ctx)
+		} else {
+			go witness.lastOfPeers(ctx)
+		}
 	}
 	orders := make(chan order)
 	go func() {

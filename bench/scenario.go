@@ -27,6 +27,7 @@ func init() {
 		"idle":     {"connections that want nothing: their memory", steady, idleDefaults},
 		"soak":     {"for hours: memory must stay flat", steady, soakDefaults},
 		"saturate": {"the load grows until the p99 latency is above --bound", saturate, nil},
+		"peers":    {"the same load on what could be taken instead: RunPeers", steady, nil},
 		"limit":    {"the floor alone: a bare loop of writes at the load's pace", limit, nil},
 	}
 }

@@ -13,6 +13,7 @@ type counts struct {
 	Gaps      int64    `json:"gaps"`
 	Conflated [3]int64 `json:"conflated"` // updates that merge several, by reason: rate, slow, catch-up
 	Merged    int64    `json:"merged"`    // updates of the feed that were merged into others
+	Missed    int64    `json:"missed"`    // that never came, from a peer that promises each
 
 	Connects int64            `json:"connects"`
 	Lost     map[string]int64 `json:"lost"`    // connections that ended, or never began, by reason
@@ -39,6 +40,7 @@ func (c *counts) add(d *counts) {
 	c.Images += d.Images
 	c.Gaps += d.Gaps
 	c.Merged += d.Merged
+	c.Missed += d.Missed
 	c.Connects += d.Connects
 	c.Checked += d.Checked
 	c.Unproved += d.Unproved

@@ -48,9 +48,10 @@ type protocol interface {
 	opened(w *worker, c *conn)
 	// message takes a whole message.
 	message(w *worker, c *conn, op ws.OpCode, payload []byte) error
-	// due does what is due, once a cycle.
-	due(w *worker)
 }
+
+// asker is a protocol that has something due at times.
+type asker interface{ due(w *worker) }
 
 // worker is the subscribers of one process: one epoll, and one goroutine that owns
 // everything here but the truth.
@@ -100,7 +101,9 @@ func newWorker(load *Load) (*worker, error) {
 	case "floor":
 		w.speak = floorPeer{}
 	default:
-		return nil, fmt.Errorf("bench: no peer %q", load.Peer)
+		if w.speak = newPeer(load); w.speak == nil {
+			return nil, fmt.Errorf("bench: no peer %q", load.Peer)
+		}
 	}
 	w.checker = newChecker(load)
 	slow := int(load.Slow*float64(load.Conns) + 0.5)
@@ -176,7 +179,9 @@ func (w *worker) cycle() error {
 	}
 	w.readSlow()
 	w.leaveSome()
-	w.speak.due(w)
+	if a, ok := w.speak.(asker); ok {
+		a.due(w)
+	}
 	w.judge()
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/tickwire/tickwire/bench"
@@ -12,8 +13,9 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string       `arg:"" default:"steady" help:"What is measured: steady, slow, churn, storm, idle, soak, saturate or limit. [steady]"`
-	Bench    bench.Config `embed:""`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, churn, storm, idle, soak, saturate or limit; or peers, the same load on what could be taken instead. [steady]"`
+	Bench    bench.Config      `embed:""`
+	Peers    bench.PeersConfig `embed:""`
 }
 
 // errUnverified has said what was wrong.
@@ -21,7 +23,10 @@ var errUnverified = errors.New("bench: not verified")
 
 func (c *benchCmd) Validate() error {
 	c.Bench.Scenario = c.Scenario
-	return c.Bench.Validate()
+	if err := c.Bench.Validate(); err != nil {
+		return err
+	}
+	return c.Peers.Validate(&c.Bench)
 }
 
 func (c *benchCmd) Run(ctx context.Context) error {
@@ -30,6 +35,9 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		return err
 	}
 	c.Bench.Exe = exe
+	if c.Scenario == "peers" {
+		return c.peers(ctx)
+	}
 	res, err := bench.Run(ctx, c.Bench, os.Stderr)
 	fmt.Fprintln(os.Stderr)
 	if res == nil {
@@ -40,12 +48,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 			return werr
 		}
 	}
-	if c.Bench.JSON {
-		text, _ := json.MarshalIndent(res, "", "  ")
-		fmt.Println(string(text))
-	} else {
-		res.Print(os.Stdout)
-	}
+	c.show(res)
 	if err == nil && !res.Verified {
 		err = errUnverified
 	}
@@ -62,6 +65,29 @@ func writeReport(file string, res *bench.Result) error {
 		return err
 	}
 	return f.Close()
+}
+
+// peers compares. That a peer loses something is a result; that we do is a failure.
+func (c *benchCmd) peers(ctx context.Context) error {
+	res, err := bench.RunPeers(ctx, c.Bench, c.Peers, os.Stderr)
+	if res == nil {
+		return err
+	}
+	c.show(res)
+	if err == nil && !res.Verified("tickwire") {
+		err = errUnverified
+	}
+	return err
+}
+
+// show prints a report as it was asked for.
+func (c *benchCmd) show(report interface{ Print(io.Writer) }) {
+	if !c.Bench.JSON {
+		report.Print(os.Stdout)
+		return
+	}
+	text, _ := json.MarshalIndent(report, "", "  ")
+	fmt.Println(string(text))
 }
 
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.

@@ -27,6 +27,9 @@ func TestWrongFlags(t *testing.T) {
 		"watch":                                 "<symbol>",
 		"watch --encoding xml sim:*":            "msgpack",
 		"nonsense":                              "unexpected argument nonsense",
+		"bench steady --only ws":                "of bench peers",
+		"bench peers --encoding json":           "no comparison",
+		"bench peers --subs 9 --symbols 8":      "nobody can subscribe",
 	} {
 		out, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()
 		code := -1
