@@ -61,9 +61,10 @@ var loads = map[string]load{
 	"ticker": {conns: 2000, subs: 1, symbols: 1, updates: 50},
 }
 
-// rampMost is how long subscribers may take to come up.
+// rampMost is how long subscribers may take to come up: twice what was asked for, as
+// nodes and workers share a machine.
 func (cfg *Config) rampMost() time.Duration {
-	return time.Duration(float64(cfg.Conns)/cfg.Ramp*float64(time.Second)) + 30*time.Second
+	return time.Duration(2*float64(cfg.Conns)/cfg.Ramp*float64(time.Second)) + 30*time.Second
 }
 
 // Validate completes a Config and refuses what cannot work.
