@@ -151,7 +151,6 @@ func add(reports []Report) (r Report) {
 		one := &reports[i]
 		r.Open += one.Open
 		r.Ready += one.Ready
-		r.CPU += one.CPU
 		r.Pending += one.Pending
 		r.Holes += one.Holes
 		r.Subs += one.Subs

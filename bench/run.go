@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"golang.org/x/sys/unix"
 )
 
 // Report is what a worker tells the harness, once a second and at the end. Counts are
@@ -20,7 +19,6 @@ type Report struct {
 	Ready   int    `json:"ready"` // with an image of all they asked for
 	Counts  counts `json:"counts"`
 	Latency []byte `json:"latency"` // as HdrHistogram encodes it
-	CPU     int64  `json:"cpu"`     // us of this process so far
 	Pending int    `json:"pending"` // updates that are not judged yet
 	Holes   int    `json:"holes"`   // of the witness
 	Subs    int    `json:"subs"`    // the last: subscriptions held against the feed's state
@@ -163,7 +161,7 @@ func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 	encoded, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	r := &Report{
 		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
-		Kind: kind, Latency: encoded, CPU: ownCPU(), Pending: len(w.claims),
+		Kind: kind, Latency: encoded, Pending: len(w.claims),
 	}
 	if w.truth != nil {
 		w.truth.mu.Lock()
@@ -171,11 +169,4 @@ func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 		w.truth.mu.Unlock()
 	}
 	return r
-}
-
-// ownCPU is this process's CPU time, in us.
-func ownCPU() int64 {
-	var u unix.Rusage
-	unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return (u.Utime.Sec+u.Stime.Sec)*1_000_000 + u.Utime.Usec + u.Stime.Usec
 }
