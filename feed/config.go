@@ -26,6 +26,7 @@ type Config struct {
 	Loop       bool              `env:"TICKWIRE_LOOP" help:"Begin a replay again when it ends."`
 	SimSymbols int               `default:"24" env:"TICKWIRE_SIM_SYMBOLS" placeholder:"N" help:"Of the simulated market: symbols. [${default}]"`
 	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols; event_time is when one was due. [${default}]"`
+	SimBurst   float64           `default:"1" env:"TICKWIRE_SIM_BURST" placeholder:"N" help:"Of the simulated market: all updates of a second come in its first 1/N. [${default}]"`
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
 
@@ -96,7 +97,7 @@ func (p *publisher) sources() error {
 			case err != nil:
 				return err
 			case name == "sim":
-				return newSim(p.cfg.SimSymbols, p.cfg.SimRate, p.cfg.SimSeed, in).run(ctx)
+				return newSim(p.cfg.SimSymbols, simPace{p.cfg.SimRate, p.cfg.SimBurst}, p.cfg.SimSeed, in).run(ctx)
 			}
 			s := &session{venue: venues[name], url: cmp.Or(p.cfg.VenueURL[name], venues[name].url), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
 			return s.run(ctx)
@@ -161,8 +162,8 @@ func (cfg *Config) Validate() error {
 	if cfg.Shard < 0 {
 		return fmt.Errorf("--shard %d: at least 0", cfg.Shard)
 	}
-	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) {
-		return fmt.Errorf("--sim-symbols is from 1 to %d, --sim-rate from 0 to %d", symbolsMax, rateMax)
+	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) || !(cfg.SimBurst >= 1 && cfg.SimBurst <= 1000) {
+		return fmt.Errorf("--sim-symbols is from 1 to %d, --sim-rate from 0 to %d, --sim-burst from 1 to 1000", symbolsMax, rateMax)
 	}
 	for _, symbol := range cfg.Symbols {
 		if venue, _, ok := strings.Cut(symbol, ":"); ok && !slices.Contains(cfg.Venue, venue) {

@@ -23,7 +23,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // simConfig is a lively simulated market.
 func simConfig(url string) Config {
-	return Config{Venue: []string{"sim"}, SimSymbols: 30, SimRate: 3000, SimSeed: 1, Speed: "1", Redis: url}
+	return Config{Venue: []string{"sim"}, SimSymbols: 30, SimRate: 3000, SimBurst: 1, SimSeed: 1, Speed: "1", Redis: url}
 }
 
 // begin runs a feed; the channel has what Run returns.
@@ -172,6 +172,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"--sim-symbols", func(c *Config) { c.SimSymbols = 1 << 30 }},
 		{"--sim-rate", func(c *Config) { c.SimRate = -1 }},
 		{"--sim-rate", func(c *Config) { c.SimRate = 1e300 }},
+		{"--sim-burst", func(c *Config) { c.SimBurst = 0.5 }},
 		{"--symbols kraken:BTC-USD: add --venue kraken", func(c *Config) { c.Venue = []string{"coinbase"}; c.Symbols = []string{"kraken:BTC-USD"} }},
 	} {
 		cfg := simConfig("redis://127.0.0.1:1")

@@ -19,17 +19,33 @@ import (
 // touch and move the day's figures. A storm is about one symbol: whatever the rate,
 // it has two updates in three while it lasts.
 //
-// The ith update is due i/rate after the start, and that is its event_time; recv_time
-// is when it was made. Who measures from event_time therefore also counts what an
+// Every update has a time at which it is due, by the sim's pace, and that is its
+// event_time; recv_time is when it was made. Who measures from event_time therefore also counts what an
 // overloaded sim is late, instead of taking a slower market for a faster ticker.
 type sim struct {
-	rate float64 // updates a second, of all symbols
+	pace simPace
 	in   *source
 
 	rng     *rand.Rand
 	symbols []simSymbol
 	storm   int // steps that the storm under way lasts
 	at      int // the symbol it is about
+}
+
+// simPace is how many updates a second there are, of all symbols, and in which part of it:
+// its first 1/burst.
+type simPace struct{ rate, burst float64 }
+
+// due is how many updates are due a time after the start.
+func (p simPace) due(since time.Duration) int {
+	whole, part := math.Modf(since.Seconds())
+	return int((whole + min(1, part*p.burst)) * p.rate)
+}
+
+// at is when the ith update is due, from 1, after the start.
+func (p simPace) at(i int) time.Duration {
+	whole, part := math.Modf(float64(i) / p.rate)
+	return time.Duration((whole + part/p.burst) * float64(time.Second))
 }
 
 // simSymbol is one made-up symbol; prices in its scale, sizes in 10^-4.
@@ -57,8 +73,8 @@ const (
 	simDayMost   = 5e17                 // value, when a new day begins: turnover has two decimals less, or more
 )
 
-func newSim(symbols int, rate float64, seed uint64, in *source) *sim {
-	s := &sim{rate: rate, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
+func newSim(symbols int, pace simPace, seed uint64, in *source) *sim {
+	s := &sim{pace: pace, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
 	for i := range symbols {
 		s.symbols = append(s.symbols, s.born(i))
 	}
@@ -199,7 +215,7 @@ func (s *sim) first(i int, t *tick) {
 	y.tellBook(t)
 }
 
-// run makes ticks at the rate until ctx ends: then its symbols say closed.
+// run makes ticks at their pace until ctx ends: then its symbols say closed.
 func (s *sim) run(ctx context.Context) error {
 	for i := range s.symbols {
 		s.first(i, s.next(ctx, time.Now()))
@@ -218,9 +234,9 @@ func (s *sim) run(ctx context.Context) error {
 			return nil
 		case <-clock.C:
 		}
-		due := int(time.Since(start).Seconds() * s.rate)
+		due := s.pace.due(time.Since(start))
 		for last := min(due, made+simBurstMax); made < last; made++ {
-			s.step(s.next(ctx, start.Add(time.Duration(float64(made+1)/s.rate*1e9))))
+			s.step(s.next(ctx, start.Add(s.pace.at(made+1))))
 		}
 		made = due
 		s.in.flush(ctx)

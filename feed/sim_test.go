@@ -12,7 +12,7 @@ import (
 
 // course is the first ticks of a sim, without their times, as text.
 func course(symbols, steps int, seed uint64, rate float64) (ticks []tick, sum string) {
-	s := newSim(symbols, rate, seed, nil)
+	s := newSim(symbols, simPace{rate, 1}, seed, nil)
 	for i := range symbols + steps {
 		t := tick{quote: codec.Empty}
 		if i < symbols {
@@ -83,7 +83,7 @@ func TestSimMarket(t *testing.T) {
 
 // Ensure that the day's figures begin anew before they need more than 53 bits.
 func TestSimDays(t *testing.T) {
-	s := newSim(1, 0, 1, nil)
+	s := newSim(1, simPace{}, 1, nil)
 	y := &s.symbols[0]
 	y.lot = 1e10
 	days := 0
@@ -109,7 +109,7 @@ func TestSimRuns(t *testing.T) {
 	const symbols, rate = 1000, 20_000.0
 	ctx, stop := context.WithCancel(context.Background())
 	in, ended := make(chan *block), make(chan error, 1)
-	s := newSim(symbols, rate, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(symbols, simPace{rate, 1}, 1, newSource(nil, in, newCounts(nil, "x/0")))
 	go func() { ended <- s.run(ctx) }()
 	said, began := 0, time.Time{}
 	for said < symbols+5000 {
@@ -152,7 +152,7 @@ func TestSimDueTimes(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	in := make(chan *block)
-	s := newSim(1, rate, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(1, simPace{rate, 1}, 1, newSource(nil, in, newCounts(nil, "x/0")))
 	go s.run(ctx)
 	<-in // the symbol itself
 	next := func() (ticks []tick) {
@@ -187,10 +187,30 @@ func TestSimDueTimes(t *testing.T) {
 }
 
 func BenchmarkSimStep(b *testing.B) {
-	s := newSim(100_000, 0, 1, nil)
+	s := newSim(100_000, simPace{}, 1, nil)
 	t := tick{quote: codec.Empty}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.step(&t)
+	}
+}
+
+// Ensure that a market with bursts makes as many updates as one without, all of a
+// second's in its first part.
+func TestSimPace(t *testing.T) {
+	for _, burst := range []float64{1, 2, 10, 1000} {
+		p := simPace{rate: 700, burst: burst}
+		for i := 1; i < 3000; i++ {
+			at := p.at(i)
+			if n := p.due(at + time.Microsecond); n < i || n > i+int(burst/1000)+1 {
+				t.Fatalf("burst %v: %d updates are due when the %dth is, at %v", burst, n, i, at)
+			}
+			if in := at % time.Second; in > time.Duration(float64(time.Second)/burst) {
+				t.Fatalf("burst %v: the %dth is due at %v", burst, i, at)
+			}
+		}
+		if n := p.due(3 * time.Second); n != 2100 {
+			t.Errorf("burst %v: %d updates in 3 s", burst, n)
+		}
 	}
 }
