@@ -142,6 +142,13 @@ func Connect(from netip.Addr, to netip.AddrPort) (fd int, err error) {
 	return fd, nil
 }
 
+// Established reports whether a connection that Connect began is there already, as one
+// to the same machine mostly is.
+func Established(fd int) bool {
+	_, err := unix.Getpeername(fd)
+	return err == nil
+}
+
 // Connected is why a connection that Connect began did not come about; nil if it did.
 func Connected(fd int) error {
 	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
