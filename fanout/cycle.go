@@ -75,6 +75,7 @@ func (l *loop) schedule(ci uint32) {
 // flushAll flushes the scheduled conns, and lets accepts and reads have their turn
 // between two chunks of them; conns that those schedule are appended and follow.
 func (l *loop) flushAll() {
+	began := l.clock
 	for i := 0; i < len(l.scheduled); i++ {
 		if i%flushChunk == flushChunk-1 {
 			l.serve(0)
@@ -85,6 +86,8 @@ func (l *loop) flushAll() {
 		l.flush(l.scheduled[i])
 	}
 	l.scheduled = l.scheduled[:0]
+	l.stamp()
+	l.flushed = l.clock - began
 }
 
 // flush sends a conn what its lanes have due, in one write as long as it fits a

@@ -22,8 +22,11 @@ const (
 	tokenSubs         = 16 << 10
 	// floodMax frames without a token, and no second of calm, close with 1008.
 	floodMax = 1000
-	// requestTime bounds what a cycle gives to requests before it flushes.
-	requestTime = 20 * time.Millisecond
+	// requestTime bounds what a cycle gives to requests before it flushes; after a
+	// longer flush as much as that took, so that an overloaded node still lets others
+	// in, but requestTimeMost at most, for what they ask for is flushed, too.
+	requestTime     = 20 * time.Millisecond
+	requestTimeMost = 200 * time.Millisecond
 	// tailsMax bounds what a loop keeps for sockets that take nothing: beyond it
 	// requests, whose answers are the larger part, are refused until it is less.
 	tailsMax = 64 << 20

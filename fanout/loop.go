@@ -34,11 +34,12 @@ type loop struct {
 	deaf     bool // the listener is out of the poll, for want of descriptors
 	now      func() time.Time
 
-	cycle  uint64        // number of the cycle under way; the first is 1
-	clock  time.Duration // since start, as last read
-	began  time.Duration // when the cycle did
-	start  time.Time
-	sentAt int64 // us since the epoch, as data messages carry it
+	cycle   uint64        // number of the cycle under way; the first is 1
+	clock   time.Duration // since start, as last read
+	began   time.Duration // when the cycle did
+	flushed time.Duration // how long the last flush took
+	start   time.Time
+	sentAt  int64 // us since the epoch, as data messages carry it
 
 	board      board
 	conns      []conn // by index; 0 is no conn

@@ -49,7 +49,7 @@ func (l *loop) putOff(ci uint32) bool {
 		return true
 	}
 	l.stamp()
-	if l.clock-l.began > requestTime {
+	if l.clock-l.began > min(max(requestTime, l.flushed), requestTimeMost) {
 		l.readLater(ci)
 		return true
 	}
