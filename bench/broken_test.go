@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -46,7 +47,7 @@ func small(t *testing.T) Config {
 	}
 	cfg := Config{
 		Scenario: "steady", Load: "sparse", Conns: 40, Subs: 5, Symbols: 20, Updates: 2000, Nodes: 1, Ramp: 500,
-		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Exe: built.path,
+		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Burst: 1, Verify: true, Exe: built.path,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -63,23 +64,37 @@ type spoiler struct {
 	spoil func(n int64, u *codec.Update) (keep bool)
 }
 
-func (s *spoiler) serve(t *testing.T) netip.AddrPort {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go s.pass(c)
+func (s *spoiler) serve(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
 		}
-	}()
-	return ln.Addr().(*net.TCPAddr).AddrPort()
+		go s.pass(c)
+	}
+}
+
+// A server that leaks is a process of its own: this binary, told so.
+func init() {
+	if len(os.Args) == 4 && os.Args[1] == "leaky" {
+		ln, err := net.Listen("tcp", os.Args[2])
+		if err != nil {
+			panic(err)
+		}
+		go leak()
+		(&spoiler{node: netip.MustParseAddrPort(os.Args[3]), spoil: func(int64, *codec.Update) bool { return true }}).serve(ln)
+	}
+}
+
+// leak keeps 10 MB more every second.
+func leak() {
+	type link struct {
+		before *link
+		bytes  []byte
+	}
+	for last := new(link); ; time.Sleep(100 * time.Millisecond) {
+		last = &link{last, bytes.Repeat([]byte{1}, 1<<20)}
+	}
 }
 
 // pass goes between a subscriber and the node.
@@ -144,20 +159,26 @@ func runSpoiled(t *testing.T, spoil func(n int64, u *codec.Update) bool) *Result
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	cfg := small(t)
-	stand, err := newStand(ctx, &cfg)
+	s, err := newStand(ctx, &cfg, (*stand).begin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stand.close()
-	symbols, err := stand.symbols()
+	defer s.close()
+	symbols, err := s.symbols(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes := stand.addrs
+	nodes := s.endpoints
 	if spoil != nil {
-		nodes = []netip.AddrPort{(&spoiler{node: stand.addrs[0], spoil: spoil}).serve(t)}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go (&spoiler{node: nodes[0].Addr, spoil: spoil}).serve(ln)
+		nodes = []Endpoint{at(ln.Addr().(*net.TCPAddr).AddrPort())}
 	}
-	r, err := newRun(stand, &Load{Nodes: nodes, Redis: stand.redis, Symbols: symbols}, newTicker(nil))
+	r, err := newRun(s, &Load{Nodes: nodes, Redis: s.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,5 +223,44 @@ func TestVerification(t *testing.T) {
 				t.Errorf("only %d updates were checked", res.Checked)
 			}
 		})
+	}
+}
+
+// Ensure that a server whose memory grows is found out, though all it says is right.
+func TestLeak(t *testing.T) {
+	cfg := small(t)
+	cfg.Scenario, cfg.Duration = "soak", 9*time.Second
+	s, err := newStand(t.Context(), &cfg, (*stand).begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	symbols, err := s.symbols(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaky, err := s.start("leaky", nil, os.Args[0], "leaky", addr.String(), s.endpoints[0].Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(t.Context(), "leaky", []*proc{leaky}, func() bool { return listens(addr) }); err != nil {
+		t.Fatal(err)
+	}
+	s.nodes, s.endpoints = []*proc{leaky}, []Endpoint{at(addr)}
+	r, err := newRun(s, &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.crew.close()
+	if err := r.phases(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	r.res.finish(r.crew)
+	if r.res.Verified || len(r.res.Problems) != 1 || !strings.Contains(r.res.Problems[0], "memory grows") {
+		t.Errorf("%+v", r.res)
 	}
 }

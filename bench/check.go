@@ -15,6 +15,7 @@ type checker struct {
 	seen   []seenRow // by symbol
 	claims []claim
 	words  []string // symbols
+	last   []int64  // what subscribers must end with, when the feed goes on; see settle
 }
 
 // seenRow is what was received of a symbol lately, by whichever subscriber: servers
@@ -93,7 +94,7 @@ func (w *worker) take(c *conn, s *sub, u *codec.Update) {
 	if u.Seq < s.seq && !renewed {
 		w.wrong(fmt.Sprintf("%s: seq went back from %d to %d", w.words[s.sym], s.seq, u.Seq), "seq went back")
 	}
-	if w.truth != nil {
+	if w.truth != nil && w.last == nil {
 		w.claims = append(w.claims, claim{s.sym, s.seq, w.now, *u})
 	}
 	w.tally(c, s, u.Seq, u.Flags, dueOf(u))
@@ -162,8 +163,19 @@ func (w *worker) judge() {
 	w.claims = left
 }
 
+// settle begins the end of a run. A feed that goes on has said its last word now: what
+// comes after it is not judged.
+func (k *checker) settle(live bool) {
+	if live && k.truth != nil {
+		k.last = k.ends()
+	}
+}
+
 // ends is the seq that a subscriber of each symbol must end with, by index.
 func (k *checker) ends() []int64 {
+	if k.last != nil {
+		return k.last
+	}
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
 	newest := make([]int64, len(k.words))

@@ -8,16 +8,18 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Config is a run's settings; a tag carries the flag's name, default, environment
 // variable and help. Zero is what the named load, or the scenario, says.
 type Config struct {
-	Load      string        `default:"watchlist" env:"TICKWIRE_BENCH_LOAD" placeholder:"NAME" help:"Standard load: sparse, watchlist, wall or ticker; the flags below change parts of it. [${default}]"`
+	Load      string        `env:"TICKWIRE_BENCH_LOAD" placeholder:"NAME" help:"Standard load: sparse, watchlist, wall, ticker or idle; the flags below change parts of it. [watchlist; idle: idle]"`
 	Conns     int           `env:"TICKWIRE_BENCH_CONNS" placeholder:"N" help:"Subscribers."`
 	Subs      int           `env:"TICKWIRE_BENCH_SUBS" placeholder:"N" help:"Symbols each subscribes to."`
 	Symbols   int           `env:"TICKWIRE_BENCH_SYMBOLS" placeholder:"N" help:"Symbols of the market."`
-	Updates   float64       `env:"TICKWIRE_BENCH_UPDATES" placeholder:"N" help:"Updates a second, of all symbols."`
+	Updates   float64       `env:"TICKWIRE_BENCH_UPDATES" placeholder:"N" help:"Updates a second, of all symbols. [the load's; with more subscribers than it has, fewer, so that as many are delivered]"`
 	Zipf      float64       `env:"TICKWIRE_BENCH_ZIPF" placeholder:"S" help:"Subscribers prefer some symbols, by Zipf's law with this exponent, above 1. [all alike]"`
 	Encoding  string        `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_BENCH_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
 	Rate      float64       `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
@@ -30,19 +32,33 @@ type Config struct {
 	SlowBytes int           `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
 	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
 	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
+	Burst     float64       `default:"1" env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [${default}; burst: 20]"`
 	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
 	JSON      bool          `env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
 	Report    string        `env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
 
+	URL         []string `env:"TICKWIRE_BENCH_URL" placeholder:"URL" help:"Measure nodes that run already: ws://HOST:PORT/v1/stream, or wss, comma-separated. [nodes of its own]"`
+	NodeMetrics []string `env:"TICKWIRE_BENCH_NODE_METRICS" placeholder:"URL" help:"Of --url: their http://HOST:PORT/metrics, for CPU and memory."`
+	Token       string   `env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
+	Verify      bool     `default:"true" negatable:"" env:"TICKWIRE_BENCH_VERIFY" help:"Of --url: hold every value against the tape of --redis; without, seqs are checked alone. [${default}]"`
+
 	Scenario string `kong:"-"` // steady, ...
 	Exe      string `kong:"-"` // the tickwire binary that is run as feed, node and worker
+
+	fit bool // symbols and subs are the load's: fewer will do
 }
 
 // defaultDuration is what Duration's tag says.
 const defaultDuration = 20 * time.Second
 
-// nodeConns is how many connections a node takes unless it is told otherwise.
-const nodeConns = 18_000
+// processConns is how many connections a process may hold: nine of ten descriptors.
+func processConns() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 900
+	}
+	return int(min(limit.Max, 1<<20) / 10 * 9)
+}
 
 // load is a standard load, so that figures can be compared over months.
 type load struct {
@@ -57,38 +73,49 @@ var loads = map[string]load{
 	// 500 updates a second and conn, some twenty a message when a node is busy.
 	"watchlist": {conns: 500, subs: 50, symbols: 200, updates: 2000},
 	"wall":      {conns: 50, subs: 1000, symbols: 1000, updates: 2000},
+	// Connections that want nothing.
+	"idle": {conns: 10_000, symbols: 24, updates: 200},
 	// Everyone on one symbol.
 	"ticker": {conns: 2000, subs: 1, symbols: 1, updates: 50},
 }
 
-// rampMost is how long subscribers may take to come up: twice what was asked for, as
-// nodes and workers share a machine.
-func (cfg *Config) rampMost() time.Duration {
-	return time.Duration(2*float64(cfg.Conns)/cfg.Ramp*float64(time.Second)) + 30*time.Second
+// rampTime is what a ramp takes that nothing holds up.
+func (cfg *Config) rampTime() time.Duration {
+	return time.Duration(float64(cfg.Conns) / cfg.Ramp * float64(time.Second))
 }
+
+// rampStall is how long a ramp may get no further, by a hundredth of the subscribers,
+// before it is given up.
+func (cfg *Config) rampStall() time.Duration { return 30*time.Second + cfg.rampTime()/50 }
 
 // Validate completes a Config and refuses what cannot work.
 func (cfg *Config) Validate() error {
-	l, ok := loads[cfg.Load]
-	if !ok {
-		return fmt.Errorf("--load %s: there are %s", cfg.Load, strings.Join(slices.Sorted(maps.Keys(loads)), ", "))
-	}
-	cfg.Conns = cmp.Or(cfg.Conns, l.conns)
-	cfg.Subs = cmp.Or(cfg.Subs, l.subs)
-	cfg.Symbols = cmp.Or(cfg.Symbols, max(l.symbols, cfg.Subs))
-	cfg.Updates = cmp.Or(cfg.Updates, l.updates)
 	sc, ok := scenarios[cfg.Scenario]
 	if !ok {
 		return fmt.Errorf("scenario %q: there are %s", cfg.Scenario, strings.Join(Scenarios(), ", "))
 	}
+	cfg.Load = cmp.Or(cfg.Load, sc.load, "watchlist")
+	l, ok := loads[cfg.Load]
+	if !ok {
+		return fmt.Errorf("--load %s: there are %s", cfg.Load, strings.Join(slices.Sorted(maps.Keys(loads)), ", "))
+	}
+	if err := cfg.validateURL(&sc); err != nil {
+		return err
+	}
+	cfg.fit = cfg.Symbols == 0 && cfg.Subs == 0
+	cfg.Conns = cmp.Or(cfg.Conns, l.conns)
+	cfg.Subs = cmp.Or(cfg.Subs, l.subs)
+	cfg.Symbols = cmp.Or(cfg.Symbols, max(l.symbols, cfg.Subs))
+	cfg.Updates = cmp.Or(cfg.Updates, l.updates*min(1, float64(l.conns)/float64(cfg.Conns)))
 	if sc.set != nil {
 		sc.set(cfg)
 	}
 	switch {
 	case cfg.Conns < 1 || cfg.Subs < 0 || cfg.Symbols < 1 || cfg.Nodes < 1:
 		return errors.New("--conns, --symbols and --nodes are at least 1, --subs at least 0")
-	case cfg.Conns > cfg.Nodes*nodeConns:
-		return fmt.Errorf("--conns %d: a node holds %d, for a process has 20,000 descriptors; take --nodes %d", cfg.Conns, nodeConns, (cfg.Conns+nodeConns-1)/nodeConns)
+	case cfg.Conns > cfg.Nodes*processConns() && len(cfg.URL) == 0:
+		n := processConns()
+		return fmt.Errorf("--conns %d: a node holds %d here, by the limit of descriptors (ulimit -Hn); take --nodes %d", cfg.Conns, n, (cfg.Conns+n-1)/n)
 	case cfg.Slow < 0 || cfg.Slow > 1 || cfg.SlowBytes < 0 || cfg.Churn < 0:
 		return errors.New("--slow is from 0 to 1, --slow-bytes and --churn at least 0")
 	case cfg.Subs > cfg.Symbols:
@@ -97,10 +124,28 @@ func (cfg *Config) Validate() error {
 		return errors.New("--updates is above 0")
 	case cfg.Zipf != 0 && !(cfg.Zipf > 1):
 		return errors.New("--zipf is above 1")
+	case !(cfg.Burst >= 1 && cfg.Burst <= 1000):
+		return errors.New("--burst is from 1 to 1000")
 	case !(cfg.Ramp > 0):
 		return errors.New("--ramp is above 0")
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
+	}
+	return nil
+}
+
+// validateURL refuses what goes only with nodes of our own, or only with others.
+func (cfg *Config) validateURL(sc *scenario) error {
+	others := len(cfg.URL) > 0
+	switch {
+	case !others && (len(cfg.NodeMetrics) > 0 || cfg.Token != "" || !cfg.Verify):
+		return errors.New("--node-metrics, --token and --no-verify go with --url: nodes of our own need none of it")
+	case others && sc.own:
+		return fmt.Errorf("bench %s begins nodes of its own: --url does not go with it", cfg.Scenario)
+	case others && (cfg.Nodes > 1 || cfg.Updates != 0 || cfg.Burst > 1):
+		return errors.New("--nodes, --updates and --burst are of nodes and a feed of our own: they do not go with --url")
+	case others && cfg.Verify && cfg.Redis == "":
+		return errors.New("--url: name the nodes' tape with --redis, so that every value can be held against it, or take --no-verify")
 	}
 	return nil
 }

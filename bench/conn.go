@@ -1,9 +1,12 @@
 package bench
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"sync"
 
 	"github.com/gobwas/ws"
 
@@ -23,7 +26,8 @@ type conn struct {
 	subs   []sub  // by id
 	waits  int    // subs without an image
 
-	connectAt int64 // ns on the worker's clock: when the dial began
+	dialledAt int64 // ns since the Unix epoch
+	tls       *epoll.TLS
 }
 
 type connState uint8
@@ -31,6 +35,7 @@ type connState uint8
 const (
 	connIdle connState = iota // to be dialled
 	connDialling
+	connShaking // hands, for TLS
 	connUpgrading
 	connOpen
 )
@@ -96,10 +101,79 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 
 // write sends bytes that a fresh socket takes whole: requests are small.
 func (w *worker) write(c *conn, p []byte) bool {
-	n, err := epoll.Write(int(c.fd), p)
-	if err == nil && n == len(p) {
+	if c.tls != nil {
+		if err := c.tls.Write(p); err == nil {
+			return true
+		}
+	} else if n, err := epoll.Write(int(c.fd), p); err == nil && n == len(p) {
 		return true
 	}
 	w.lose(c, "a request could not be written")
 	return false
+}
+
+// receive reads what the socket has.
+func (c *conn) receive(p []byte) (int, error) {
+	if c.tls != nil {
+		return c.tls.Read(p)
+	}
+	return epoll.Read(int(c.fd), p)
+}
+
+// close closes the socket.
+func (c *conn) close() {
+	if c.tls != nil {
+		c.tls.Close()
+		c.tls = nil
+		return
+	}
+	epoll.Close(int(c.fd))
+}
+
+// handshake is one that has ended.
+type handshake struct {
+	conn, gen uint32
+	err       error
+}
+
+// handshakes are those that have ended, handed over to the worker's goroutine.
+type handshakes struct {
+	mu    sync.Mutex // protects ended
+	ended []handshake
+}
+
+// shake begins TLS on a socket that is connected.
+func (w *worker) shake(c *conn, host string) {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	c.state = connShaking
+	c.tls = epoll.NewClient(int(c.fd), &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}})
+	t, h := c.tls, handshake{conn: w.index(c), gen: c.gen}
+	go func() {
+		h.err = t.Handshake()
+		w.shaken.mu.Lock()
+		defer w.shaken.mu.Unlock()
+		w.shaken.ended = append(w.shaken.ended, h)
+		w.poll.Wake()
+	}()
+}
+
+// shakenHands goes on with those whose handshake has ended.
+func (w *worker) shakenHands() {
+	w.shaken.mu.Lock()
+	ended := w.shaken.ended
+	w.shaken.ended = nil
+	w.shaken.mu.Unlock()
+	for _, h := range ended {
+		c := &w.conns[h.conn]
+		switch {
+		case c.gen != h.gen || c.state != connShaking:
+		case h.err != nil:
+			w.lose(c, "TLS: "+h.err.Error())
+		default:
+			w.upgrade(c)
+			w.read(c) // what came with the handshake
+		}
+	}
 }

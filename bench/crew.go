@@ -2,7 +2,9 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -12,7 +14,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// workerConns bounds the subscribers of a worker: a process has 20,000 descriptors.
+// workerConns bounds the subscribers of a worker: beyond it they share a source address,
+// whose ports end at 28,000, and one core.
 const workerConns = 18_000
 
 // crew is the workers of a run, and what they said last.
@@ -39,7 +42,8 @@ type second struct {
 // newCrew forks workers for all subscribers of a run, whose load says the rest.
 func newCrew(s *stand, like *Load) (*crew, error) {
 	cfg := s.cfg
-	n := (cfg.Conns + workerConns - 1) / workerConns
+	most := min(workerConns, processConns())
+	n := (cfg.Conns + most - 1) / most
 	if len(s.otherCPUs) > 1 {
 		n = max(n, min(len(s.otherCPUs)-1, cfg.Conns))
 	}
@@ -47,7 +51,10 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 	for i := range n {
 		first := cfg.Conns * i / n
 		l := *like
-		l.Conns, l.First, l.From, l.Ramp = cfg.Conns*(i+1)/n-first, first, i, cfg.Ramp/float64(n)
+		l.Conns, l.First, l.From, l.Ramp = cfg.Conns*(i+1)/n-first, first, 0, cfg.Ramp/float64(n)
+		if l.Nodes[0].Addr.Addr().IsLoopback() && l.Nodes[0].Addr.Addr().Is4() {
+			l.From = i
+		}
 		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.Encoding == "json", cfg.Rate
 		l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
 		if err := k.fork(s, i, &l); err != nil {
@@ -144,6 +151,34 @@ func (k *crew) sum() Report {
 	return add(k.last)
 }
 
+// errRamp: subscribers did not come up.
+var errRamp = errors.New("the subscribers do not come up")
+
+// refusedFor is how long a server may let nobody in.
+const refusedFor = 5 * time.Second
+
+// up waits until all subscribers have what they asked for, as long as it gets further.
+func (k *crew) up(ctx context.Context, cfg *Config, procs []*proc, say func(*Report)) error {
+	ctx, stall := context.WithCancelCause(ctx)
+	defer stall(nil)
+	conns, most := cfg.Conns, cfg.rampStall()
+	best, last := 0, time.Now()
+	return wait(ctx, "subscribers", procs, func() bool {
+		now := k.sum()
+		say(&now)
+		if now.Ready >= best+max(1, conns/100) {
+			best, last = now.Ready, time.Now()
+		}
+		if best == 0 && now.Open == 0 && now.Ready == 0 && now.Counts.mostLost() != "" && time.Since(last) > refusedFor {
+			stall(fmt.Errorf("%w: nobody gets in%s", errRamp, now.Counts.mostLost()))
+		}
+		if time.Since(last) > most {
+			stall(fmt.Errorf("%w: %d of %d are up, and for %.0f s it gets no further%s", errRamp, now.Ready, conns, most.Seconds(), now.Counts.mostLost()))
+		}
+		return now.Ready >= conns
+	})
+}
+
 // add adds reports up; of their kinds it keeps the one they share.
 func add(reports []Report) (r Report) {
 	r.Counts, r.Kind = newCounts(), reports[0].Kind
@@ -162,19 +197,26 @@ func add(reports []Report) (r Report) {
 	return r
 }
 
-// measured is what was counted from measure to stop, and its latencies; false until
-// all workers have said.
+// measured is what was counted from measure to stop, and its latencies; ok is false while
+// not all workers have said: then it is what they said last.
 func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h = newHistogram()
+	if sum = add(k.window); sum.Kind != theWindow {
+		for _, s := range k.seconds {
+			if s.at >= k.began {
+				h.Merge(s.histogram)
+			}
+		}
+		return add(k.last), h, false
+	}
 	for i := range k.window {
-		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil && k.window[i].Kind == theWindow {
+		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil {
 			h.Merge(one)
 		}
 	}
-	sum = add(k.window)
-	return sum, h, sum.Kind == theWindow
+	return sum, h, true
 }
 
 // timeline is the seconds that were measured, in which all workers spoke.

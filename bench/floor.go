@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -110,7 +110,7 @@ func (m *memory) Write(p []byte) (int, error) { return m.out.Write(p) }
 // floorPeer is how workers speak to the floor: they count.
 type floorPeer struct{}
 
-func (floorPeer) head(host string) []byte { return upgradeHead(host, "/", "") }
+func (floorPeer) head(e *Endpoint) []byte { return upgradeHead(e.Host, "/", "") }
 
 func (floorPeer) opened(w *worker, c *conn) { w.ready++ }
 
@@ -120,29 +120,19 @@ func (floorPeer) message(w *worker, _ *conn, _ ws.OpCode, _ []byte) error {
 	return nil
 }
 
-// floor measures it, with as many sockets as a run had, at its pace.
+// floor measures it, with as many sockets and processes as a run had, at its pace.
 func (s *stand) floor(ctx context.Context, res *Result) error {
-	addr, err := freePort()
+	loops, err := s.startFloor(res)
 	if err != nil {
 		return err
 	}
-	burst := max(1, int(res.MessagesPS/simBursts+0.5))
-	bytes := max(1, int(res.BytesPerUpd*ratio(res.UpdatesPS, res.MessagesPS))-4)
-	p, err := s.start("floor", s.serverCPUs, s.cfg.Exe, "bench-floor", "--listen", addr.String(),
-		fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", simBursts))
-	if err != nil {
-		return err
-	}
-	time.Sleep(200 * time.Millisecond)
-	k, err := newCrew(s, &Load{Peer: "floor", Nodes: []netip.AddrPort{addr}})
+	k, err := newCrew(s, &Load{Peer: "floor", Nodes: s.endpoints})
 	defer k.close()
 	if err != nil {
 		return err
 	}
-	procs := append([]*proc{p}, k.procs...)
-	up, cancel := context.WithTimeoutCause(ctx, s.cfg.rampMost(), errRamp)
-	defer cancel()
-	if err := wait(up, "subscribers of the floor", procs, func() bool { return k.sum().Ready >= s.cfg.Conns }); err != nil {
+	procs := append(slices.Clone(loops), k.procs...)
+	if err := k.up(ctx, s.cfg, procs, func(*Report) {}); err != nil {
 		return err
 	}
 	if err := pauseAll(ctx, procs, warmUp/2); err != nil {
@@ -151,11 +141,17 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 	if err := k.order(orderMeasure); err != nil {
 		return err
 	}
-	before := p.used().cpu
+	used := func() (cpu time.Duration) {
+		for _, p := range loops {
+			cpu += p.used().cpu
+		}
+		return cpu
+	}
+	before := used()
 	if err := pauseAll(ctx, procs, floorFor); err != nil {
 		return err
 	}
-	cpu := p.used().cpu - before
+	cpu := used() - before
 	if err := k.order(orderStop); err != nil {
 		return err
 	}
@@ -167,6 +163,34 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 	res.FloorPS = float64(sum.Counts.Messages) / floorFor.Seconds()
 	res.OfFloor = ratio(res.CPUPerMsgUS, res.FloorUS)
 	return nil
+}
+
+// startFloor begins bare loops in the nodes' places.
+func (s *stand) startFloor(res *Result) (loops []*proc, err error) {
+	n := s.cfg.Nodes
+	each := res.MessagesPS / float64(n)
+	bursts := max(1, min(simBursts, int(each)))
+	burst := max(1, int(each/float64(bursts)+0.5))
+	bytes := max(1, int(res.BytesPerUpd*ratio(res.UpdatesPS, res.MessagesPS))-4)
+	s.endpoints = nil
+	for i := range n {
+		addr, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.start(fmt.Sprintf("floor %d", i+1), s.serverCPUs, s.cfg.Exe, "bench-floor", "--listen", addr.String(),
+			fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", bursts))
+		if err != nil {
+			return nil, err
+		}
+		s.endpoints, loops = append(s.endpoints, at(addr)), append(loops, p)
+	}
+	for _, e := range s.endpoints {
+		if err := wait(context.Background(), "floor", loops, func() bool { return listens(e.Addr) }); err != nil {
+			return nil, err
+		}
+	}
+	return loops, nil
 }
 
 // floorFor is how long the floor is measured.

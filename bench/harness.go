@@ -19,12 +19,39 @@ type run struct {
 	res   *Result
 	tick  *ticker
 	idle  usage // of the nodes without subscribers
+	clock clock
+}
+
+// clock notices that the wall clock, by which latencies are measured, was set.
+type clock struct {
+	now  func() (wall, passed time.Duration)
+	last time.Duration // wall - passed
+	set  time.Duration // by how much it was
+}
+
+// clockSet is what two clocks differ by when one was set; they are read one after the other.
+const clockSet = 50 * time.Millisecond
+
+func newClock() clock {
+	start := time.Now()
+	c := clock{now: func() (wall, passed time.Duration) {
+		now := time.Now()
+		return now.Round(0).Sub(start.Round(0)), now.Sub(start)
+	}}
+	return c
+}
+
+// look reads the clocks.
+func (c *clock) look() {
+	wall, passed := c.now()
+	if d := wall - passed - c.last; d.Abs() > clockSet {
+		c.set += d
+	}
+	c.last = wall - passed
 }
 
 // warmUp is what passes between the last subscriber and the first count.
 const warmUp = 2 * time.Second
-
-var errRamp = errors.New("subscribers did not all come up in time")
 
 // Run makes a run and returns its result. One that breaks off returns what was
 // measured so far, marked partial, beside the error.
@@ -32,32 +59,39 @@ func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	return scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
+	res, err := scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	return res, err
 }
+
+var errInterrupted = errors.New("bench: interrupted")
 
 // single is the scenarios that are one run on a stand of their own, with something
 // happening while it is measured.
 func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(context.Context, *run) error) (*Result, error) {
-	s, err := newStand(ctx, cfg)
+	s, err := newStand(ctx, cfg, (*stand).begin)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	symbols, err := s.symbols()
-	if err == nil && len(symbols) < cfg.Symbols {
-		err = fmt.Errorf("bench: the node has %d symbols of %d", len(symbols), cfg.Symbols)
-	}
+	symbols, err := s.symbols(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRun(s, &Load{Nodes: s.addrs, Redis: s.redis, Symbols: symbols}, tick)
+	like := &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols, Token: cfg.Token, Live: s.feed == nil}
+	if !cfg.Verify {
+		like.Redis = ""
+	}
+	r, err := newRun(s, like, tick)
 	if err != nil {
 		return nil, err
 	}
 	defer r.crew.close()
 	err = r.phases(ctx, meanwhile)
 	r.res.finish(r.crew)
-	if err == nil && cfg.Floor && r.res.MessagesPS > 0 {
+	if err == nil && cfg.Floor && r.res.MessagesPS > 0 && len(cfg.URL) == 0 {
 		r.crew.close()
 		r.stand.stopNodes()
 		tick.say("floor: the same subscribers on a bare loop")
@@ -71,7 +105,7 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 
 // newRun begins what measures: workers for all subscribers, whose load says the rest.
 func newRun(s *stand, like *Load, tick *ticker) (*run, error) {
-	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed()}
+	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed(), clock: newClock()}
 	var err error
 	if r.crew, err = newCrew(s, like); err != nil {
 		r.crew.close()
@@ -99,14 +133,8 @@ func (r *run) phases(ctx context.Context, meanwhile func(context.Context, *run) 
 
 // ready waits until every subscriber has all its images.
 func (r *run) ready(ctx context.Context) error {
-	most, began := r.cfg.rampMost(), time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, most, errRamp)
-	defer cancel()
-	return wait(ctx, "subscribers", r.procs, func() bool {
-		now := r.crew.sum()
-		r.tick.line("ramp", began, most, &now)
-		return now.Ready >= r.cfg.Conns
-	})
+	began := time.Now()
+	return r.crew.up(ctx, r.cfg, r.procs, func(now *Report) { r.tick.line("ramp", began, r.cfg.rampTime(), now) })
 }
 
 // measure counts for as long as the run lasts.
@@ -114,7 +142,7 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	if err := r.crew.order(orderMeasure); err != nil {
 		return err
 	}
-	began, before, own := time.Now(), r.stand.serverUsed(), r.crew.used()
+	began, before, own := time.Now(), r.stand.serverUsed(), r.used()
 	during, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
@@ -124,13 +152,16 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 		done <- nil
 	}
 	end := began.Add(r.cfg.Duration)
+	r.clock.look()
+	r.clock.set = 0
 	err := wait(ctx, "the end", r.procs, func() bool {
 		now := r.crew.sum()
 		r.tick.line("measure", began, r.cfg.Duration, &now)
 		r.res.sample(r.stand)
+		r.clock.look()
 		return !time.Now().Before(end)
 	})
-	after, passed, ownAfter := r.stand.serverUsed(), time.Since(began), r.crew.used()
+	after, passed, ownAfter := r.stand.serverUsed(), time.Since(began), r.used()
 	stop()
 	if other := <-done; err == nil {
 		err = other
@@ -143,12 +174,20 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	sum, h, _ := r.crew.measured()
 	r.res.measured(passed, &sum, h, after.cpu-before.cpu, ownAfter-own)
 	r.res.memory(after.rss-r.idle.rss, after.rss)
+	if err == nil && r.clock.set != 0 {
+		err = fmt.Errorf("bench: the machine's clock was set by %v meanwhile: latencies are not what they were; run it again", r.clock.set.Round(time.Millisecond))
+	}
 	return err
 }
 
-// settle ends the feed, and waits until all have its last word.
+// used is the CPU time of everything but the nodes.
+func (r *run) used() time.Duration { return r.crew.used() + r.stand.besideUsed() }
+
+// settle ends the feed, if it is ours, and waits until all have its last word.
 func (r *run) settle(ctx context.Context) error {
-	r.stand.feed.stop(syscall.SIGTERM, 5*time.Second)
+	if r.stand.feed != nil {
+		r.stand.feed.stop(syscall.SIGTERM, 5*time.Second)
+	}
 	if err := r.crew.order(orderSettle); err != nil {
 		return err
 	}

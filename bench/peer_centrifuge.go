@@ -11,8 +11,8 @@ import (
 // messages, each after its length.
 type centrifugePeer struct{ load *Load }
 
-func (centrifugePeer) head(host string) []byte {
-	return upgradeHead(host, "/connection/websocket", "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n")
+func (centrifugePeer) head(e *Endpoint) []byte {
+	return upgradeHead(e.Host, "/connection/websocket", "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n")
 }
 
 // Numbers of the fields that matter, in Centrifuge's client.proto.

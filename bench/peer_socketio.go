@@ -14,8 +14,8 @@ type socketioPeer struct {
 	binary []bool // by conn: an event's bytes come next
 }
 
-func (*socketioPeer) head(host string) []byte {
-	return upgradeHead(host, "/socket.io/?EIO=4&transport=websocket", "")
+func (*socketioPeer) head(e *Endpoint) []byte {
+	return upgradeHead(e.Host, "/socket.io/?EIO=4&transport=websocket", "")
 }
 
 // opened waits: the server speaks first.

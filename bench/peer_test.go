@@ -204,7 +204,7 @@ func TestPeerAdapters(t *testing.T) {
 				<-done
 			}
 			addr := peer.serve(t, first, again)
-			w, err := newWorker(&Load{Peer: peer.protocol, Nodes: []netip.AddrPort{addr}, Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Ramp: 1000})
+			w, err := newWorker(&Load{Peer: peer.protocol, Nodes: []Endpoint{at(addr)}, Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Ramp: 1000})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +244,7 @@ func TestPeersEnd(t *testing.T) {
 		"ahead of that": {map[string]string{"0": "6", "1": "2"}, map[string]int64{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, err := newWorker(&Load{Peer: "plain", Redis: "redis://none", Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Nodes: make([]netip.AddrPort, 1)})
+			w, err := newWorker(&Load{Peer: "plain", Redis: "redis://none", Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Nodes: make([]Endpoint, 1)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -266,7 +266,7 @@ func fuzzPeer(f *testing.F, protocol string, seeds ...[]byte) {
 		f.Add(p, true)
 		f.Add(p, false)
 	}
-	w, err := newWorker(&Load{Peer: protocol, Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Nodes: make([]netip.AddrPort, 1)})
+	w, err := newWorker(&Load{Peer: protocol, Symbols: []string{"s0", "s1"}, Conns: 1, Subs: 2, Nodes: make([]Endpoint, 1)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestPeersGorilla(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	cfg := Config{Scenario: "peers", Load: "sparse", Conns: 20, Subs: 3, Symbols: 10, Updates: 500, Nodes: 1, Ramp: 1000, Duration: time.Second, Seed: 1, Exe: os.Args[0]}
+	cfg := Config{Scenario: "peers", Load: "sparse", Conns: 20, Subs: 3, Symbols: 10, Updates: 500, Nodes: 1, Ramp: 1000, Duration: time.Second, Seed: 1, Burst: 1, Verify: true, Exe: os.Args[0]}
 	peers := PeersConfig{Only: []string{"gorilla"}, Runs: 1, Dir: "peers"}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func RunPeers(ctx context.Context, cfg Config, peers PeersConfig, progress io.Wr
 			res, err := runOne(ctx, cfg, program, p, progress)
 			fmt.Fprintln(progress)
 			if ctx.Err() != nil {
-				return c, context.Cause(ctx)
+				return c, errInterrupted
 			}
 			if err != nil {
 				res = cmp.Or(res, &Result{Partial: true})
@@ -150,7 +150,7 @@ func runOne(ctx context.Context, cfg Config, program *peersProgram, p peerInfo, 
 
 // run measures one peer.
 func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, progress io.Writer) (*Result, error) {
-	s, err := p.stand(ctx, cfg, peer)
+	s, err := newStand(ctx, cfg, func(s *stand, ctx context.Context) error { return p.begin(ctx, s, peer) })
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, prog
 	for i := range symbols {
 		symbols[i] = peerSymbol(uint32(i))
 	}
-	r, err := newRun(s, &Load{Peer: peer.Protocol, Nodes: s.addrs, Redis: s.redis, Symbols: symbols}, newTicker(progress))
+	r, err := newRun(s, &Load{Peer: peer.Protocol, Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(progress))
 	if err != nil {
 		return nil, err
 	}
@@ -170,46 +170,37 @@ func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, prog
 	if err != nil {
 		r.res.Partial, r.res.Verified = true, false
 		if errors.Is(err, errRamp) {
-			err = fmt.Errorf("it cannot take this load: %d of %d subscribers up in time", r.crew.sum().Ready, cfg.Conns)
+			err = fmt.Errorf("it cannot take this load: %d of %d subscribers come up", r.crew.sum().Ready, cfg.Conns)
 		}
 	}
 	return r.res, err
 }
 
-// stand begins Redis, the peer's nodes, and the publisher, on the cores that Redis, our
+// begin begins Redis, the peer's nodes, and the publisher, on the cores that Redis, our
 // nodes and the feed have.
-func (p *peersProgram) stand(ctx context.Context, cfg *Config, peer peerInfo) (_ *stand, err error) {
-	s := &stand{cfg: cfg}
-	s.splitCPUs()
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errors.New("it is not ready in time"))
-	defer cancel()
+func (p *peersProgram) begin(ctx context.Context, s *stand, peer peerInfo) (err error) {
 	if err := s.startRedis(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	for i := range cfg.Nodes {
+	for i := range s.cfg.Nodes {
 		addr, err := freePort()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		node, err := s.start(fmt.Sprintf("%s %d", peer.Name, i+1), s.serverCPUs, p.exe, "serve", peer.Name, "--listen", addr.String(), "--redis", s.redis, "--dir", p.dir)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s.nodes, s.addrs = append(s.nodes, node), append(s.addrs, addr)
+		s.nodes, s.endpoints = append(s.nodes, node), append(s.endpoints, at(addr))
 	}
-	for _, addr := range s.addrs {
-		if err := wait(ctx, peer.Name, s.procs, func() bool { return listens(addr) }); err != nil {
-			return nil, err
+	for _, e := range s.endpoints {
+		if err := wait(ctx, peer.Name, s.procs, func() bool { return listens(e.Addr) }); err != nil {
+			return err
 		}
 	}
-	s.feed, err = s.start("publisher", s.otherCPUs, p.exe, "publish", "--redis", s.redis, "--as", peer.Publish, "--symbols", strconv.Itoa(cfg.Symbols),
-		"--rate", strconv.FormatFloat(cfg.Updates, 'f', -1, 64), "--seed", strconv.FormatUint(cfg.Seed, 10))
-	return s, err
+	s.feed, err = s.start("publisher", s.otherCPUs, p.exe, "publish", "--redis", s.redis, "--as", peer.Publish, "--symbols", strconv.Itoa(s.cfg.Symbols),
+		"--rate", strconv.FormatFloat(s.cfg.Updates, 'f', -1, 64), "--seed", strconv.FormatUint(s.cfg.Seed, 10))
+	return err
 }
 
 // listens reports whether somebody takes connections at an address.

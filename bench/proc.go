@@ -125,9 +125,19 @@ type usage struct {
 // clockTick is USER_HZ: how /proc counts CPU time, on every Linux.
 const clockTick = time.Second / 100
 
-// used reads /proc: zeros when the process has gone.
-func (p *proc) used() (u usage) {
-	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
+// used is what the process has used: when it has gone, of CPU time all that it ever did.
+func (p *proc) used() usage {
+	select {
+	case <-p.gone:
+		return usage{cpu: p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()}
+	default:
+		return usedBy(p.cmd.Process.Pid)
+	}
+}
+
+// usedBy reads /proc: zeros when the process has gone.
+func usedBy(pid int) (u usage) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return u

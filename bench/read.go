@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -25,7 +28,7 @@ func (w *worker) read(c *conn) {
 func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 	for {
 		had := copy(buf, c.rest)
-		n, err := epoll.Read(int(c.fd), buf[had:])
+		n, err := c.receive(buf[had:])
 		if err == epoll.ErrAgain {
 			return 0, true
 		}
@@ -70,7 +73,7 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 		}
 		line, _, _ := bytes.Cut(p, []byte("\r\n"))
 		if !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) {
-			return nil, fmt.Errorf("upgrade: %s", line)
+			return nil, refusal(p)
 		}
 		c.state = connOpen
 		w.dialling--
@@ -103,6 +106,17 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 		}
 	}
 	return p, nil
+}
+
+// refusal says why a server does not upgrade, in its own words.
+func refusal(answer []byte) error {
+	r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
+	if err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
+	defer r.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 200)) // what has come of it
+	return fmt.Errorf("upgrade: %s %s%s", r.Status, bytes.TrimSpace(body), advice(r.StatusCode))
 }
 
 // slowed reports whether a conn is being slow: while it is measured.

@@ -10,9 +10,10 @@ import (
 
 // Result is a run's report, as --json prints it.
 type Result struct {
-	Verified bool     `json:"verified"` // everything that came was right, and complete in the end
-	Partial  bool     `json:"partial"`  // the run broke off
-	Problems []string `json:"problems"` // why it is not verified
+	Verified bool     `json:"verified"`   // everything that came was right, and complete in the end
+	Partial  bool     `json:"partial"`    // the run broke off
+	Problems []string `json:"problems"`   // why it is not verified
+	Trusted  bool     `json:"seqs_alone"` // --no-verify: values were not looked at
 
 	Scenario string  `json:"scenario"`
 	Load     string  `json:"load"`
@@ -46,7 +47,7 @@ type Result struct {
 	FloorPS     float64 `json:"floor_writes_per_s"`
 	OfFloor     float64 `json:"cost_of_floor"` // a message's, as a multiple
 	ServerCPU   float64 `json:"server_cores"`  // kept busy
-	HarnessCPU  float64 `json:"harness_cores"` // by the workers
+	HarnessCPU  float64 `json:"harness_cores"` // by all else
 	Saturated   bool    `json:"harness_saturated"`
 
 	RSSPerConn    int64 `json:"rss_per_conn_bytes"`    // beyond the idle node's
@@ -56,7 +57,8 @@ type Result struct {
 	Timeline     []Moment  `json:"timeline"`     // second by second
 	Distribution []Percent `json:"distribution"` // of all latencies
 
-	rss []memorySample
+	rss   []memorySample
+	cores int // that all else has
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
@@ -129,7 +131,7 @@ func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
 		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
-		Offered: cfg.Updates, Nodes: cfg.Nodes, Store: s.store, Machine: machine,
+		Offered: cfg.Updates, Nodes: len(s.endpoints), Store: s.store, Machine: machine, Trusted: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
 	}
 }
 
@@ -144,13 +146,18 @@ func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.His
 	r.MessagesPS = float64(c.Messages) / r.Seconds
 	r.UpdatesPS = float64(c.Updates) / r.Seconds
 	r.BytesPerUpd = ratio(float64(c.Bytes), float64(c.Updates))
-	r.Conflation = conflation{ratio(float64(c.Merged), float64(c.Merged+c.Updates)), c.Conflated[0], c.Conflated[1], c.Conflated[2]}
-	r.Gaps = c.Gaps
+	r.conflated(c)
 	r.CPUPerUpdUS = ratio(float64(cpu.Microseconds()), float64(c.Updates))
 	r.CPUPerMsgUS = ratio(float64(cpu.Microseconds()), float64(c.Messages))
 	r.ServerCPU = cpu.Seconds() / r.Seconds
 	r.HarnessCPU = own.Seconds() / r.Seconds
 	r.ConnectsPS = ratio(float64(r.Conns), r.RampSeconds)
+}
+
+// conflated takes what was merged.
+func (r *Result) conflated(c *counts) {
+	r.Conflation = conflation{ratio(float64(c.Merged), float64(c.Merged+c.Updates)), c.Conflated[0], c.Conflated[1], c.Conflated[2]}
+	r.Gaps = c.Gaps
 }
 
 // memory takes the nodes' memory, above what they have without a subscriber.
@@ -168,7 +175,10 @@ func (r *Result) finish(k *crew) {
 	c := &sum.Counts
 	r.Checked, r.Unproved, r.Lost, r.Refused = c.Checked, c.Unproved, c.Lost, c.Refused
 	r.Ended = sum.Subs
-	r.Saturated = r.HarnessCPU > saturatedAt*float64(len(k.procs))
+	if sum.Kind == theLast { // what the slow were sent last counts, too
+		r.conflated(c)
+	}
+	r.Saturated = r.HarnessCPU > saturatedAt*float64(r.cores)
 	for kind, n := range c.Wrong {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))
 		r.Ended -= int(n)
@@ -187,8 +197,11 @@ func (r *Result) finish(k *crew) {
 	if r.Scenario == "soak" && r.leaks() {
 		r.Problems = append(r.Problems, "the nodes' memory grows")
 	}
-	r.Verified = len(r.Problems) == 0 && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
+	r.Verified = len(r.Problems) == 0 && !r.Trusted && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
 }
+
+// Failed reports whether something was wrong, or the run broke off.
+func (r *Result) Failed() bool { return r.Partial || len(r.Problems) > 0 || !r.Verified && !r.Trusted }
 
 // leaks reports whether memory grows: the last third of the samples has a twentieth and
 // 4 MB more than the third before.
@@ -244,6 +257,9 @@ func (r *Result) Print(w io.Writer) {
 	if !r.Verified {
 		verdict = "NOT VERIFIED"
 	}
+	if r.Trusted {
+		verdict += " (--no-verify: seqs alone)"
+	}
 	if r.Partial {
 		verdict += " (partial: the run broke off)"
 	}
@@ -254,8 +270,12 @@ func (r *Result) Print(w io.Writer) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
 	}
-	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
 	row("machine", "%s", r.Machine)
+	if r.Scenario == "limit" {
+		row("floor", "%.2f us a write of %d bytes, %.0f writes/s to %d sockets", r.FloorUS, limitBytes, r.FloorPS, r.Conns)
+		return
+	}
+	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
 	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
 	row("offered", "%.0f updates/s by the feed", r.Offered)
 	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
@@ -268,7 +288,11 @@ func (r *Result) Print(w io.Writer) {
 	for _, s := range r.Steps {
 		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU)
 	}
-	row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
+	if r.ServerCPU > 0 {
+		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
+	} else {
+		row("node CPU", "unknown: name the nodes' --node-metrics")
+	}
 	if r.FloorUS > 0 {
 		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)
 	}

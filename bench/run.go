@@ -28,6 +28,7 @@ type Report struct {
 // Kinds of reports.
 const (
 	everySecond = "second" // its latencies
+	aChange     = "change" // all are up, or no longer
 	theWindow   = "window" // from measure to stop
 	theLast     = "last"
 )
@@ -113,8 +114,15 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 				}
 			case o == orderSettle:
 				settling = time.Now()
+				w.settle(w.load.Live)
 			}
 		default:
+		}
+		if whole := w.ready == len(w.conns); whole != w.whole {
+			w.whole = whole
+			if err := out.Encode(w.report(aChange, nil)); err != nil {
+				return err
+			}
 		}
 		now := time.Now()
 		if now.After(next) {
@@ -124,6 +132,7 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			}
 			w.total.Merge(w.second)
 			w.second.Reset()
+			w.giveUp()
 		}
 		if !settling.IsZero() && w.settled(now.Sub(settling)) {
 			r := w.report(theLast, w.second)
@@ -158,7 +167,10 @@ func (w *worker) wake() {
 }
 
 func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
-	encoded, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	var encoded []byte
+	if h != nil {
+		encoded, _ = h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	}
 	r := &Report{
 		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
 		Kind: kind, Latency: encoded, Pending: len(w.claims),

@@ -13,6 +13,8 @@ type scenario struct {
 	help string
 	run  func(context.Context, *Config, *ticker) (*Result, error)
 	set  func(*Config) // its own defaults
+	load string        // unless another is named
+	own  bool          // it needs nodes, or a feed, of its own
 }
 
 // scenarios is what can be measured.
@@ -20,15 +22,16 @@ var scenarios map[string]scenario
 
 func init() {
 	scenarios = map[string]scenario{
-		"steady":   {"the load as it is", steady, nil},
-		"slow":     {"a share of the subscribers reads slowly, or not at all", steady, slowDefaults},
-		"churn":    {"subscribers leave and come, so many a second", steady, churnDefaults},
-		"storm":    {"a node is killed, and all its subscribers come back at once", storm, nil},
-		"idle":     {"connections that want nothing: their memory", steady, idleDefaults},
-		"soak":     {"for hours: memory must stay flat", steady, soakDefaults},
-		"saturate": {"the load grows until the p99 latency is above --bound", saturate, nil},
-		"peers":    {"the same load on what could be taken instead: RunPeers", steady, nil},
-		"limit":    {"the floor alone: a bare loop of writes at the load's pace", limit, nil},
+		"steady":   {help: "the load as it is", run: steady},
+		"slow":     {help: "a share of the subscribers reads slowly, or not at all", run: steady, set: slowDefaults},
+		"burst":    {help: "all updates of a second come in its first 1/--burst", run: steady, set: burstDefaults, own: true},
+		"churn":    {help: "subscribers leave and come, so many a second", run: steady, set: churnDefaults},
+		"storm":    {help: "a node is killed, and all its subscribers come back at once", run: storm, own: true},
+		"idle":     {help: "connections that want nothing: their memory", run: steady, set: idleDefaults, load: "idle"},
+		"soak":     {help: "for hours: memory must stay flat", run: steady, set: soakDefaults},
+		"saturate": {help: "the load grows until the p99 latency is above --bound", run: saturate, own: true},
+		"peers":    {help: "the same load on what could be taken instead: RunPeers", run: steady, own: true},
+		"limit":    {help: "the floor alone: a bare loop of writes at the load's pace", run: limit, own: true},
 	}
 }
 
@@ -41,6 +44,12 @@ func Help(name string) string { return scenarios[name].help }
 func slowDefaults(cfg *Config) {
 	if cfg.Slow == 0 {
 		cfg.Slow = 0.1
+	}
+}
+
+func burstDefaults(cfg *Config) {
+	if cfg.Burst == 1 {
+		cfg.Burst = 20
 	}
 }
 
@@ -90,32 +99,29 @@ func storm(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	})
 }
 
-// saturate doubles the feed's rate until the p99 latency is above the bound, and
-// returns the last run that was below.
+// saturate raises the feed's rate by half until the p99 latency is above the bound, or
+// the harness at its end, and returns the last run that was below.
 func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
-	var best *Result
-	step := *cfg
-	step.Floor = false
-	for {
+	var (
+		best  *Result
+		steps []Step
+		step  = *cfg
+	)
+	for step.Floor = false; ; step.Updates *= saturateStep {
 		tick.say("saturate: %.0f updates/s offered", step.Updates)
 		res, err := single(ctx, &step, tick, nil)
-		if err != nil || !res.Verified {
+		if err != nil || res.Failed() {
 			return res, err
 		}
-		within := time.Duration(res.LatencyUS.P99)*time.Microsecond <= cfg.Bound
-		res.Steps = append(res.Steps, Step{step.Updates, res.UpdatesPS, res.Conflation.Ratio, res.LatencyUS.P50, res.LatencyUS.P99, res.ServerCPU, within})
-		if best != nil {
-			res.Steps = append(best.Steps, res.Steps...)
+		within := time.Duration(res.LatencyUS.P99)*time.Microsecond <= cfg.Bound && !res.Saturated
+		steps = append(steps, Step{step.Updates, res.UpdatesPS, res.Conflation.Ratio, res.LatencyUS.P50, res.LatencyUS.P99, res.ServerCPU, within})
+		if within || best == nil {
+			best = res
 		}
+		best.Steps = steps
 		if !within {
-			if best == nil {
-				return res, nil
-			}
-			best.Steps = res.Steps
 			return best, nil
 		}
-		best = res
-		step.Updates *= saturateStep
 	}
 }
 

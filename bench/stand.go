@@ -2,14 +2,14 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -18,71 +18,109 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// stand is what a run is made on: Redis, a feed and nodes, each a process of its own.
+// stand is what a run is made on: Redis, a feed and nodes, each a process of its own;
+// or nodes that run already.
 type stand struct {
-	cfg   *Config
-	redis string
-	store string // what Redis is, for the report
-	feed  *proc
-	mu    sync.Mutex // protects nodes and past: a storm replaces one
-	nodes []*proc
-	past  time.Duration // CPU time of nodes that were killed
-	addrs []netip.AddrPort
-	procs []*proc // all of them, in the order they were begun
+	cfg       *Config
+	redis     string
+	store     string // what Redis is, for the report
+	feed      *proc
+	mu        sync.Mutex // protects nodes and past: a storm replaces one
+	nodes     []*proc
+	past      time.Duration // CPU time of nodes that were killed
+	endpoints []Endpoint    // of the nodes
+	procs     []*proc       // all of them, in the order they were begun
 
 	serverCPUs, otherCPUs []int // none: all
 	memory                *miniredis.Miniredis
 }
 
-// startWithin bounds the time that a process takes to be ready.
+// startWithin bounds the time that a stand takes to be ready.
 const startWithin = 20 * time.Second
 
-// newStand begins Redis, the feed and the nodes, and waits until they are ready. The
-// nodes have half of the cores for themselves; everything else shares the others.
-func newStand(ctx context.Context, cfg *Config) (_ *stand, err error) {
+// newStand begins what a run is made on, and waits until it is ready. What is measured
+// has half of the cores for itself; everything else shares the others.
+func newStand(ctx context.Context, cfg *Config, begin func(*stand, context.Context) error) (*stand, error) {
 	s := &stand{cfg: cfg}
 	s.splitCPUs()
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errors.New("it is not ready in time"))
 	defer cancel()
+	if err := begin(s, ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin begins a stand of our own, or goes to the nodes that were named.
+func (s *stand) begin(ctx context.Context) error {
+	if len(s.cfg.URL) > 0 {
+		return s.attach(ctx)
+	}
 	if err := s.startRedis(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	s.feed, err = s.start("feed", s.otherCPUs, cfg.Exe, "feed", "--redis", s.redis, "--metrics", "off", "--venue", "sim", "--log", "warn",
-		"--sim-symbols", strconv.Itoa(cfg.Symbols), "--sim-rate", strconv.FormatFloat(cfg.Updates, 'f', -1, 64), "--sim-seed", strconv.FormatUint(cfg.Seed, 10))
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	feed, err := s.start("feed", s.otherCPUs, s.cfg.Exe, "feed", "--redis", s.redis, "--metrics", "off", "--venue", "sim", "--log", "warn",
+		"--sim-symbols", strconv.Itoa(s.cfg.Symbols), "--sim-rate", number(s.cfg.Updates), "--sim-burst", number(s.cfg.Burst),
+		"--sim-seed", strconv.FormatUint(s.cfg.Seed, 10))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i := range cfg.Nodes {
+	s.feed = feed
+	for i := range s.cfg.Nodes {
 		addr, err := freePort()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s.addrs = append(s.addrs, addr)
+		s.endpoints = append(s.endpoints, at(addr))
 		node, err := s.startNode(i)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.nodes = append(s.nodes, node)
 	}
-	for _, addr := range s.addrs {
-		err := wait(ctx, "node "+addr.String(), s.procs, func() bool {
-			r, err := http.Get("http://" + addr.String() + "/readyz")
-			if err != nil {
-				return false
-			}
-			r.Body.Close()
-			return r.StatusCode == http.StatusOK
-		})
-		if err != nil {
-			return nil, err
+	for i := range s.endpoints {
+		if err := wait(ctx, s.nodes[i].name, s.procs, func() bool { return s.endpoints[i].ready(ctx) }); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
+}
+
+// attach goes to nodes that run already.
+func (s *stand) attach(ctx context.Context) error {
+	s.redis, s.store, s.otherCPUs = s.cfg.Redis, "its own tape", append(s.serverCPUs, s.otherCPUs...)
+	for _, url := range s.cfg.URL {
+		e, err := parseEndpoint(ctx, url)
+		if err != nil {
+			return err
+		}
+		s.endpoints = append(s.endpoints, e)
+	}
+	for _, url := range s.cfg.NodeMetrics {
+		if _, err := scrape(ctx, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// symbols asks a node which there are, and fits what subscribers take to it.
+func (s *stand) symbols(ctx context.Context) ([]string, error) {
+	list, err := s.endpoints[0].symbols(ctx, s.cfg.Token)
+	if err != nil {
+		return nil, err
+	}
+	switch n := len(list); {
+	case len(s.cfg.URL) == 0 && n < s.cfg.Symbols:
+		return nil, fmt.Errorf("bench: the node has %d symbols of %d", n, s.cfg.Symbols)
+	case s.cfg.fit:
+		s.cfg.Symbols, s.cfg.Subs = min(s.cfg.Symbols, n), min(s.cfg.Subs, n)
+	case n < s.cfg.Symbols || n < s.cfg.Subs:
+		return nil, fmt.Errorf("bench: --symbols %d, --subs %d: the node has %d symbols", s.cfg.Symbols, s.cfg.Subs, n)
+	}
+	return list[:s.cfg.Symbols], nil
 }
 
 func (s *stand) start(name string, cpus []int, exe string, args ...string) (*proc, error) {
@@ -95,7 +133,7 @@ func (s *stand) start(name string, cpus []int, exe string, args ...string) (*pro
 
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
-	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, "fanout", "--redis", s.redis, "--listen", s.addrs[i].String(), "--metrics", "off",
+	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, "fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
 		"--log", "warn", "--drain", "0s")
 }
 
@@ -155,20 +193,6 @@ func freePort() (netip.AddrPort, error) {
 	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
-// symbols asks a node what there is.
-func (s *stand) symbols() ([]string, error) {
-	r, err := http.Get("http://" + s.addrs[0].String() + "/v1/symbols")
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	defer r.Body.Close()
-	var list struct{ Symbols []string }
-	if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
-		return nil, fmt.Errorf("bench: /v1/symbols: %w", err)
-	}
-	return list.Symbols, nil
-}
-
 // serverUsed sums what the nodes have used.
 func (s *stand) serverUsed() (u usage) {
 	s.mu.Lock()
@@ -179,7 +203,23 @@ func (s *stand) serverUsed() (u usage) {
 		u.cpu += one.cpu
 		u.rss += one.rss
 	}
+	for _, url := range s.cfg.NodeMetrics {
+		if one, err := scrape(context.Background(), url); err == nil {
+			u.cpu += one.cpu
+			u.rss += one.rss
+		}
+	}
 	return u
+}
+
+// besideUsed is the CPU time of the feed, Redis and this process.
+func (s *stand) besideUsed() (cpu time.Duration) {
+	for _, p := range s.procs {
+		if !slices.Contains(s.nodes, p) {
+			cpu += p.used().cpu
+		}
+	}
+	return cpu + usedBy(os.Getpid()).cpu
 }
 
 // replace kills a node and begins it anew.
@@ -188,8 +228,8 @@ func (s *stand) replace(i int) error {
 	defer s.mu.Unlock()
 	node := s.nodes[i]
 	node.expected.Store(true)
-	s.past += node.used().cpu
 	node.stop(syscall.SIGKILL, time.Second)
+	s.past += node.used().cpu
 	again, err := s.startNode(i)
 	if err == nil {
 		s.nodes[i] = again

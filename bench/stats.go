@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
@@ -55,6 +57,20 @@ func (c *counts) add(d *counts) {
 	if room := examplesMax - len(c.Examples); room > 0 {
 		c.Examples = append(c.Examples, d.Examples[:min(room, len(d.Examples))]...)
 	}
+}
+
+// mostLost says why most connections were lost, in words that follow others; "" for none.
+func (c *counts) mostLost() string {
+	most := ""
+	for why, n := range c.Lost {
+		if n > c.Lost[most] || n == c.Lost[most] && why < most {
+			most = why
+		}
+	}
+	if most == "" {
+		return ""
+	}
+	return fmt.Sprintf("; %d times: %s", c.Lost[most], most)
 }
 
 // latencyMaxUS bounds what is told apart: 10 minutes.

@@ -32,7 +32,7 @@ func newTickwire(load *Load) *tickwire {
 	return t
 }
 
-func (t *tickwire) head(host string) []byte {
+func (t *tickwire) head(e *Endpoint) []byte {
 	protocol := codec.ProtocolMsgpack
 	if t.load.JSON {
 		protocol = codec.ProtocolJSON
@@ -41,7 +41,7 @@ func (t *tickwire) head(host string) []byte {
 	if t.load.Token != "" {
 		token = "Authorization: Bearer " + t.load.Token + "\r\n"
 	}
-	return upgradeHead(host, "/v1/stream", "Sec-WebSocket-Protocol: "+protocol+"\r\n"+token)
+	return upgradeHead(e.Host, e.Path, "Sec-WebSocket-Protocol: "+protocol+"\r\n"+token)
 }
 
 // upgradeHead is a request for an upgrade. The key need not be a secret.

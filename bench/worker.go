@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -8,29 +9,33 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
 // Load is what the subscribers of one worker do, as the harness tells it.
 type Load struct {
-	Peer    string           `json:"peer"`    // whose protocol: tickwire, or a peer's
-	Nodes   []netip.AddrPort `json:"nodes"`   // taken in turn
-	Redis   string           `json:"redis"`   // URL of the tape; "": nothing is verified
-	Symbols []string         `json:"symbols"` // to choose from
-	Conns   int              `json:"conns"`
-	First   int              `json:"first"` // number of the first: what each subscribes to follows from it
-	Subs    int              `json:"subs"`  // of each
-	Zipf    float64          `json:"zipf"`  // exponent of the choice, above 1; 0: all alike
-	JSON    bool             `json:"json"`
-	Rate    float64          `json:"rate"` // updates a second and symbol asked for; 0: as they come
-	Token   string           `json:"token"`
-	Ramp    float64          `json:"ramp"`  // dials a second
-	Churn   float64          `json:"churn"` // connections left and dialled again, a second
+	Peer    string     `json:"peer"`    // whose protocol: tickwire, or a peer's
+	Nodes   []Endpoint `json:"nodes"`   // taken in turn
+	Redis   string     `json:"redis"`   // URL of the tape; "": nothing is verified
+	Symbols []string   `json:"symbols"` // to choose from
+	Conns   int        `json:"conns"`
+	First   int        `json:"first"` // number of the first: what each subscribes to follows from it
+	Subs    int        `json:"subs"`  // of each
+	Zipf    float64    `json:"zipf"`  // exponent of the choice, above 1; 0: all alike
+	JSON    bool       `json:"json"`
+	Rate    float64    `json:"rate"` // updates a second and symbol asked for; 0: as they come
+	Token   string     `json:"token"`
+	Ramp    float64    `json:"ramp"`  // dials a second
+	Churn   float64    `json:"churn"` // connections left and dialled again, a second
 	// Slow is the share of conns that read SlowBytes a second, or nothing.
 	Slow      float64 `json:"slow"`
 	SlowBytes int     `json:"slow_bytes"`
-	From      int     `json:"from"` // the source address is 127.0.0.(1+From)
+	From      int     `json:"from"` // above 0, the source address is 127.0.0.(1+From)
+	// Live: the feed goes on when all is over. Then a subscriber must end with what it had
+	// said by then.
+	Live bool `json:"live"`
 }
 
 const (
@@ -43,7 +48,7 @@ const (
 // protocol is how a server is spoken to.
 type protocol interface {
 	// head is the request that upgrades.
-	head(host string) []byte
+	head(e *Endpoint) []byte
 	// opened is called when a conn is upgraded.
 	opened(w *worker, c *conn)
 	// message takes a whole message.
@@ -66,7 +71,9 @@ type worker struct {
 	dialled  int // of those that a ramp has begun
 	dialling int
 	open     int
-	ready    int // with an image of everything
+	ready    int  // with an image of everything
+	whole    bool // all were, when it was last told
+	shaken   handshakes
 	again    []uint32
 	redial   []redial
 	asks     []ask
@@ -170,13 +177,19 @@ func (w *worker) cycle() error {
 		if c.gen != e.Key.Gen || c.fd < 0 {
 			continue
 		}
-		if c.state == connDialling && e.Writable() {
+		switch {
+		case c.state == connShaking:
+			c.tls.Ready()
+		case c.state == connDialling && e.Writable():
 			w.dialledTo(c)
-		}
-		if c.fd >= 0 && e.Readable() && c.state != connDialling && !w.slowed(c) {
+		case c.state > connShaking && e.Readable() && !w.slowed(c):
 			w.read(c)
 		}
+		if c.tls != nil && c.state > connShaking && c.tls.Pending() > 0 {
+			c.tls.Flush()
+		}
 	}
+	w.shakenHands()
 	w.readSlow()
 	w.leaveSome()
 	if a, ok := w.speak.(asker); ok {
@@ -211,19 +224,43 @@ func (w *worker) dial(c *conn) {
 	if w.load.From > 0 {
 		from = netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + w.load.From)})
 	}
-	fd, err := epoll.Connect(from, w.load.Nodes[c.node])
+	fd, err := epoll.Connect(from, w.load.Nodes[c.node].Addr)
 	if err == nil {
 		if err = w.poll.Add(fd, epoll.Key{Index: w.index(c), Gen: c.gen}); err != nil {
 			epoll.Close(fd)
 		}
 	}
 	if err != nil {
-		w.count.Lost["dial: "+err.Error()]++
+		w.count.Lost["dial: "+dialAdvice(err)]++
 		w.retry(c)
 		return
 	}
-	c.fd, c.state, c.connectAt = int32(fd), connDialling, time.Now().UnixNano()
+	c.fd, c.state, c.dialledAt = int32(fd), connDialling, time.Now().UnixNano()
 	w.dialling++
+	if epoll.Established(fd) { // its event may stand in a long line
+		w.dialledTo(c)
+	}
+}
+
+// dialAdvice says what failed, and what to do about limits of this machine.
+func dialAdvice(err error) string {
+	switch {
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return "no local port is left to that address: take more nodes, or a wider net.ipv4.ip_local_port_range"
+	case errors.Is(err, unix.EMFILE):
+		return "no descriptor is left: raise ulimit -n, or take fewer --conns"
+	}
+	return err.Error()
+}
+
+// giveUp loses those that a server has not let in for too long.
+func (w *worker) giveUp() {
+	for i := range w.conns {
+		c := &w.conns[i]
+		if c.state > connIdle && c.state < connOpen && time.Now().UnixNano()-c.dialledAt > dialTimeout.Nanoseconds() {
+			w.lose(c, "no answer within "+dialTimeout.String())
+		}
+	}
 }
 
 // retry dials again in a moment: a harness does not give up on a server that restarts.
@@ -234,11 +271,20 @@ func (w *worker) retry(c *conn) {
 
 func (w *worker) dialledTo(c *conn) {
 	if err := epoll.Connected(int(c.fd)); err != nil {
-		w.lose(c, "dial: "+err.Error())
+		w.lose(c, "dial: "+dialAdvice(err))
 		return
 	}
+	if e := &w.load.Nodes[c.node]; e.TLS {
+		w.shake(c, e.Host)
+	} else {
+		w.upgrade(c)
+	}
+}
+
+// upgrade asks for a WebSocket.
+func (w *worker) upgrade(c *conn) {
 	c.state = connUpgrading
-	w.write(c, w.speak.head(w.load.Nodes[c.node].String()))
+	w.write(c, w.speak.head(&w.load.Nodes[c.node]))
 }
 
 // leaveSome has subscribers leave, as many as the churn says; they come back.
@@ -265,9 +311,9 @@ func (w *worker) lose(c *conn, why string) {
 	if c.fd < 0 {
 		return
 	}
-	epoll.Close(int(c.fd))
+	c.close()
 	switch c.state {
-	case connDialling, connUpgrading:
+	case connDialling, connShaking, connUpgrading:
 		w.dialling--
 	case connOpen:
 		w.open--

@@ -13,7 +13,7 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, churn, storm, idle, soak, saturate or limit; or peers, the same load on what could be taken instead. [steady]"`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate or limit; or peers, the same load on what could be taken instead. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
 }
@@ -49,7 +49,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		}
 	}
 	c.show(res)
-	if err == nil && !res.Verified {
+	if err == nil && res.Failed() {
 		err = errUnverified
 	}
 	return err

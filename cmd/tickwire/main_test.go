@@ -29,6 +29,17 @@ func TestWrongFlags(t *testing.T) {
 		"nonsense":                              "unexpected argument nonsense",
 		"bench steady --only ws":                "of bench peers",
 		"bench peers --encoding json":           "no comparison",
+		"bench nonsense":                        "there are burst, churn",
+		"bench --load heavy":                    "--load heavy: there are idle",
+		"bench --conns 0 --ramp 0":              "--ramp is above 0",
+		"bench --zipf 0.5":                      "--zipf is above 1",
+		"bench --burst 0":                       "--burst is from 1",
+		"bench --slow 2":                        "--slow is from 0 to 1",
+		"bench --duration 1ms":                  "--duration is at least 1s",
+		"bench --token x":                       "go with --url",
+		"bench storm --url ws://x --no-verify":  "begins nodes of its own",
+		"bench --url ws://x --nodes 2":          "do not go with --url",
+		"bench --url ws://x":                    "name the nodes' tape with --redis",
 		"bench peers --subs 9 --symbols 8":      "nobody can subscribe",
 	} {
 		out, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()

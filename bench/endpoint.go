@@ -1,0 +1,158 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Endpoint is where subscribers connect to a node.
+type Endpoint struct {
+	Addr netip.AddrPort `json:"addr"`
+	Host string         `json:"host"` // of the request, and of the certificate
+	Path string         `json:"path"`
+	TLS  bool           `json:"tls"`
+}
+
+// streamPath is where a node's updates are; its symbols are beside it.
+const streamPath = "/v1/stream"
+
+// at is the endpoint of a node on this machine.
+func at(addr netip.AddrPort) Endpoint {
+	return Endpoint{Addr: addr, Host: addr.String(), Path: streamPath}
+}
+
+// parseEndpoint reads a node's URL, and looks its host up.
+func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return e, fmt.Errorf("--url %s: %w", text, err)
+	}
+	port := map[string]int{"ws": 80, "wss": 443}[u.Scheme]
+	if port == 0 || u.Hostname() == "" {
+		return e, fmt.Errorf("--url %s: take ws://HOST:PORT%s, or wss", text, streamPath)
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 1<<16-1 {
+			return e, fmt.Errorf("--url %s: no such port", text)
+		}
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return e, fmt.Errorf("--url %s: %w", text, err)
+	}
+	path := u.EscapedPath()
+	if path == "" || path == "/" {
+		path = streamPath
+	}
+	return Endpoint{netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), u.Host, path, u.Scheme == "wss"}, nil
+}
+
+// get asks the node for what is at a path, by HTTP.
+func (e *Endpoint) get(ctx context.Context, path, token string) ([]byte, error) {
+	scheme := "http"
+	if e.TLS {
+		scheme = "https"
+	}
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return get(ctx, scheme+"://"+e.Host+path, header)
+}
+
+// symbols lists what the node has.
+func (e *Endpoint) symbols(ctx context.Context, token string) ([]string, error) {
+	path := strings.TrimSuffix(e.Path, "/stream") + "/symbols"
+	body, err := e.get(ctx, path, token)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Symbols []string }
+	if err := json.Unmarshal(body, &list); err != nil || len(list.Symbols) == 0 {
+		return nil, fmt.Errorf("bench: %s%s names no symbols: is it a node, and has it a feed?", e.Host, path)
+	}
+	return list.Symbols, nil
+}
+
+// ready reports whether the node says it is.
+func (e *Endpoint) ready(ctx context.Context) bool {
+	_, err := e.get(ctx, "/readyz", "")
+	return err == nil
+}
+
+const (
+	getWithin = 10 * time.Second
+	getBytes  = 16 << 20
+)
+
+func get(ctx context.Context, url string, header http.Header) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, getWithin)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	r.Header = header
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, getBytes))
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", url, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("bench: %s: %s: %.200s%s", url, answer.Status, strings.TrimSpace(string(body)), advice(answer.StatusCode))
+	}
+	return body, nil
+}
+
+// advice is what to do about a refusal.
+func advice(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "; is --token right?"
+	case http.StatusNotFound:
+		return "; is the path of --url right?"
+	}
+	return ""
+}
+
+// scrape reads what a process that is not ours has used, from its metrics.
+func scrape(ctx context.Context, url string) (u usage, err error) {
+	body, err := get(ctx, url, nil)
+	if err != nil {
+		return u, err
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	all, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	if err != nil {
+		return u, fmt.Errorf("bench: %s: %w: is it a node's --metrics?", url, err)
+	}
+	value := func(name string) float64 {
+		for _, m := range all[name].GetMetric() {
+			return cmp.Or(m.GetCounter().GetValue(), m.GetGauge().GetValue(), m.GetUntyped().GetValue())
+		}
+		return 0
+	}
+	u.cpu = time.Duration(value("process_cpu_seconds_total") * float64(time.Second))
+	u.rss = int64(value("process_resident_memory_bytes"))
+	if u == (usage{}) {
+		return u, fmt.Errorf("bench: %s has no process_cpu_seconds_total: is it a node's --metrics?", url)
+	}
+	return u, nil
+}

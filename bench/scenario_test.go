@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// runSmall makes a run of a few seconds, with settings of its own.
+func runSmall(t *testing.T, set func(*Config)) (*Result, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cfg := small(t)
+	set(&cfg)
+	return Run(ctx, cfg, nil)
+}
+
+// Every scenario does what it says, and what it measures is right.
+func TestScenarios(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		set  func(*Config)
+		did  func(*Result) bool
+	}{
+		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorUS > 0 && r.OfFloor > 0 }},
+		{"slow", func(c *Config) { c.Updates, c.Slow = 40_000, 0.25 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
+		{"slow", func(c *Config) { c.Updates, c.Slow, c.SlowBytes = 40_000, 0.25, 4000 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
+		{"burst", func(c *Config) { c.Duration = 3 * time.Second }, func(r *Result) bool { return r.UpdatesPS > 0 }},
+		{"churn", func(c *Config) { c.Churn = 20 }, func(r *Result) bool { return r.Lost["left"] > 10 }},
+		{"storm", func(c *Config) { c.Duration = 8 * time.Second }, func(r *Result) bool { return r.RecoverySeconds > 0 }},
+		{"idle", func(c *Config) { c.Conns = 1000 }, func(r *Result) bool { return r.UpdatesPS == 0 && r.RSSPerConn > 0 && r.Conns == 1000 }},
+		{"soak", func(c *Config) {}, func(r *Result) bool { return r.UpdatesPS > 0 }},
+		{"saturate", func(c *Config) { c.Bound = time.Nanosecond }, func(r *Result) bool { return len(r.Steps) == 1 && !r.Steps[0].Within }},
+		{"saturate", func(c *Config) { c.Bound, c.Updates = time.Hour, 200_000 }, func(r *Result) bool { return !r.Steps[len(r.Steps)-1].Within }},
+		{"limit", func(c *Config) {}, func(r *Result) bool { return r.FloorUS > 0 }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			res, err := runSmall(t, func(c *Config) {
+				c.Scenario = test.name
+				test.set(c)
+			})
+			if err != nil || !res.Verified || !test.did(res) {
+				t.Errorf("%v\n%+v", err, res)
+			}
+		})
+	}
+}
+
+// A node that dies is told by name, and what was measured before is reported as partial.
+func TestNodeDies(t *testing.T) {
+	cfg := small(t)
+	cfg.Duration = 20 * time.Second
+	res, err := single(t.Context(), &cfg, newTicker(nil), func(ctx context.Context, r *run) error {
+		if sleep(ctx, time.Second) {
+			r.stand.nodes[0].cmd.Process.Signal(syscall.SIGKILL)
+		}
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "node 1: signal: killed") {
+		t.Errorf("%v instead of the node's name and end", err)
+	}
+	if res == nil || !res.Partial || res.Verified || res.UpdatesPS == 0 || res.Seconds > 10 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// A run that is interrupted says so, and what it has measured.
+func TestInterrupted(t *testing.T) {
+	cfg := small(t)
+	cfg.Duration = time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+	defer cancel()
+	res, err := Run(ctx, cfg, nil)
+	if err != errInterrupted || res == nil || !res.Partial || res.UpdatesPS == 0 {
+		t.Errorf("%v, %+v", err, res)
+	}
+}
+
+// A clock that is set makes latencies worthless: that is told.
+func TestClockSet(t *testing.T) {
+	c := clock{now: func() (wall, passed time.Duration) { return 0, 0 }}
+	for _, step := range []struct{ wall, passed, set time.Duration }{
+		{time.Second, time.Second, 0},
+		{2 * time.Second, 2*time.Second + clockSet/2, 0}, // read one after the other
+		{-time.Hour, 3 * time.Second, -time.Hour - 3*time.Second},
+		{-time.Hour + time.Second, 4 * time.Second, -time.Hour - 3*time.Second},
+	} {
+		c.now = func() (wall, passed time.Duration) { return step.wall, step.passed }
+		c.look()
+		if d := c.set - step.set; d.Abs() > clockSet {
+			t.Errorf("set by %v after %+v", c.set, step)
+		}
+	}
+	cfg := small(t)
+	res, err := single(t.Context(), &cfg, newTicker(nil), func(ctx context.Context, r *run) error {
+		r.clock.now = func() (wall, passed time.Duration) { return time.Hour, 0 }
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "clock was set by 1h") || !res.Partial {
+		t.Errorf("%v, %+v", err, res)
+	}
+}
+
+// A machine of few descriptors is used by more processes, and told what it needs.
+func TestFewDescriptors(t *testing.T) {
+	exe := small(t).Exe
+	out, err := exec.Command("sh", "-c", "ulimit -n 1000; exec "+exe+" bench idle --conns 2000").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "a node holds 900 here, by the limit of descriptors (ulimit -Hn); take --nodes 3") {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, err = exec.Command("sh", "-c", "ulimit -n 1000; exec "+exe+" bench idle --conns 2000 --nodes 3 --duration 1s --json").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), `"verified": true`) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
