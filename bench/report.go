@@ -4,22 +4,17 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"image/color"
 	"io"
-	"math"
 	"strings"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	vgdraw "gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 //go:embed report.html
-var reportPage string
+var reportPages string
 
-var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"ms": ms, "n": grouped}).Parse(reportPage))
+// reports has the pages, and what they share.
+var reports = template.Must(template.New("").Funcs(template.FuncMap{"time": timeOf, "n": grouped, "kb": func(bytes int64) string { return plain(float64(bytes)/1024) + " KB" }}).Parse(reportPages))
 
 // WriteHTML writes the report as a page that needs nothing else.
 func (r *Result) WriteHTML(w io.Writer) error {
@@ -30,119 +25,127 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		Table string
 		Plots []picture
 	}{r, table.String(), nil}
-	for _, draw := range []func() (picture, error){r.drawLatency, r.drawThroughput, r.drawDistribution, r.drawMemory} {
-		p, err := draw()
+	var err error
+	page.Plots, err = drawn(r.drawSteps, r.drawLatency, r.drawThroughput, r.drawDistribution, r.drawMemory)
+	if err == nil {
+		err = reports.ExecuteTemplate(w, "result", page)
+	}
+	if err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	return nil
+}
+
+func timeOf(us int64) string { return lasting(float64(us) / 1000) }
+
+// drawn leaves out what has too little to show.
+func drawn(draws ...func() ([]picture, error)) (all []picture, err error) {
+	for _, draw := range draws {
+		some, err := draw()
 		if err != nil {
-			return fmt.Errorf("bench: report: %w", err)
+			return nil, err
 		}
-		if p.SVG != "" {
-			page.Plots = append(page.Plots, p)
+		for _, p := range some {
+			if p.SVG != "" {
+				all = append(all, p)
+			}
 		}
 	}
-	return reportTemplate.Execute(w, page)
+	return all, nil
 }
 
-// palette tells the lines of a plot apart, for the colour-blind too.
-var palette = []color.Color{
-	color.RGBA{0x22, 0x66, 0xcc, 0xff}, color.RGBA{0xd9, 0x5f, 0x02, 0xff}, color.RGBA{0x88, 0x88, 0x88, 0xff}, color.RGBA{0x1b, 0x9e, 0x77, 0xff},
-}
-
-// picture is a plot with what it shows.
-type picture struct {
-	Title, Note string
-	SVG         template.HTML
-}
-
-// series is a line of a plot.
-type series struct {
-	name   string
-	points plotter.XYs
+// drawSteps shows what saturate's rates did.
+func (r *Result) drawSteps() ([]picture, error) {
+	n := len(r.Steps)
+	if n < 2 || r.Steps[0].Offered <= 0 || r.Steps[n-1].Offered <= r.Steps[0].Offered {
+		return nil, nil
+	}
+	p50, p99 := series{Name: "p50"}, series{Name: "p99", Ink: 1}
+	above := series{Name: "p99 above --bound", Ink: 3, Dots: true}
+	asked, came := series{Name: "offered", Ink: 2, Dashed: true}, series{Name: "delivered"}
+	x := scale{logarithmic: true, from: r.Steps[0].Offered, to: r.Steps[n-1].Offered, label: short}
+	each := ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)) // subscribers of a symbol
+	for _, s := range r.Steps {
+		p50.points = append(p50.points, plotter.XY{X: s.Offered, Y: inMS(s.P50)})
+		p99.points = append(p99.points, plotter.XY{X: s.Offered, Y: inMS(s.P99)})
+		asked.points = append(asked.points, plotter.XY{X: s.Offered, Y: max(1, s.Offered*each)})
+		came.points = append(came.points, plotter.XY{X: s.Offered, Y: max(1, s.UpdatesPS)})
+		if !s.Within {
+			above.points = append(above.points, plotter.XY{X: s.Offered, Y: inMS(s.P99)})
+		}
+	}
+	latencies := []series{p50, p99}
+	if len(above.points) > 0 {
+		latencies = append(latencies, above)
+	}
+	least, most := extent(latencies)
+	latency, err := draw(half, x, logScale(least, most, lasting), latencies)
+	if err != nil {
+		return nil, err
+	}
+	rates := []series{asked, came}
+	least, most = extent(rates)
+	rate, err := draw(half, x, logScale(least, most, short), rates)
+	return []picture{
+		{"Latency by load", "Against the updates a second that the feed offers. Both scales are logarithmic.", latencies, latency},
+		{"Deliveries by load", "Updates a second of all subscribers together, against what the feed offers. Those merged are not counted. Both scales are logarithmic.", rates, rate},
+	}, err
 }
 
 // drawLatency shows latencies second by second.
-func (r *Result) drawLatency() (picture, error) {
-	lines := []series{{name: "p50"}, {name: "p99"}, {name: "max"}}
+func (r *Result) drawLatency() ([]picture, error) {
+	lines := []series{{Name: "p50"}, {Name: "p99", Ink: 1}, {Name: "max", Ink: 2}}
 	for _, s := range r.Timeline {
 		for i, us := range [...]int64{s.P50, s.P99, s.Max} {
-			lines[i].points = append(lines[i].points, plotter.XY{X: s.At, Y: math.Max(0.001, float64(us)/1000)})
+			lines[i].points = append(lines[i].points, plotter.XY{X: s.At, Y: inMS(us)})
 		}
 	}
-	p, err := draw("seconds", "ms", true, lines)
-	return picture{"Latency", "From when a tick was due until a subscriber had it, second by second, on a logarithmic scale.", p}, err
+	least, most := extent(lines)
+	svg, err := draw(half, seconds(r.lastSecond()), logScale(least, most, lasting), lines)
+	return []picture{{"Latency", "From when a tick was due until a subscriber had it, second by second. The scale is logarithmic.", lines, svg}}, err
+}
+
+// lastSecond is when the last second ends.
+func (r *Result) lastSecond() float64 {
+	if n := len(r.Timeline); n > 0 {
+		return max(1, r.Timeline[n-1].At)
+	}
+	return 1
 }
 
 // drawThroughput shows what was delivered, second by second.
-func (r *Result) drawThroughput() (picture, error) {
-	line := series{name: "delivered"}
+func (r *Result) drawThroughput() ([]picture, error) {
+	line := series{}
 	for _, s := range r.Timeline {
 		line.points = append(line.points, plotter.XY{X: s.At, Y: s.UpdatesPS})
 	}
-	p, err := draw("seconds", "updates/s", false, []series{line})
-	return picture{"Throughput", "Updates that all subscribers together received.", p}, err
+	lines := []series{line}
+	_, most := extent(lines)
+	svg, err := draw(half, seconds(r.lastSecond()), linear(most, 5, short), lines)
+	return []picture{{"Throughput", "Updates a second that all subscribers together received.", nil, svg}}, err
 }
 
-// drawDistribution shows the latency against the share of updates that had more.
-func (r *Result) drawDistribution() (picture, error) {
-	line := series{name: "latency"}
-	for _, d := range r.Distribution {
-		if d.Quantile < 100 {
-			line.points = append(line.points, plotter.XY{X: -math.Log10(1 - d.Quantile/100), Y: math.Max(0.001, float64(d.US)/1000)})
-		}
-	}
-	p, err := draw("nines: 1 is p90, 2 is p99, 3 is p99.9", "ms", true, []series{line})
-	return picture{"Distribution", "Latency by percentile, over all that was measured.", p}, err
+// drawDistribution shows all latencies.
+func (r *Result) drawDistribution() ([]picture, error) {
+	p, err := drawDistributions(half, "Latency distribution", "Latency by percentile, over all that was measured. The scale is logarithmic.", make([]series, 1), [][]Percent{r.Distribution})
+	return []picture{p}, err
 }
 
 // drawMemory shows the nodes' memory.
-func (r *Result) drawMemory() (picture, error) {
-	line := series{name: "RSS"}
+func (r *Result) drawMemory() ([]picture, error) {
+	line := series{}
 	for _, s := range r.rss {
 		line.points = append(line.points, plotter.XY{X: s.at.Sub(r.rss[0].at).Seconds(), Y: float64(s.rss) / (1 << 20)})
 	}
-	p, err := draw("seconds", "MB", false, []series{line})
-	return picture{"Memory", "Resident memory of all nodes.", p}, err
-}
-
-// draw makes an SVG; empty when there is too little to show.
-func draw(x, y string, logarithmic bool, lines []series) (template.HTML, error) {
-	p := plot.New()
-	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.Legend.Top = true
-	if logarithmic {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	} else {
-		p.Y.Min = 0
+	lines := []series{line}
+	_, most := extent(lines)
+	if most == 0 { // of nodes that nobody looks into
+		return nil, nil
 	}
-	p.Add(plotter.NewGrid())
-	for i, s := range lines {
-		if len(s.points) < 2 {
-			return "", nil
-		}
-		line, err := plotter.NewLine(s.points)
-		if err != nil {
-			return "", err
-		}
-		line.Color, line.Width = palette[i%len(palette)], vg.Points(1.6)
-		p.Add(line)
-		if len(lines) > 1 {
-			p.Legend.Add(s.name, line)
-		}
+	to := 1.0
+	if n := len(line.points); n > 0 {
+		to = max(1, line.points[n-1].X)
 	}
-	c := vgsvg.New(18*vg.Centimeter, 7*vg.Centimeter)
-	p.Draw(vgdraw.New(c))
-	var b strings.Builder
-	if _, err := c.WriteTo(&b); err != nil {
-		return "", err
-	}
-	_, svg, _ := strings.Cut(b.String(), "<svg") // without the XML's heading
-	return template.HTML("<svg" + svg), nil
-}
-
-// grouped is a number with its thousands apart.
-func grouped(v float64) string {
-	text := fmt.Sprintf("%.0f", v)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+	svg, err := draw(half, seconds(to), linear(most, 5, func(v float64) string { return plain(v) + " MB" }), lines)
+	return []picture{{"Memory", "Resident memory of all nodes.", nil, svg}}, err
 }
