@@ -39,12 +39,14 @@ func (c *Comparison) Verified(system string) bool {
 	return true
 }
 
-// columns are the table's figures.
-var columns = []struct {
+// column is a figure of the table.
+type column struct {
 	head   string
 	digits int
 	of     func(r *Result) float64
-}{
+}
+
+var columns = []column{
 	{"us/update", 2, func(r *Result) float64 { return r.CPUPerUpdUS }},
 	{"us/message", 2, func(r *Result) float64 { return r.CPUPerMsgUS }},
 	{"updates/s", 0, func(r *Result) float64 { return r.UpdatesPS }},
@@ -56,7 +58,7 @@ var columns = []struct {
 
 // deliveries is how many updates a second there are for all subscribers together.
 func (c *Comparison) deliveries() float64 {
-	return c.Offered * float64(c.Conns) * float64(c.Subs) / float64(c.Symbols)
+	return ratio(c.Offered*float64(c.Conns)*float64(c.Subs), float64(c.Symbols))
 }
 
 // Print writes a table, a system a line: the median of its runs, and their least and
@@ -81,15 +83,26 @@ func (c *Comparison) Print(w io.Writer) {
 	t.Flush()
 }
 
-// spread is the median of a figure, and its least and most.
-func (s *System) spread(digits int, of func(r *Result) float64) string {
-	var all []float64
+// figures are a figure's of all runs that were measured, least first.
+func (s *System) figures(of func(r *Result) float64) (all []float64) {
 	for _, r := range s.Runs {
 		if r.Seconds > 0 {
 			all = append(all, of(r))
 		}
 	}
 	slices.Sort(all)
+	return all
+}
+
+// median is of sorted figures.
+func median(all []float64) float64 {
+	n := len(all)
+	return (all[(n-1)/2] + all[n/2]) / 2
+}
+
+// spread is the median of a figure, and its least and most.
+func (s *System) spread(digits int, of func(r *Result) float64) string {
+	all := s.figures(of)
 	n := len(all)
 	switch n {
 	case 0:
@@ -97,56 +110,83 @@ func (s *System) spread(digits int, of func(r *Result) float64) string {
 	case 1:
 		return fmt.Sprintf("%.*f", digits, all[0])
 	}
-	return fmt.Sprintf("%.*f (%.*f..%.*f)", digits, (all[(n-1)/2]+all[n/2])/2, digits, all[0], digits, all[n-1])
+	return fmt.Sprintf("%.*f (%.*f..%.*f)", digits, median(all), digits, all[0], digits, all[n-1])
 }
 
 // behind is the share of the deliveries below which a system has not kept up; storms
 // move the figure by a few in a hundred.
 const behind = 0.9
 
-// verdict says whether all was right, or what was lost, in all runs together.
-func (s *System) verdict(deliveries float64) string {
-	if s.Missing != "" {
-		return "not run: " + s.Missing
-	}
-	if len(s.Runs) == 0 {
-		return "not run: the comparison broke off"
-	}
-	var said []string
-	var closed, missed, verified int
-	merged, share, busy := 0.0, 1.0, false
+// judgement is what all runs of a system together were worth.
+type judgement struct {
+	runs, verified int
+	missed, closed int
+	share, merged  float64 // the least of what was asked for, and the most
+	busy           bool
+	problems       []string // of runs that lost nothing, and are still not verified
+}
+
+func (s *System) judge(deliveries float64) *judgement {
+	j := &judgement{runs: len(s.Runs), share: 1}
 	for _, r := range s.Runs {
-		missed += int(r.Missed)
-		merged = max(merged, r.Conflation.Ratio)
+		j.missed += int(r.Missed)
+		j.merged = max(j.merged, r.Conflation.Ratio)
 		if r.Seconds > 0 {
-			share = min(share, r.UpdatesPS/(1-r.Conflation.Ratio)/deliveries)
+			j.share = min(j.share, r.UpdatesPS/(1-r.Conflation.Ratio)/deliveries)
 		}
-		busy = busy || r.Saturated
+		j.busy = j.busy || r.Saturated
 		for _, n := range r.Lost {
-			closed += int(n)
+			j.closed += int(n)
 		}
 		if r.Verified {
-			verified++
+			j.verified++
 		} else if n := len(r.Problems); n > 0 && r.Missed == 0 {
-			said = append(said, r.Problems[n-1])
+			j.problems = append(j.problems, r.Problems[n-1])
 		}
 	}
-	if verified > 0 {
-		said = append(said, fmt.Sprintf("verified %d of %d", verified, len(s.Runs)))
+	return j
+}
+
+// losses are what makes the figures of a system no match for those of one that did all.
+func (j *judgement) losses() (said []string) {
+	if j.share < behind {
+		said = append(said, fmt.Sprintf("did not keep up: %.0f %%", 100*j.share))
 	}
-	if share < behind {
-		said = append(said, fmt.Sprintf("did not keep up: %.0f %%", 100*share))
+	if j.missed > 0 {
+		said = append(said, fmt.Sprintf("%d updates lost", j.missed))
 	}
-	if missed > 0 {
-		said = append(said, fmt.Sprintf("%d updates lost", missed))
+	if j.closed > 0 {
+		said = append(said, fmt.Sprintf("%d connections lost", j.closed))
 	}
-	if closed > 0 {
-		said = append(said, fmt.Sprintf("%d connections lost", closed))
+	return said
+}
+
+// absent says why there are no runs.
+func (s *System) absent() string {
+	switch {
+	case s.Missing != "":
+		return "not run: " + s.Missing
+	case len(s.Runs) == 0:
+		return "not run: the comparison broke off"
 	}
-	if merged > 0 {
-		said = append(said, fmt.Sprintf("%.2f %% merged", 100*merged))
+	return ""
+}
+
+// verdict says whether all was right, or what was lost, in all runs together.
+func (s *System) verdict(deliveries float64) string {
+	if why := s.absent(); why != "" {
+		return why
 	}
-	if busy {
+	j := s.judge(deliveries)
+	said := j.problems
+	if j.verified > 0 {
+		said = append(said, fmt.Sprintf("verified %d of %d", j.verified, j.runs))
+	}
+	said = append(said, j.losses()...)
+	if j.merged > 0 {
+		said = append(said, fmt.Sprintf("%.2f %% merged", 100*j.merged))
+	}
+	if j.busy {
 		said = append(said, "the harness was the bottleneck")
 	}
 	return strings.Join(said, ", ")

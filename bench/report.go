@@ -13,7 +13,7 @@ import (
 //go:embed report.html
 var reportPages string
 
-// reports has the pages, and what they share.
+// reports has a page for a Result and one for a Comparison, and what both share.
 var reports = template.Must(template.New("").Funcs(template.FuncMap{"time": timeOf, "n": grouped, "kb": func(bytes int64) string { return plain(float64(bytes)/1024) + " KB" }}).Parse(reportPages))
 
 // WriteHTML writes the report as a page that needs nothing else.

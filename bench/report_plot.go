@@ -53,6 +53,7 @@ type size struct{ width, height vg.Length }
 
 var (
 	half = size{500, 250} // two beside each other
+	full = size{820, 360}
 )
 
 const (

@@ -43,19 +43,22 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
-	if file := c.Bench.Report; file != "" {
-		if werr := writeReport(file, res); werr != nil {
-			return werr
-		}
+	if werr := c.show(res); werr != nil {
+		return werr
 	}
-	c.show(res)
 	if err == nil && res.Failed() {
 		err = errUnverified
 	}
 	return err
 }
 
-func writeReport(file string, res *bench.Result) error {
+// report is a Result or a Comparison.
+type report interface {
+	Print(io.Writer)
+	WriteHTML(io.Writer) error
+}
+
+func writeReport(file string, res report) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return err
@@ -73,21 +76,27 @@ func (c *benchCmd) peers(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
-	c.show(res)
+	if werr := c.show(res); werr != nil {
+		return werr
+	}
 	if err == nil && !res.Verified("tickwire") {
 		err = errUnverified
 	}
 	return err
 }
 
-// show prints a report as it was asked for.
-func (c *benchCmd) show(report interface{ Print(io.Writer) }) {
-	if !c.Bench.JSON {
-		report.Print(os.Stdout)
-		return
+// show prints a report as it was asked for, and writes its page.
+func (c *benchCmd) show(res report) error {
+	if c.Bench.JSON {
+		text, _ := json.MarshalIndent(res, "", "  ")
+		fmt.Println(string(text))
+	} else {
+		res.Print(os.Stdout)
 	}
-	text, _ := json.MarshalIndent(report, "", "  ")
-	fmt.Println(string(text))
+	if c.Bench.Report == "" {
+		return nil
+	}
+	return writeReport(c.Bench.Report, res)
 }
 
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.
