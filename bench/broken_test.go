@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,21 +45,18 @@ func small(t *testing.T) Config {
 	if built.err != nil {
 		t.Fatal(built.err, built.path)
 	}
-	cfg := Config{
+	return Config{
 		Scenario: "steady", Load: "sparse", Conns: 40, Subs: 5, Symbols: 20, Updates: 2000, Nodes: 1, Ramp: 500,
 		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Burst: 1, Verify: true, Exe: built.path,
 	}
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	return cfg
 }
 
 // spoiler is a server that breaks promises: a node behind a proxy that changes what it
 // sends to subscribers.
 type spoiler struct {
 	node netip.AddrPort
-	seen atomic.Int64
+	mu   sync.Mutex // protects seen, and spoil's own
+	seen int64
 	// spoil changes the n-th update of all connections, or takes it away.
 	spoil func(n int64, u *codec.Update) (keep bool)
 }
@@ -139,10 +136,13 @@ func (s *spoiler) message(payload []byte) []byte {
 	if codec.ParseMessage(payload, &m) != nil {
 		return payload
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var body []byte
 	n := 0
 	for i := range m.Updates {
-		if u := &m.Updates[i]; s.spoil(s.seen.Add(1), u) {
+		s.seen++
+		if u := &m.Updates[i]; s.spoil(s.seen, u) {
 			body = codec.AppendUpdate(body, u)
 			n++
 		}
@@ -200,6 +200,25 @@ func TestVerification(t *testing.T) {
 	}{
 		{"honest", nil, ""},
 		{"drops one update in a thousand", func(n int64, u *codec.Update) bool { return u.Flags&codec.Image != 0 || n%1000 != 0 }, verdictNames[missing]},
+		{"a wrong image", func(n int64, u *codec.Update) bool {
+			if u.Flags&codec.Image != 0 && n%50 == 0 {
+				u.Quote[codec.Bid]++
+			}
+			return true
+		}, verdictNames[stale]},
+		{"the value before, under the new seq", func() func(int64, *codec.Update) bool {
+			before := make(map[uint32]int64)
+			return func(n int64, u *codec.Update) bool {
+				if u.Mask.Has(codec.Bid) {
+					if old, ok := before[u.ID]; ok && n%1000 < 20 {
+						u.Quote[codec.Bid] = old
+						return true
+					}
+					before[u.ID] = u.Quote[codec.Bid]
+				}
+				return true
+			}
+		}(), verdictNames[stale]},
 		{"a wrong price", func(n int64, u *codec.Update) bool {
 			if n%1000 == 0 && u.Mask.Has(codec.Bid) {
 				u.Quote[codec.Bid]++

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
@@ -48,7 +49,7 @@ const claimPatience = 10 * time.Second
 func newChecker(load *Load) checker {
 	k := checker{view: codec.AllFields, seen: make([]seenRow, len(load.Symbols)), words: load.Symbols}
 	if load.Redis != "" {
-		k.truth = newTruth(len(load.Symbols))
+		k.truth = newTruth(load.Symbols)
 	}
 	return k
 }
@@ -106,7 +107,6 @@ func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64)
 	n.Updates++
 	switch {
 	case flags&codec.Image != 0:
-		n.Images++
 	case due > 0 && !c.slow:
 		w.second.RecordValue(max(1, w.now-due))
 	}
@@ -119,9 +119,7 @@ func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64)
 		}
 	}
 	if s.seq == 0 {
-		if c.waits--; c.waits == 0 {
-			w.ready++
-		}
+		w.got(c)
 	} else if seq > s.seq+1 {
 		n.Merged += seq - s.seq - 1
 	}
@@ -185,6 +183,17 @@ func (k *checker) ends() []int64 {
 	return newest
 }
 
+// complete reports whether the witness has read the tape to its end since a moment; a
+// feed that goes on has none.
+func (k *checker) complete(since time.Time) bool {
+	if k.last != nil {
+		return true
+	}
+	k.truth.mu.Lock()
+	defer k.truth.mu.Unlock()
+	return k.truth.readTo.After(since)
+}
+
 // behind counts the subscriptions that lack the feed's last word.
 func (w *worker) behind() (n int) {
 	ends := w.ends()
@@ -212,7 +221,7 @@ func (w *worker) final() (subs int) {
 				w.wrong(fmt.Sprintf("conn %d, %s: ended at seq %d, the feed at %d", c.number, w.words[s.sym], s.seq, ends[s.sym]), "an old state in the end")
 			}
 		}
-		if c.fd < 0 || len(c.subs) < w.load.Subs {
+		if c.fd < 0 || len(c.subs) < w.load.Subs || slices.ContainsFunc(c.subs, func(s sub) bool { return s.id == noID }) {
 			w.wrong(fmt.Sprintf("conn %d has %d subscriptions of %d", c.number, len(c.subs), w.load.Subs), "not subscribed in the end")
 		}
 	}

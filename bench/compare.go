@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// Comparison is several systems under the same load, as --report-json prints it.
+// Comparison is several systems under the same load, as --json prints it.
 type Comparison struct {
 	Load    string   `json:"load"`
 	Conns   int      `json:"conns"`
@@ -54,6 +54,7 @@ var columns = []column{
 	{"p99 ms", 2, func(r *Result) float64 { return float64(r.LatencyUS.P99) / 1000 }},
 	{"cores", 2, func(r *Result) float64 { return r.ServerCPU }},
 	{"KB/conn", 1, func(r *Result) float64 { return float64(r.RSSPerConn) / 1024 }},
+	{"RSS MB", 0, func(r *Result) float64 { return float64(r.RSS) / (1 << 20) }},
 }
 
 // deliveries is how many updates a second there are for all subscribers together.
@@ -104,10 +105,10 @@ func median(all []float64) float64 {
 func (s *System) spread(digits int, of func(r *Result) float64) string {
 	all := s.figures(of)
 	n := len(all)
-	switch n {
-	case 0:
+	switch {
+	case n == 0 || all[n-1] == 0:
 		return "-"
-	case 1:
+	case n == 1:
 		return fmt.Sprintf("%.*f", digits, all[0])
 	}
 	return fmt.Sprintf("%.*f (%.*f..%.*f)", digits, median(all), digits, all[0], digits, all[n-1])
@@ -178,7 +179,7 @@ func (s *System) verdict(deliveries float64) string {
 		return why
 	}
 	j := s.judge(deliveries)
-	said := j.problems
+	said := j.problems[:min(1, len(j.problems))]
 	if j.verified > 0 {
 		said = append(said, fmt.Sprintf("verified %d of %d", j.verified, j.runs))
 	}

@@ -90,7 +90,9 @@ func (c *Comparison) WriteHTML(w io.Writer) error {
 	}
 	if slices.ContainsFunc(c.Systems, func(s System) bool { return len(s.delivered()) > 0 }) {
 		for i := range chartColumns {
-			page.Charts = append(page.Charts, c.chart(i))
+			if ch := c.chart(i); len(ch.Bars) > 0 {
+				page.Charts = append(page.Charts, ch)
+			}
 		}
 	}
 	var err error
@@ -108,10 +110,10 @@ func (s *System) outcome(deliveries float64) outcome {
 	return outcome{s.Name, s.Version, s.verdict(deliveries), s.Name == self, j.verified < max(1, j.runs) || len(j.losses()) > 0}
 }
 
-// delivered are the runs that have figures.
+// delivered are the runs that have figures: who wants nothing has those of memory.
 func (s *System) delivered() (runs []*Result) {
 	for _, r := range s.Runs {
-		if r.Seconds > 0 && r.UpdatesPS > 0 {
+		if r.Seconds > 0 && (r.UpdatesPS > 0 || r.Subs == 0) {
 			runs = append(runs, r)
 		}
 	}
@@ -129,7 +131,7 @@ func (s *System) without() string {
 	return "it delivered nothing"
 }
 
-// chart draws a figure.
+// chart draws a figure; it has no bars when nobody has that figure.
 func (c *Comparison) chart(i int) chart {
 	of := chartColumns[i]
 	col := columns[slices.IndexFunc(columns, func(col column) bool { return col.head == of.head })]
@@ -147,6 +149,9 @@ func (c *Comparison) chart(i int) chart {
 		least, most = min(least, figures[0]), max(most, figures[len(figures)-1])
 		out.Bars = append(out.Bars, s.bar(c.deliveries(), median(figures), of.merged))
 		all = append(all, figures)
+	}
+	if most == 0 {
+		return chart{}
 	}
 	if of.head == "updates/s" {
 		most = max(most, c.deliveries())
@@ -219,7 +224,7 @@ func (c *Comparison) drawDistribution() ([]picture, error) {
 	for i := range c.Systems {
 		s := &c.Systems[i]
 		ink++
-		runs := slices.DeleteFunc(s.delivered(), func(r *Result) bool { return len(r.Distribution) == 0 })
+		runs := slices.DeleteFunc(s.delivered(), func(r *Result) bool { return r.LatencyUS.P99 == 0 || len(r.Distribution) == 0 })
 		if len(runs) == 0 {
 			continue
 		}

@@ -45,7 +45,8 @@ type Config struct {
 	Scenario string `kong:"-"` // steady, ...
 	Exe      string `kong:"-"` // the tickwire binary that is run as feed, node and worker
 
-	fit bool // symbols and subs are the load's: fewer will do
+	fit      bool // symbols and subs are the load's: fewer will do
+	complete bool
 }
 
 // defaultDuration is what Duration's tag says.
@@ -88,8 +89,12 @@ func (cfg *Config) rampTime() time.Duration {
 // before it is given up.
 func (cfg *Config) rampStall() time.Duration { return 30*time.Second + cfg.rampTime()/50 }
 
-// Validate completes a Config and refuses what cannot work.
-func (cfg *Config) Validate() error {
+// Complete fills in what the load and the scenario say, once, and refuses what cannot
+// work. It is no Validate, which kong would call before the scenario is known.
+func (cfg *Config) Complete() error {
+	if cfg.complete {
+		return nil
+	}
 	sc, ok := scenarios[cfg.Scenario]
 	if !ok {
 		return fmt.Errorf("scenario %q: there are %s", cfg.Scenario, strings.Join(Scenarios(), ", "))
@@ -101,6 +106,9 @@ func (cfg *Config) Validate() error {
 	}
 	if err := cfg.validateURL(&sc); err != nil {
 		return err
+	}
+	if cfg.Scenario == "idle" && cfg.Subs > 0 {
+		return errors.New("bench idle is of subscribers that want nothing: --subs does not go with it")
 	}
 	cfg.fit = cfg.Symbols == 0 && cfg.Subs == 0
 	cfg.Conns = cmp.Or(cfg.Conns, l.conns)
@@ -131,6 +139,7 @@ func (cfg *Config) Validate() error {
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
 	}
+	cfg.complete = true
 	return nil
 }
 

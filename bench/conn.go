@@ -17,14 +17,15 @@ import (
 type conn struct {
 	fd     int32 // -1: none
 	gen    uint32
-	number int   // of the run: what it subscribes to follows from it
-	node   uint8 // index into Load.URLs
+	number int    // of the run: what it subscribes to follows from it
+	node   uint16 // index into Load.Nodes
 	state  connState
 	slow   bool   // reads no faster than Load.SlowBytes
 	again  bool   // has been connected before
 	rest   []byte // the beginning of an unfinished frame, or of the answer to the upgrade
 	subs   []sub  // by id
-	waits  int    // subs without an image
+	waits  int    // subs that are not answered, or have no image
+	ready  bool   // none waits
 
 	dialledAt int64 // ns since the Unix epoch
 	tls       *epoll.TLS

@@ -2,11 +2,13 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -27,16 +29,18 @@ type crew struct {
 	last    []Report   // by worker
 	window  []Report   // likewise: what was measured
 	seconds []second
-	began   int64 // us since the Unix epoch: measuring
+	total   *hdrhistogram.Histogram // of the seconds that were measured and told
+	began   int64                   // us since the Unix epoch: measuring
 	ended   int64
 }
 
 // second is what all workers together said of a second.
 type second struct {
-	at        int64 // us since the Unix epoch
-	said      int   // workers that have spoken of it
-	updates   int64 // so far
-	histogram *hdrhistogram.Histogram
+	at            int64                   // us since the Unix epoch
+	said          int                     // workers that have spoken of it
+	updates       int64                   // so far
+	histogram     *hdrhistogram.Histogram // nil when all have
+	p50, p99, max int64                   // then
 }
 
 // newCrew forks workers for all subscribers of a run, whose load says the rest.
@@ -47,7 +51,7 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 	if len(s.otherCPUs) > 1 {
 		n = max(n, min(len(s.otherCPUs)-1, cfg.Conns))
 	}
-	k := &crew{last: make([]Report, n), window: make([]Report, n)}
+	k := &crew{last: make([]Report, n), window: make([]Report, n), total: newHistogram()}
 	for i := range n {
 		first := cfg.Conns * i / n
 		l := *like
@@ -56,7 +60,9 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 			l.From = i
 		}
 		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.Encoding == "json", cfg.Rate
-		l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
+		if l.Peer != "floor" {
+			l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
+		}
 		if err := k.fork(s, i, &l); err != nil {
 			return k, err
 		}
@@ -65,14 +71,19 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 }
 
 func (k *crew) fork(s *stand, i int, l *Load) error {
-	in, orders := io.Pipe()
+	// A pipe of the system: with one of ours its copying would outlive the process.
+	in, orders, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("bench: worker: %w", err)
+	}
+	defer in.Close()
 	out, said := io.Pipe()
 	p, err := start(fmt.Sprintf("worker %d", i+1), s.otherCPUs, in, said, s.cfg.Exe, "bench-worker")
 	if err != nil {
 		return err
 	}
 	k.procs, k.orders = append(k.procs, p), append(k.orders, orders)
-	go func() { <-p.gone; said.Close(); in.Close() }()
+	go func() { <-p.gone; said.Close() }()
 	go k.listen(i, out)
 	line, err := json.Marshal(l)
 	if err == nil {
@@ -120,10 +131,21 @@ func (k *crew) note(r *Report) {
 		k.seconds = append(k.seconds, second{at: at, histogram: h})
 		i = len(k.seconds)
 	} else {
+		if k.seconds[i-1].histogram == nil {
+			return // of a worker that spoke twice within it
+		}
 		k.seconds[i-1].histogram.Merge(h)
 	}
-	k.seconds[i-1].said++
-	k.seconds[i-1].updates += r.Counts.Updates
+	s := &k.seconds[i-1]
+	s.said++
+	s.updates += r.Counts.Updates
+	if s.said == len(k.last) {
+		h := s.histogram
+		s.p50, s.p99, s.max, s.histogram = h.ValueAtQuantile(50), h.ValueAtQuantile(99), h.Max(), nil
+		if k.began > 0 && s.at >= k.began {
+			k.total.Merge(h)
+		}
+	}
 }
 
 // order tells all workers something.
@@ -162,7 +184,7 @@ func (k *crew) up(ctx context.Context, cfg *Config, procs []*proc, say func(*Rep
 	ctx, stall := context.WithCancelCause(ctx)
 	defer stall(nil)
 	conns, most := cfg.Conns, cfg.rampStall()
-	best, last := 0, time.Now()
+	best, last, readable := 0, time.Now(), time.Now()
 	return wait(ctx, "subscribers", procs, func() bool {
 		now := k.sum()
 		say(&now)
@@ -172,10 +194,16 @@ func (k *crew) up(ctx context.Context, cfg *Config, procs []*proc, say func(*Rep
 		if best == 0 && now.Open == 0 && now.Ready == 0 && now.Counts.mostLost() != "" && time.Since(last) > refusedFor {
 			stall(fmt.Errorf("%w: nobody gets in%s", errRamp, now.Counts.mostLost()))
 		}
+		if now.Trouble == "" {
+			readable = time.Now()
+		}
+		if time.Since(readable) > refusedFor {
+			stall(fmt.Errorf("the tape cannot be read, to verify: %s", now.Trouble))
+		}
 		if time.Since(last) > most {
 			stall(fmt.Errorf("%w: %d of %d are up, and for %.0f s it gets no further%s", errRamp, now.Ready, conns, most.Seconds(), now.Counts.mostLost()))
 		}
-		return now.Ready >= conns
+		return now.Ready >= conns && now.Trouble == ""
 	})
 }
 
@@ -189,6 +217,7 @@ func add(reports []Report) (r Report) {
 		r.Pending += one.Pending
 		r.Holes += one.Holes
 		r.Subs += one.Subs
+		r.Trouble = cmp.Or(r.Trouble, one.Trouble)
 		r.Counts.add(&one.Counts)
 		if one.Kind != r.Kind {
 			r.Kind = ""
@@ -204,11 +233,7 @@ func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
 	defer k.mu.Unlock()
 	h = newHistogram()
 	if sum = add(k.window); sum.Kind != theWindow {
-		for _, s := range k.seconds {
-			if s.at >= k.began {
-				h.Merge(s.histogram)
-			}
-		}
+		h.Merge(k.total)
 		return add(k.last), h, false
 	}
 	for i := range k.window {
@@ -223,27 +248,33 @@ func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
 func (k *crew) timeline() (all []Moment) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var before int64
+	before, last := int64(0), k.began
 	for _, s := range k.seconds {
 		if s.said != len(k.last) || s.at < k.began || k.ended > 0 && s.at > k.ended {
 			continue
 		}
-		h := s.histogram
 		all = append(all, Moment{
-			At: float64(s.at-k.began) / 1e6, UpdatesPS: float64(max(0, s.updates-before)),
-			P50: h.ValueAtQuantile(50), P99: h.ValueAtQuantile(99), Max: h.Max(),
+			At: float64(s.at-k.began) / 1e6, UpdatesPS: float64(max(0, s.updates-before)) / max(1, float64((s.at-last+500_000)/1_000_000)),
+			P50: s.p50, P99: s.p99, Max: s.max,
 		})
-		before = s.updates
+		before, last = s.updates, s.at
 	}
 	return all
 }
 
-// used is the CPU time of the workers.
-func (k *crew) used() (cpu time.Duration) {
+// used is the CPU time of every worker.
+func (k *crew) used() (each []time.Duration) {
 	for _, p := range k.procs {
-		cpu += p.used().cpu
+		each = append(each, p.used().cpu)
 	}
-	return cpu
+	return each
+}
+
+// report waits until all workers have said what was measured.
+func (k *crew) report(ctx context.Context, procs []*proc) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleMost, errors.New("workers do not report"))
+	defer cancel()
+	return wait(ctx, "reports", procs, func() bool { _, _, ok := k.measured(); return ok })
 }
 
 func (k *crew) close() {

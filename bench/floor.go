@@ -112,7 +112,7 @@ type floorPeer struct{}
 
 func (floorPeer) head(e *Endpoint) []byte { return upgradeHead(e.Host, "/", "") }
 
-func (floorPeer) opened(w *worker, c *conn) { w.ready++ }
+func (floorPeer) opened(w *worker, c *conn) { w.up(c) }
 
 func (floorPeer) message(w *worker, _ *conn, _ ws.OpCode, _ []byte) error {
 	w.count.Messages++
@@ -122,7 +122,7 @@ func (floorPeer) message(w *worker, _ *conn, _ ws.OpCode, _ []byte) error {
 
 // floor measures it, with as many sockets and processes as a run had, at its pace.
 func (s *stand) floor(ctx context.Context, res *Result) error {
-	loops, err := s.startFloor(res)
+	loops, err := s.startFloor(ctx, res)
 	if err != nil {
 		return err
 	}
@@ -155,18 +155,20 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 	if err := k.order(orderStop); err != nil {
 		return err
 	}
-	if err := wait(ctx, "reports", procs, func() bool { _, _, ok := k.measured(); return ok }); err != nil {
+	if err := k.report(ctx, procs); err != nil {
 		return err
 	}
 	sum, _, _ := k.measured()
 	res.FloorUS = ratio(float64(cpu.Microseconds()), float64(sum.Counts.Messages))
 	res.FloorPS = float64(sum.Counts.Messages) / floorFor.Seconds()
-	res.OfFloor = ratio(res.CPUPerMsgUS, res.FloorUS)
+	if pace := ratio(res.FloorPS, res.MessagesPS); pace > 0.9 && pace < 1.1 {
+		res.OfFloor = ratio(res.CPUPerMsgUS, res.FloorUS)
+	}
 	return nil
 }
 
 // startFloor begins bare loops in the nodes' places.
-func (s *stand) startFloor(res *Result) (loops []*proc, err error) {
+func (s *stand) startFloor(ctx context.Context, res *Result) (loops []*proc, err error) {
 	n := s.cfg.Nodes
 	each := res.MessagesPS / float64(n)
 	bursts := max(1, min(simBursts, int(each)))
@@ -185,8 +187,10 @@ func (s *stand) startFloor(res *Result) (loops []*proc, err error) {
 		}
 		s.endpoints, loops = append(s.endpoints, at(addr)), append(loops, p)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
+	defer cancel()
 	for _, e := range s.endpoints {
-		if err := wait(context.Background(), "floor", loops, func() bool { return listens(e.Addr) }); err != nil {
+		if err := wait(ctx, "floor", loops, func() bool { return listens(e.Addr) }); err != nil {
 			return nil, err
 		}
 	}

@@ -56,7 +56,7 @@ const warmUp = 2 * time.Second
 // Run makes a run and returns its result. One that breaks off returns what was
 // measured so far, marked partial, beside the error.
 func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	res, err := scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
@@ -95,7 +95,9 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 		r.crew.close()
 		r.stand.stopNodes()
 		tick.say("floor: the same subscribers on a bare loop")
-		err = r.stand.floor(ctx, r.res)
+		if ferr := r.stand.floor(ctx, r.res); ferr != nil {
+			r.res.NoFloor = ferr.Error()
+		}
 	}
 	if err != nil {
 		r.res.Partial, r.res.Verified = true, false
@@ -168,11 +170,12 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	}
 	if err == nil {
 		if err = r.crew.order(orderStop); err == nil {
-			err = wait(ctx, "reports", r.procs, func() bool { _, _, ok := r.crew.measured(); return ok })
+			err = r.crew.report(ctx, r.procs)
 		}
 	}
 	sum, h, _ := r.crew.measured()
-	r.res.measured(passed, &sum, h, after.cpu-before.cpu, ownAfter-own)
+	r.res.measured(passed, &sum, h, after.cpu-before.cpu)
+	r.res.harness(passed, own, ownAfter)
 	r.res.memory(after.rss-r.idle.rss, after.rss)
 	if err == nil && r.clock.set != 0 {
 		err = fmt.Errorf("bench: the machine's clock was set by %v meanwhile: latencies are not what they were; run it again", r.clock.set.Round(time.Millisecond))
@@ -180,8 +183,8 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	return err
 }
 
-// used is the CPU time of everything but the nodes.
-func (r *run) used() time.Duration { return r.crew.used() + r.stand.besideUsed() }
+// used is the CPU time of everything but the nodes, of each process.
+func (r *run) used() []time.Duration { return append(r.crew.used(), r.stand.besideUsed()...) }
 
 // settle ends the feed, if it is ours, and waits until all have its last word.
 func (r *run) settle(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,6 +87,10 @@ func TestOthers(t *testing.T) {
 	if err != nil || !res.Verified || res.Nodes != 2 || res.Symbols != 20 || res.Subs != 20 || res.Ended != 20*20 || res.ServerCPU <= 0 || res.RSS == 0 {
 		t.Errorf("%v, %+v", err, res)
 	}
+	out, err := exec.Command(s.cfg.Exe, "bench", "--url", "ws://"+second.String(), "--redis", s.redis, "--conns", "10", "--duration", "1s", "--json").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), `"verified": true`) {
+		t.Errorf("from the command line: %v, %s", err, out)
+	}
 	res, err = measure(func(c *Config) { c.Verify, c.Redis, c.Encoding = false, "", "json" })
 	if err != nil || res.Verified || res.Failed() || res.UpdatesPS == 0 {
 		t.Errorf("without --verify: %v, %+v", err, res)
@@ -97,6 +102,7 @@ func TestOthers(t *testing.T) {
 		"no such host":                                               func(c *Config) { c.URL = []string{"ws://nowhere.invalid"} },
 		"take ws://HOST:PORT":                                        func(c *Config) { c.URL = []string{"http://" + second.String()} },
 		"the node has 20 symbols":                                    func(c *Config) { c.Subs = 30 },
+		"the tape cannot be read, to verify: dial tcp 127.0.0.1:1":   func(c *Config) { c.Redis = "redis://127.0.0.1:1" },
 		"is it a node's --metrics?":                                  func(c *Config) { c.NodeMetrics = []string{"http://" + second.String()} },
 	} {
 		if _, err := measure(set); err == nil || !strings.Contains(err.Error(), want) {

@@ -103,7 +103,7 @@ func (w *worker) wantOfPeer(c *conn) []string {
 		c.again, c.waits = true, len(c.subs)
 	}
 	if c.waits == 0 {
-		w.ready++
+		w.up(c)
 	}
 	names := make([]string, len(c.subs))
 	for i, s := range c.subs {
@@ -169,7 +169,7 @@ func (w *witness) lastOfPeers(ctx context.Context) {
 func (t *truth) endAt(last map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.depth = 1
+	t.depth, t.readTo = 1, time.Now()
 	for number, text := range last {
 		i, err := strconv.ParseUint(number, 10, 32)
 		seq, err2 := strconv.ParseInt(text, 10, 64)

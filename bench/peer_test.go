@@ -313,7 +313,7 @@ func TestPeersGorilla(t *testing.T) {
 	}
 	cfg := Config{Scenario: "peers", Load: "sparse", Conns: 20, Subs: 3, Symbols: 10, Updates: 500, Nodes: 1, Ramp: 1000, Duration: time.Second, Seed: 1, Burst: 1, Verify: true, Exe: os.Args[0]}
 	peers := PeersConfig{Only: []string{"gorilla"}, Runs: 1, Dir: "peers"}
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	c, err := RunPeers(t.Context(), cfg, peers, io.Discard)

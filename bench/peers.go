@@ -31,8 +31,10 @@ func (p *PeersConfig) Validate(cfg *Config) error {
 		return fmt.Errorf("--only, --runs and --peers-dir are of bench peers, not of bench %s", cfg.Scenario)
 	case cfg.Scenario != "peers":
 		return nil
-	case cfg.Encoding == "json" || cfg.Rate != 0:
-		return errors.New("bench peers: --encoding json and --rate are ours alone: no comparison")
+	case cfg.Encoding == "json" || cfg.Rate != 0 || cfg.Burst > 1:
+		return errors.New("bench peers: --encoding json, --rate and --burst are ours alone: no comparison")
+	case cfg.Churn > 0 || cfg.Redis != "":
+		return errors.New("bench peers: --churn and --redis do not go with it: subscribers stay, and every run has a Redis of its own")
 	case p.Runs < 0:
 		return errors.New("--runs is at least 1")
 	}

@@ -18,6 +18,9 @@ func (w *worker) read(c *conn) {
 	if c.fd < 0 {
 		return
 	}
+	if need := 2 * len(c.rest); need > len(w.in) { // a long frame
+		w.in = make([]byte, need)
+	}
 	if n, whole := w.readSome(c, w.in); whole && n == len(w.in)-len(c.rest) {
 		w.again = append(w.again, w.index(c))
 	}
@@ -131,7 +134,7 @@ func (w *worker) readSlow() {
 	share := w.load.SlowBytes / int(time.Second/slowEvery)
 	for i := range w.conns {
 		if c := &w.conns[i]; w.slowed(c) && c.fd >= 0 {
-			w.readSome(c, w.in[:min(len(w.in), len(c.rest)+share)])
+			w.readSome(c, w.in[:min(len(w.in), len(c.rest)+max(1, share))])
 		}
 	}
 }

@@ -26,9 +26,10 @@ type Result struct {
 	Store    string  `json:"store"`
 	Machine  string  `json:"machine"`
 
-	RampSeconds float64 `json:"ramp_s"`
-	ConnectsPS  float64 `json:"connects_per_s"`
-	Seconds     float64 `json:"measured_s"`
+	RampSeconds  float64 `json:"ramp_s"`
+	ConnectsPS   float64 `json:"connects_per_s"`
+	ReconnectsPS float64 `json:"reconnects_per_s"` // while it was measured
+	Seconds      float64 `json:"measured_s"`
 
 	RecoverySeconds float64 `json:"recovery_s"` // of storm: from the kill to everybody whole
 	Steps           []Step  `json:"steps"`      // of saturate
@@ -45,7 +46,8 @@ type Result struct {
 	CPUPerMsgUS float64 `json:"cpu_us_per_message"`
 	FloorUS     float64 `json:"floor_us_per_write"` // of a bare loop at the same pace
 	FloorPS     float64 `json:"floor_writes_per_s"`
-	OfFloor     float64 `json:"cost_of_floor"` // a message's, as a multiple
+	NoFloor     string  `json:"no_floor"`      // why it was not measured
+	OfFloor     float64 `json:"cost_of_floor"` // a message's, as a multiple; 0: the floor had another pace
 	ServerCPU   float64 `json:"server_cores"`  // kept busy
 	HarnessCPU  float64 `json:"harness_cores"` // by all else
 	Saturated   bool    `json:"harness_saturated"`
@@ -94,8 +96,7 @@ type Percent struct {
 	US       int64   `json:"us"`
 }
 
-// MemoryPerConn and ConflatedPercent are for the page.
-func (r *Result) MemoryPerConn() float64    { return float64(r.RSSPerConn) }
+// ConflatedPercent is for the page.
 func (r *Result) ConflatedPercent() float64 { return 100 * r.Conflation.Ratio }
 
 // memorySample is the nodes' memory at a moment.
@@ -136,7 +137,7 @@ func newResult(cfg *Config, s *stand) *Result {
 }
 
 // measured takes what was counted while it was measured.
-func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu, own time.Duration) {
+func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu time.Duration) {
 	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
 	for _, b := range h.CumulativeDistributionWithTicks(5) {
 		r.Distribution = append(r.Distribution, Percent{b.Quantile, b.ValueAt})
@@ -150,8 +151,19 @@ func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.His
 	r.CPUPerUpdUS = ratio(float64(cpu.Microseconds()), float64(c.Updates))
 	r.CPUPerMsgUS = ratio(float64(cpu.Microseconds()), float64(c.Messages))
 	r.ServerCPU = cpu.Seconds() / r.Seconds
-	r.HarnessCPU = own.Seconds() / r.Seconds
+	r.ReconnectsPS = float64(c.Connects) / r.Seconds
 	r.ConnectsPS = ratio(float64(r.Conns), r.RampSeconds)
+}
+
+// harness takes what all but the nodes used, and whether that was the bottleneck: all
+// together, or a process that cannot use more than one core.
+func (r *Result) harness(passed time.Duration, before, after []time.Duration) {
+	for i := range min(len(before), len(after)) {
+		busy := (after[i] - before[i]).Seconds() / passed.Seconds()
+		r.HarnessCPU += busy
+		r.Saturated = r.Saturated || busy > saturatedAt
+	}
+	r.Saturated = r.Saturated || r.HarnessCPU > saturatedAt*float64(r.cores)
 }
 
 // conflated takes what was merged.
@@ -178,15 +190,16 @@ func (r *Result) finish(k *crew) {
 	if sum.Kind == theLast { // what the slow were sent last counts, too
 		r.conflated(c)
 	}
-	r.Saturated = r.HarnessCPU > saturatedAt*float64(r.cores)
 	for kind, n := range c.Wrong {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))
-		r.Ended -= int(n)
 	}
 	if r.Missed = c.Missed; r.Missed > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates were lost", r.Missed))
 	}
 	r.Problems = append(r.Problems, c.Examples...)
+	if sum.Trouble != "" {
+		r.Problems = append(r.Problems, "the witness cannot read the tape: "+sum.Trouble)
+	}
 	if sum.Holes > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("the witness lost the tape %d times", sum.Holes))
 	}
@@ -248,7 +261,7 @@ func (t *ticker) line(phase string, began time.Time, most time.Duration, now *Re
 	}
 	t.next = time.Now().Add(500 * time.Millisecond)
 	fmt.Fprintf(t.out, "\r%-8s %4.0f of %.0f s  %d open, %d ready  %d updates, %d wrong \x1b[K", phase, time.Since(began).Seconds(), most.Seconds(),
-		now.Open, now.Ready, now.Counts.Updates, len(now.Counts.Wrong))
+		now.Open, now.Ready, now.Counts.Updates, now.Counts.wrongs())
 }
 
 // Print writes the report as a table.
@@ -282,6 +295,9 @@ func (r *Result) Print(w io.Writer) {
 	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
 	l := r.LatencyUS
 	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	if r.ReconnectsPS > 0 {
+		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
+	}
 	if r.RecoverySeconds > 0 {
 		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
 	}
@@ -293,8 +309,13 @@ func (r *Result) Print(w io.Writer) {
 	} else {
 		row("node CPU", "unknown: name the nodes' --node-metrics")
 	}
-	if r.FloorUS > 0 {
+	switch {
+	case r.NoFloor != "":
+		row("floor", "not measured: %s", r.NoFloor)
+	case r.OfFloor > 0:
 		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)
+	case r.FloorUS > 0:
+		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
 	}
 	row("node memory", "%d bytes a connection; %d in the kernel, both ends; RSS %.0f MB", r.RSSPerConn, r.KernelPerConn, float64(r.RSS)/(1<<20))
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)

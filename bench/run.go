@@ -22,6 +22,7 @@ type Report struct {
 	Pending int    `json:"pending"` // updates that are not judged yet
 	Holes   int    `json:"holes"`   // of the witness
 	Subs    int    `json:"subs"`    // the last: subscriptions held against the feed's state
+	Trouble string `json:"trouble"` // of the witness, with the tape
 	Kind    string `json:"kind"`
 }
 
@@ -70,6 +71,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
 		if load.Peer == "" {
+			w.truth.trouble = "nothing came yet"
 			go witness.run(ctx)
 		} else {
 			go witness.lastOfPeers(ctx)
@@ -103,7 +105,8 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			case !ok:
 				return nil
 			case o == orderMeasure:
-				w.count, w.measuring = newCounts(), true
+				w.count.restart()
+				w.measuring = true
 				w.second.Reset()
 				w.total.Reset()
 			case o == orderStop:
@@ -134,10 +137,13 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			w.second.Reset()
 			w.giveUp()
 		}
-		if !settling.IsZero() && w.settled(now.Sub(settling)) {
+		if !settling.IsZero() && w.settled(settling) {
 			r := w.report(theLast, w.second)
 			if w.truth != nil {
 				r.Subs = w.final()
+				if !w.complete(settling) {
+					w.wrong("the tape was not read to its end", "the witness did not see the feed's end")
+				}
 				r.Counts = w.count
 			}
 			return out.Encode(r)
@@ -146,14 +152,14 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 }
 
 // settled reports whether every subscriber has all there is, or has had time enough.
-func (w *worker) settled(since time.Duration) bool {
-	if since > settleMost {
+func (w *worker) settled(began time.Time) bool {
+	switch since := time.Since(began); {
+	case since > settleMost:
 		return true
-	}
-	if since < 2*time.Second {
+	case since < 2*time.Second:
 		return false
 	}
-	return w.truth == nil || w.behind() == 0 && len(w.claims) == 0
+	return w.truth == nil || w.complete(began) && w.behind() == 0 && len(w.claims) == 0
 }
 
 // wake has slow readers read on, as fast as they can.
@@ -177,7 +183,7 @@ func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 	}
 	if w.truth != nil {
 		w.truth.mu.Lock()
-		r.Holes = w.truth.holes
+		r.Holes, r.Trouble = w.truth.holes, w.truth.trouble
 		w.truth.mu.Unlock()
 	}
 	return r

@@ -111,6 +111,9 @@ func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 		tick.say("saturate: %.0f updates/s offered", step.Updates)
 		res, err := single(ctx, &step, tick, nil)
 		if err != nil || res.Failed() {
+			if res != nil {
+				res.Steps = steps
+			}
 			return res, err
 		}
 		within := time.Duration(res.LatencyUS.P99)*time.Microsecond <= cfg.Bound && !res.Saturated

@@ -32,7 +32,7 @@ func TestScenarios(t *testing.T) {
 		{"burst", func(c *Config) { c.Duration = 3 * time.Second }, func(r *Result) bool { return r.UpdatesPS > 0 }},
 		{"churn", func(c *Config) { c.Churn = 20 }, func(r *Result) bool { return r.Lost["left"] > 10 }},
 		{"storm", func(c *Config) { c.Duration = 8 * time.Second }, func(r *Result) bool { return r.RecoverySeconds > 0 }},
-		{"idle", func(c *Config) { c.Conns = 1000 }, func(r *Result) bool { return r.UpdatesPS == 0 && r.RSSPerConn > 0 && r.Conns == 1000 }},
+		{"idle", func(c *Config) { c.Conns, c.Subs = 1000, 0 }, func(r *Result) bool { return r.UpdatesPS == 0 && r.RSSPerConn > 0 && r.Conns == 1000 }},
 		{"soak", func(c *Config) {}, func(r *Result) bool { return r.UpdatesPS > 0 }},
 		{"saturate", func(c *Config) { c.Bound = time.Nanosecond }, func(r *Result) bool { return len(r.Steps) == 1 && !r.Steps[0].Within }},
 		{"saturate", func(c *Config) { c.Bound, c.Updates = time.Hour, 200_000 }, func(r *Result) bool { return !r.Steps[len(r.Steps)-1].Within }},
@@ -66,6 +66,20 @@ func TestNodeDies(t *testing.T) {
 	}
 	if res == nil || !res.Partial || res.Verified || res.UpdatesPS == 0 || res.Seconds > 10 {
 		t.Errorf("%+v", res)
+	}
+}
+
+// A worker that dies is noticed at once, not when it is next told something.
+func TestWorkerDies(t *testing.T) {
+	cfg := small(t)
+	cfg.Duration = 30 * time.Second
+	began := time.Now()
+	res, err := single(t.Context(), &cfg, newTicker(nil), func(ctx context.Context, r *run) error {
+		r.crew.procs[0].cmd.Process.Signal(syscall.SIGKILL)
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "worker 1: signal: killed") || !res.Partial || time.Since(began) > 15*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }
 

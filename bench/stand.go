@@ -33,17 +33,20 @@ type stand struct {
 
 	serverCPUs, otherCPUs []int // none: all
 	memory                *miniredis.Miniredis
+	scraped               map[string]usage // by URL: what NodeMetrics said last
 }
 
 // startWithin bounds the time that a stand takes to be ready.
 const startWithin = 20 * time.Second
 
+var errNotReady = errors.New("it is not ready in time")
+
 // newStand begins what a run is made on, and waits until it is ready. What is measured
 // has half of the cores for itself; everything else shares the others.
 func newStand(ctx context.Context, cfg *Config, begin func(*stand, context.Context) error) (*stand, error) {
-	s := &stand{cfg: cfg}
+	s := &stand{cfg: cfg, scraped: make(map[string]usage)}
 	s.splitCPUs()
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errors.New("it is not ready in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
 	defer cancel()
 	if err := begin(s, ctx); err != nil {
 		s.close()
@@ -134,7 +137,7 @@ func (s *stand) start(name string, cpus []int, exe string, args ...string) (*pro
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
 	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, "fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
-		"--log", "warn", "--drain", "0s")
+		"--log", "warn", "--drain", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns))
 }
 
 // splitCPUs gives half of the cores to what is measured.
@@ -204,22 +207,27 @@ func (s *stand) serverUsed() (u usage) {
 		u.rss += one.rss
 	}
 	for _, url := range s.cfg.NodeMetrics {
-		if one, err := scrape(context.Background(), url); err == nil {
-			u.cpu += one.cpu
-			u.rss += one.rss
+		one, err := scrape(context.Background(), url)
+		if err != nil {
+			one = s.scraped[url] // as it was
 		}
+		s.scraped[url] = one
+		u.cpu += one.cpu
+		u.rss += one.rss
 	}
 	return u
 }
 
-// besideUsed is the CPU time of the feed, Redis and this process.
-func (s *stand) besideUsed() (cpu time.Duration) {
+// besideUsed is the CPU time of Redis, the feed and this process, of each.
+func (s *stand) besideUsed() (each []time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, p := range s.procs {
-		if !slices.Contains(s.nodes, p) {
-			cpu += p.used().cpu
+		if !slices.Contains(s.nodes, p) && !p.expected.Load() { // nor a node that was killed
+			each = append(each, p.used().cpu)
 		}
 	}
-	return cpu + usedBy(os.Getpid()).cpu
+	return append(each, usedBy(os.Getpid()).cpu)
 }
 
 // replace kills a node and begins it anew.

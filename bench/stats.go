@@ -11,7 +11,6 @@ type counts struct {
 	Messages  int64    `json:"messages"`
 	Updates   int64    `json:"updates"`
 	Bytes     int64    `json:"bytes"` // of WebSocket frames
-	Images    int64    `json:"images"`
 	Gaps      int64    `json:"gaps"`
 	Conflated [3]int64 `json:"conflated"` // updates that merge several, by reason: rate, slow, catch-up
 	Merged    int64    `json:"merged"`    // updates of the feed that were merged into others
@@ -34,12 +33,16 @@ func newCounts() counts {
 	return counts{Lost: make(map[string]int64), Refused: make(map[string]int64), Wrong: make(map[string]int64)}
 }
 
+// restart counts anew what flows; verdicts and losses stay, whenever they were.
+func (c *counts) restart() {
+	c.Messages, c.Updates, c.Bytes, c.Gaps, c.Merged, c.Connects, c.Conflated = 0, 0, 0, 0, 0, 0, [3]int64{}
+}
+
 // add sums what several workers counted.
 func (c *counts) add(d *counts) {
 	c.Messages += d.Messages
 	c.Updates += d.Updates
 	c.Bytes += d.Bytes
-	c.Images += d.Images
 	c.Gaps += d.Gaps
 	c.Merged += d.Merged
 	c.Missed += d.Missed
@@ -57,6 +60,14 @@ func (c *counts) add(d *counts) {
 	if room := examplesMax - len(c.Examples); room > 0 {
 		c.Examples = append(c.Examples, d.Examples[:min(room, len(d.Examples))]...)
 	}
+}
+
+// wrongs is how many updates, or ends, were wrong.
+func (c *counts) wrongs() (n int64) {
+	for _, some := range c.Wrong {
+		n += some
+	}
+	return n
 }
 
 // mostLost says why most connections were lost, in words that follow others; "" for none.

@@ -65,17 +65,13 @@ func (t *tickwire) opened(w *worker, c *conn) {
 	for _, s := range c.subs {
 		before[s.sym] = s.seq
 	}
-	c.subs, c.waits = make([]sub, 0, len(want)), 0
+	c.subs, c.waits = make([]sub, 0, len(want)), len(want)
 	for _, i := range want {
-		s := sub{id: noID, sym: i, seq: before[i]}
-		if s.seq == 0 {
-			c.waits++
-		}
-		c.subs = append(c.subs, s)
+		c.subs = append(c.subs, sub{id: noID, sym: i, seq: before[i]})
 	}
 	c.again = true
 	if c.waits == 0 {
-		w.ready++
+		w.up(c)
 	}
 	for id := int64(1); len(want) > 0; id++ {
 		n := min(requestSymbols, len(want))
@@ -199,7 +195,11 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 				w.asks = append(w.asks, ask{time.Now().Add(askAgain), w.index(c), c.gen, sym})
 			}
 		case known && x.ID != nil && c.subs[t.place[sym]].sym == sym:
-			c.subs[t.place[sym]].id = *x.ID
+			s := &c.subs[t.place[sym]]
+			if s.id == noID && s.seq > 0 {
+				w.got(c) // what it held before is held on to
+			}
+			s.id = *x.ID
 		}
 	}
 	slices.SortFunc(c.subs, func(a, b sub) int { return cmp.Compare(a.id, b.id) })

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"sync"
+	"time"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -14,6 +15,9 @@ type truth struct {
 	ids   map[string]uint32
 	rows  []truthRow
 	holes int // entries that the witness could not follow: what it says then is worth nothing
+	// readTo is when the witness last found that it had read everything.
+	readTo  time.Time
+	trouble string // why it cannot read now
 }
 
 // truthRow is one symbol.
@@ -36,22 +40,25 @@ type version struct {
 // truthBytes bounds what the versions of all symbols take.
 const truthBytes = 256 << 20
 
-func newTruth(symbols int) *truth {
+func newTruth(symbols []string) *truth {
 	const versionBytes = 8 + 12*codec.NumFields
 	depth := 64
-	for depth < 1<<16 && 2*depth*symbols*versionBytes <= truthBytes {
+	for depth < 1<<16 && 2*depth*len(symbols)*versionBytes <= truthBytes {
 		depth *= 2
 	}
-	return &truth{depth: depth, ids: make(map[string]uint32)}
+	t := &truth{depth: depth, ids: make(map[string]uint32, len(symbols))}
+	for i, symbol := range symbols {
+		t.ids[symbol] = uint32(i)
+		t.rows = append(t.rows, truthRow{symbol: symbol, quote: codec.Empty})
+	}
+	return t
 }
 
-// apply takes an update of the tape.
+// apply takes an update of the tape; symbols that nobody here can want are passed over.
 func (t *truth) apply(symbol []byte, u *codec.Update) {
 	id, ok := t.ids[string(symbol)]
 	if !ok {
-		id = uint32(len(t.rows))
-		t.rows = append(t.rows, truthRow{symbol: string(symbol), quote: codec.Empty})
-		t.ids[string(symbol)] = id
+		return
 	}
 	r := &t.rows[id]
 	quote := r.quote

@@ -32,7 +32,17 @@ func newWitness(url string, t *truth) (*witness, error) {
 func (w *witness) run(ctx context.Context) {
 	defer w.rdb.Close()
 	for ctx.Err() == nil {
-		if err := w.step(ctx); err != nil && ctx.Err() == nil {
+		err := w.step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.truth.mu.Lock()
+		w.truth.trouble = ""
+		if err != nil {
+			w.truth.trouble = err.Error()
+		}
+		w.truth.mu.Unlock()
+		if err != nil {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
@@ -57,8 +67,12 @@ func (w *witness) step(ctx context.Context) error {
 	for _, name := range names {
 		keys = append(keys, w.last[name].String())
 	}
+	began := time.Now()
 	got, err := w.rdb.XRead(ctx, &redis.XReadArgs{Streams: keys, Count: 256, Block: 100 * time.Millisecond}).Result()
 	if errors.Is(err, redis.Nil) {
+		w.truth.mu.Lock()
+		w.truth.readTo = began
+		w.truth.mu.Unlock()
 		return nil
 	}
 	if err != nil {

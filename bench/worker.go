@@ -115,7 +115,7 @@ func newWorker(load *Load) (*worker, error) {
 	w.checker = newChecker(load)
 	slow := int(load.Slow*float64(load.Conns) + 0.5)
 	for i := range w.conns {
-		w.conns[i] = conn{fd: -1, number: load.First + i, node: uint8((load.First + i) % len(load.Nodes)), slow: i < slow}
+		w.conns[i] = conn{fd: -1, number: load.First + i, node: uint16((load.First + i) % len(load.Nodes)), slow: i < slow}
 	}
 	return w, nil
 }
@@ -317,13 +317,34 @@ func (w *worker) lose(c *conn, why string) {
 		w.dialling--
 	case connOpen:
 		w.open--
-		if c.waits == 0 {
-			w.ready--
-		}
+	}
+	if c.ready {
+		c.ready = false
+		w.ready--
 	}
 	if why != "" {
 		w.count.Lost[why]++
 	}
 	c.rest = nil
+	if c.state == connOpen { // at once, as all do whose node is gone
+		c.fd, c.state = -1, connIdle
+		w.redial = append(w.redial, redial{time.Now(), w.index(c)})
+		return
+	}
 	w.retry(c)
+}
+
+// got is told of every sub that waits no more.
+func (w *worker) got(c *conn) {
+	if c.waits--; c.waits == 0 {
+		w.up(c)
+	}
+}
+
+// up counts a conn that has all it asked for.
+func (w *worker) up(c *conn) {
+	if !c.ready {
+		c.ready = true
+		w.ready++
+	}
 }

@@ -141,9 +141,8 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 		}
 		passed := time.Since(start)
 		due := int(passed.Seconds()*m.rate) - made
-		made += due
 		burst = burst[:0]
-		for range min(due, burstMax) {
+		for n := range min(due, burstMax) {
 			if storm == 0 && rng.IntN(4000) == 0 {
 				storm, at = 200+rng.IntN(800), rng.IntN(m.symbols)
 			}
@@ -154,8 +153,11 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 					i = at
 				}
 			}
-			add(i, start.Add(passed.Truncate(tick)))
+			// When it was due, not when there was time for it: a publisher that falls behind
+			// is charged for that.
+			add(i, start.Add(time.Duration(float64(made+n+1)/m.rate*float64(time.Second))))
 		}
+		made += due
 	}
 }
 

@@ -23,7 +23,7 @@ var errUnverified = errors.New("bench: not verified")
 
 func (c *benchCmd) Validate() error {
 	c.Bench.Scenario = c.Scenario
-	if err := c.Bench.Validate(); err != nil {
+	if err := c.Bench.Complete(); err != nil {
 		return err
 	}
 	return c.Peers.Validate(&c.Bench)

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// A frame is read as gobwas/ws reads it, whole or not at all, whatever follows.
+func FuzzFrame(f *testing.F) {
+	for _, n := range []int{0, 125, 126, 1 << 16} {
+		f.Add(ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, n))))
+	}
+	f.Add([]byte{0x82, 127, 0xff, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{0xc2, 0})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		op, fin, payload, rest, ok, err := parseFrame(p)
+		r := bytes.NewReader(p)
+		h, werr := ws.ReadHeader(r)
+		at := len(p) - r.Len()
+		whole := werr == nil && !h.Masked && h.Rsv == 0 && h.Length <= messageMax && h.Length <= int64(len(p)-at)
+		if ok != whole || ok && err != nil {
+			t.Fatalf("%x: %v, %v; gobwas/ws says %+v, %v", p[:min(20, len(p))], ok, err, h, werr)
+		}
+		if ok && (op != h.OpCode || fin != h.Fin || !bytes.Equal(payload, p[at:at+int(h.Length)]) || len(rest) != len(p)-at-int(h.Length)) {
+			t.Fatalf("%x: %v %v %d bytes, %d follow", p[:at], op, fin, len(payload), len(rest))
+		}
+		if !ok && len(rest) != len(p) {
+			t.Fatalf("%d of %d bytes are gone", len(p)-len(rest), len(p))
+		}
+	})
+}
+
+// A node may say anything: what is no message is an error, and what is one counts no
+// more updates than it has bytes for.
+func FuzzTickwire(f *testing.F) {
+	u := codec.Update{ID: 3, Seq: 9, Flags: codec.Image, History: 1, Mask: 1, Quote: codec.Empty}
+	f.Add(codec.AppendUpdate(codec.AppendDataHeader(nil, 1, 1), &u), false)
+	f.Add([]byte(`{"type":"reply","id":1,"results":[{"symbol":"a","id":3},{"symbol":"b","error":{"code":111,"text":"x","retry":true}}]}`), true)
+	f.Add([]byte{0x92, 0}, false)
+	w, err := newWorker(&Load{Symbols: []string{"a", "b"}, Conns: 1, Subs: 2, Nodes: make([]Endpoint, 1)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, p []byte, text bool) {
+		c := &w.conns[0]
+		w.count, w.asks, *c = newCounts(), nil, conn{fd: -1, subs: []sub{{id: 3, sym: 0}, {id: noID, sym: 1}}, waits: 2}
+		op := ws.OpBinary
+		if text {
+			op = ws.OpText
+		}
+		err := w.speak.message(w, c, op, p)
+		if w.count.Updates > int64(len(p)) || w.count.Messages > 1 || err == nil && len(p) == 0 {
+			t.Errorf("%x: %+v, %v", p, w.count, err)
+		}
+	})
+}
