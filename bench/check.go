@@ -191,7 +191,7 @@ func (k *checker) complete(since time.Time) bool {
 	}
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
-	return k.truth.readTo.After(since)
+	return k.truth.ended || k.truth.readTo.After(since)
 }
 
 // behind counts the subscriptions that lack the feed's last word.

@@ -169,7 +169,7 @@ func (w *witness) lastOfPeers(ctx context.Context) {
 func (t *truth) endAt(last map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.depth, t.readTo = 1, time.Now()
+	t.depth, t.ended = 1, true
 	for number, text := range last {
 		i, err := strconv.ParseUint(number, 10, 32)
 		seq, err2 := strconv.ParseInt(text, 10, 64)

@@ -17,6 +17,7 @@ type truth struct {
 	holes int // entries that the witness could not follow: what it says then is worth nothing
 	// readTo is when the witness last found that it had read everything.
 	readTo  time.Time
+	ended   bool   // nothing more can come: a peer's publisher has said so
 	trouble string // why it cannot read now
 }
 
