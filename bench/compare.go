@@ -82,6 +82,9 @@ func (c *Comparison) Print(w io.Writer) {
 		fmt.Fprintf(t, "\t%s\n", s.verdict(c.deliveries()))
 	}
 	t.Flush()
+	if i := slices.IndexFunc(c.Systems, func(s System) bool { return s.Name == self }); i >= 0 {
+		fmt.Fprintf(w, "floor: %s us a write, of a bare loop at the pace of %s\n", c.Systems[i].spread(2, func(r *Result) float64 { return r.FloorUS }), self)
+	}
 }
 
 // figures are a figure's of all runs that were measured, least first.

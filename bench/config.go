@@ -25,7 +25,7 @@ type Config struct {
 	Rate      float64       `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
 	Nodes     int           `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
 	Ramp      float64       `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
-	Duration  time.Duration `default:"20s" env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [${default}]"`
+	Duration  time.Duration `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h]"`
 	Redis     string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
 	Seed      uint64        `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
 	Slow      float64       `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
@@ -48,9 +48,6 @@ type Config struct {
 	fit      bool // symbols and subs are the load's: fewer will do
 	complete bool
 }
-
-// defaultDuration is what Duration's tag says.
-const defaultDuration = 20 * time.Second
 
 // processConns is how many connections a process may hold: nine of ten descriptors.
 func processConns() int {
@@ -118,6 +115,7 @@ func (cfg *Config) Complete() error {
 	if sc.set != nil {
 		sc.set(cfg)
 	}
+	cfg.Duration = cmp.Or(cfg.Duration, 20*time.Second)
 	switch {
 	case cfg.Conns < 1 || cfg.Subs < 0 || cfg.Symbols < 1 || cfg.Nodes < 1:
 		return errors.New("--conns, --symbols and --nodes are at least 1, --subs at least 0")

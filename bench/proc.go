@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -175,15 +174,12 @@ func socketMemory() int64 {
 	return 0
 }
 
-// errGone: a process of the run has ended before its time.
-var errGone = errors.New("bench: a process has ended before its time")
-
 // wait polls until ready says so, a process dies, or ctx ends.
 func wait(ctx context.Context, what string, procs []*proc, ready func() bool) error {
 	for !ready() {
 		for _, p := range procs {
 			if err := p.dead(); err != nil {
-				return fmt.Errorf("%w: %w", errGone, err)
+				return err
 			}
 		}
 		select {

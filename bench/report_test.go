@@ -105,7 +105,7 @@ func TestReportProblems(t *testing.T) {
 	}
 	// Nodes that run elsewhere, whose values nobody looked at.
 	r = measuredResult()
-	r.Verified, r.Trusted, r.ServerCPU, r.RSS = false, true, 0, 0
+	r.Verified, r.SeqsAlone, r.ServerCPU, r.RSS = false, true, 0, 0
 	for i := range r.rss {
 		r.rss[i].rss = 0
 	}

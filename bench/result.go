@@ -10,10 +10,10 @@ import (
 
 // Result is a run's report, as --json prints it.
 type Result struct {
-	Verified bool     `json:"verified"`   // everything that came was right, and complete in the end
-	Partial  bool     `json:"partial"`    // the run broke off
-	Problems []string `json:"problems"`   // why it is not verified
-	Trusted  bool     `json:"seqs_alone"` // --no-verify: values were not looked at
+	Verified  bool     `json:"verified"`   // everything that came was right, and complete in the end
+	Partial   bool     `json:"partial"`    // the run broke off
+	Problems  []string `json:"problems"`   // why it is not verified
+	SeqsAlone bool     `json:"seqs_alone"` // --no-verify: values were not looked at
 
 	Scenario string  `json:"scenario"`
 	Load     string  `json:"load"`
@@ -132,7 +132,7 @@ func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
 		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
-		Offered: cfg.Updates, Nodes: len(s.endpoints), Store: s.store, Machine: machine, Trusted: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
+		Offered: cfg.Updates, Nodes: len(s.endpoints), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
 	}
 }
 
@@ -210,11 +210,13 @@ func (r *Result) finish(k *crew) {
 	if r.Scenario == "soak" && r.leaks() {
 		r.Problems = append(r.Problems, "the nodes' memory grows")
 	}
-	r.Verified = len(r.Problems) == 0 && !r.Trusted && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
+	r.Verified = len(r.Problems) == 0 && !r.SeqsAlone && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
 }
 
 // Failed reports whether something was wrong, or the run broke off.
-func (r *Result) Failed() bool { return r.Partial || len(r.Problems) > 0 || !r.Verified && !r.Trusted }
+func (r *Result) Failed() bool {
+	return r.Partial || len(r.Problems) > 0 || !r.Verified && !r.SeqsAlone
+}
 
 // leaks reports whether memory grows: the last third of the samples has a twentieth and
 // 4 MB more than the third before.
@@ -270,7 +272,7 @@ func (r *Result) Print(w io.Writer) {
 	if !r.Verified {
 		verdict = "NOT VERIFIED"
 	}
-	if r.Trusted {
+	if r.SeqsAlone {
 		verdict += " (--no-verify: seqs alone)"
 	}
 	if r.Partial {

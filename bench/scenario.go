@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,7 +11,6 @@ import (
 
 // scenario is what happens while it is measured.
 type scenario struct {
-	help string
 	run  func(context.Context, *Config, *ticker) (*Result, error)
 	set  func(*Config) // its own defaults
 	load string        // unless another is named
@@ -22,30 +22,21 @@ var scenarios map[string]scenario
 
 func init() {
 	scenarios = map[string]scenario{
-		"steady":   {help: "the load as it is", run: steady},
-		"slow":     {help: "a share of the subscribers reads slowly, or not at all", run: steady, set: slowDefaults},
-		"burst":    {help: "all updates of a second come in its first 1/--burst", run: steady, set: burstDefaults, own: true},
-		"churn":    {help: "subscribers leave and come, so many a second", run: steady, set: churnDefaults},
-		"storm":    {help: "a node is killed, and all its subscribers come back at once", run: storm, own: true},
-		"idle":     {help: "connections that want nothing: their memory", run: steady, set: idleDefaults, load: "idle"},
-		"soak":     {help: "for hours: memory must stay flat", run: steady, set: soakDefaults},
-		"saturate": {help: "the load grows until the p99 latency is above --bound", run: saturate, own: true},
-		"peers":    {help: "the same load on what could be taken instead: RunPeers", run: steady, own: true},
-		"limit":    {help: "the floor alone: a bare loop of writes at the load's pace", run: limit, own: true},
+		"steady":   {run: steady},
+		"slow":     {run: steady, set: slowDefaults},
+		"burst":    {run: steady, set: burstDefaults, own: true},
+		"churn":    {run: steady, set: churnDefaults},
+		"storm":    {run: storm, own: true},
+		"idle":     {run: steady, set: idleDefaults, load: "idle"},
+		"soak":     {run: steady, set: soakDefaults},
+		"saturate": {run: saturate, own: true},
+		"peers":    {run: steady, own: true}, // of one system; RunPeers has it of all
+		"limit":    {run: limit, own: true},
 	}
 }
 
 // Scenarios names what can be measured.
 func Scenarios() []string { return slices.Sorted(maps.Keys(scenarios)) }
-
-// Help says what a scenario is.
-func Help(name string) string { return scenarios[name].help }
-
-func slowDefaults(cfg *Config) {
-	if cfg.Slow == 0 {
-		cfg.Slow = 0.1
-	}
-}
 
 func burstDefaults(cfg *Config) {
 	if cfg.Burst == 1 {
@@ -53,21 +44,10 @@ func burstDefaults(cfg *Config) {
 	}
 }
 
-func churnDefaults(cfg *Config) {
-	if cfg.Churn == 0 {
-		cfg.Churn = float64(cfg.Conns) / 20
-	}
-}
-
-func idleDefaults(cfg *Config) {
-	cfg.Subs, cfg.Floor = 0, false
-}
-
-func soakDefaults(cfg *Config) {
-	if cfg.Duration == defaultDuration {
-		cfg.Duration = time.Hour
-	}
-}
+func slowDefaults(cfg *Config)  { cfg.Slow = cmp.Or(cfg.Slow, 0.1) }
+func churnDefaults(cfg *Config) { cfg.Churn = cmp.Or(cfg.Churn, float64(cfg.Conns)/20) }
+func idleDefaults(cfg *Config)  { cfg.Subs, cfg.Floor = 0, false }
+func soakDefaults(cfg *Config)  { cfg.Duration = cmp.Or(cfg.Duration, time.Hour) }
 
 func steady(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	return single(ctx, cfg, tick, nil)
