@@ -67,7 +67,7 @@ func newPeer(load *Load) protocol {
 	case "centrifuge":
 		return centrifugePeer{load}
 	case "socketio":
-		return &socketioPeer{load: load, binary: make([]bool, load.Conns)}
+		return socketioPeer{load}
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
-// Socket.IO with its Redis adapter, as their documentation does: rooms, WebSocket only,
-// no compression, and the first request of each socket let go, to save memory. It bounds
-// nothing that waits for a slow reader; who answers no ping is closed.
+// Socket.IO with its Redis adapter, as its documentation advises: rooms, WebSocket only,
+// no compression, the msgpack parser for binary data, bufferutil, and the first request
+// of each socket let go, to save memory. It bounds nothing that waits for a slow reader;
+// who answers no ping is closed.
 import { parseArgs } from "node:util";
 import { createServer } from "node:http";
 import { createAdapter } from "@socket.io/redis-adapter";
 import { createClient } from "redis";
 import { Server } from "socket.io";
+import parser from "socket.io-msgpack-parser";
 
 const { listen, redis } = parseArgs({ options: { listen: { type: "string" }, redis: { type: "string" } } }).values;
 const [host, port] = listen.split(":");
@@ -17,6 +19,7 @@ await Promise.all([publisher.connect(), subscriber.connect()]);
 const http = createServer();
 const io = new Server(http, {
   adapter: createAdapter(publisher, subscriber),
+  parser,
   transports: ["websocket"],
   perMessageDeflate: false,
 });
