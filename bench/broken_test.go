@@ -178,7 +178,7 @@ func runSpoiled(t *testing.T, spoil func(n int64, u *codec.Update) bool) *Result
 		go (&spoiler{node: nodes[0].Addr, spoil: spoil}).serve(ln)
 		nodes = []Endpoint{at(ln.Addr().(*net.TCPAddr).AddrPort())}
 	}
-	r, err := newRun(s, &Load{Nodes: nodes, Redis: s.redis, Symbols: symbols}, newTicker(nil))
+	r, err := newRun(t.Context(), s, &Load{Nodes: nodes, Redis: s.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestLeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.nodes, s.endpoints = []*proc{leaky}, []Endpoint{at(addr)}
-	r, err := newRun(s, &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(nil))
+	r, err := newRun(t.Context(), s, &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,6 +109,8 @@ func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64)
 	case flags&codec.Image != 0:
 	case due > 0 && !c.slow:
 		w.second.RecordValue(max(1, w.now-due))
+	case due > 0 && w.measuring:
+		w.slow.RecordValue(max(1, w.now-due))
 	}
 	if flags&codec.Gap != 0 {
 		n.Gaps++

@@ -32,7 +32,7 @@ type Config struct {
 	SlowBytes int           `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
 	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
 	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
-	Burst     float64       `default:"1" env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [${default}; burst: 20]"`
+	Burst     float64       `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
 	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
 	JSON      bool          `env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
 	Report    string        `env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
@@ -115,7 +115,7 @@ func (cfg *Config) Complete() error {
 	if sc.set != nil {
 		sc.set(cfg)
 	}
-	cfg.Duration = cmp.Or(cfg.Duration, 20*time.Second)
+	cfg.Duration, cfg.Burst = cmp.Or(cfg.Duration, 20*time.Second), cmp.Or(cfg.Burst, 1)
 	switch {
 	case cfg.Conns < 1 || cfg.Subs < 0 || cfg.Symbols < 1 || cfg.Nodes < 1:
 		return errors.New("--conns, --symbols and --nodes are at least 1, --subs at least 0")
@@ -126,8 +126,8 @@ func (cfg *Config) Complete() error {
 		return errors.New("--slow is from 0 to 1, --slow-bytes and --churn at least 0")
 	case cfg.Subs > cfg.Symbols:
 		return fmt.Errorf("--subs %d of --symbols %d: nobody can subscribe to more than there are", cfg.Subs, cfg.Symbols)
-	case !(cfg.Updates > 0):
-		return errors.New("--updates is above 0")
+	case !(cfg.Updates > 0 && cfg.Updates <= searchMost):
+		return errors.New("--updates is above 0, and 10 million at most")
 	case cfg.Zipf != 0 && !(cfg.Zipf > 1):
 		return errors.New("--zipf is above 1")
 	case !(cfg.Burst >= 1 && cfg.Burst <= 1000):

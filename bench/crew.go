@@ -216,6 +216,8 @@ func add(reports []Report) (r Report) {
 		r.Ready += one.Ready
 		r.Pending += one.Pending
 		r.Holes += one.Holes
+		r.Stale += one.Stale
+		r.Published = max(r.Published, one.Published) // each has read all of it
 		r.Subs += one.Subs
 		r.Trouble = cmp.Or(r.Trouble, one.Trouble)
 		r.Counts.add(&one.Counts)
@@ -226,22 +228,25 @@ func add(reports []Report) (r Report) {
 	return r
 }
 
-// measured is what was counted from measure to stop, and its latencies; ok is false while
+// measured is what was counted from measure to stop, and its latencies, of the slow apart; ok is false while
 // not all workers have said: then it is what they said last.
-func (k *crew) measured() (sum Report, h *hdrhistogram.Histogram, ok bool) {
+func (k *crew) measured() (sum Report, h, slow *hdrhistogram.Histogram, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h = newHistogram()
+	h, slow = newHistogram(), newHistogram()
 	if sum = add(k.window); sum.Kind != theWindow {
 		h.Merge(k.total)
-		return add(k.last), h, false
+		return add(k.last), h, slow, false
 	}
 	for i := range k.window {
 		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil {
 			h.Merge(one)
 		}
+		if one, err := hdrhistogram.Decode(k.window[i].Slow); err == nil {
+			slow.Merge(one)
+		}
 	}
-	return sum, h, true
+	return sum, h, slow, true
 }
 
 // timeline is the seconds that were measured, in which all workers spoke.
@@ -274,7 +279,7 @@ func (k *crew) used() (each []time.Duration) {
 func (k *crew) report(ctx context.Context, procs []*proc) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleMost, errors.New("workers do not report"))
 	defer cancel()
-	return wait(ctx, "reports", procs, func() bool { _, _, ok := k.measured(); return ok })
+	return wait(ctx, "reports", procs, func() bool { _, _, _, ok := k.measured(); return ok })
 }
 
 func (k *crew) close() {

@@ -18,10 +18,11 @@ import (
 // a sleeping reader costs twice one that does not, so that its pace is that of the run
 // it stands beside.
 type Floor struct {
-	Listen string `required:"" help:"Address."`
-	Bytes  int    `default:"60" help:"Payload of a frame."`
-	Bursts int    `default:"500" help:"Bursts a second: the sim's."`
-	Burst  int    `default:"80" help:"Writes in a burst."`
+	Listen string  `required:"" help:"Address."`
+	Bytes  int     `default:"60" help:"Payload of a frame."`
+	Bursts int     `default:"500" help:"Bursts a second: the sim's."`
+	Burst  int     `default:"80" help:"Writes in a burst."`
+	Part   float64 `default:"1" help:"Of every second: when there are bursts."`
 }
 
 // simBursts is how often a second the simulated market speaks.
@@ -53,7 +54,8 @@ func (f *Floor) Run(ctx context.Context) error {
 		open   []int
 		next   int
 		period = time.Second / time.Duration(f.Bursts)
-		due    = time.Now().Add(period)
+		start  = time.Now()
+		due    = start.Add(period)
 	)
 	for ctx.Err() == nil {
 		events, err := poll.Wait(min(10*time.Millisecond, max(0, time.Until(due))))
@@ -82,6 +84,9 @@ func (f *Floor) Run(ctx context.Context) error {
 		}
 		if now := time.Now(); len(open) > 0 && !now.Before(due) {
 			due = now.Add(period - now.Sub(due)%period)
+			if now.Sub(start)%time.Second > time.Duration(f.Part*float64(time.Second)) {
+				continue
+			}
 			for range f.Burst {
 				epoll.Write(open[next], frame)
 				next = (next + 1) % len(open)
@@ -158,7 +163,7 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 	if err := k.report(ctx, procs); err != nil {
 		return err
 	}
-	sum, _, _ := k.measured()
+	sum, _, _, _ := k.measured()
 	res.FloorUS = ratio(float64(cpu.Microseconds()), float64(sum.Counts.Messages))
 	res.FloorPS = float64(sum.Counts.Messages) / floorFor.Seconds()
 	if pace := ratio(res.FloorPS, res.MessagesPS); pace > 0.9 && pace < 1.1 {
@@ -172,7 +177,7 @@ func (s *stand) startFloor(ctx context.Context, res *Result) (loops []*proc, err
 	n := s.cfg.Nodes
 	each := res.MessagesPS / float64(n)
 	bursts := max(1, min(simBursts, int(each)))
-	burst := max(1, int(each/float64(bursts)+0.5))
+	burst := max(1, int(each/float64(bursts)*s.cfg.Burst+0.5))
 	bytes := max(1, int(res.BytesPerUpd*ratio(res.UpdatesPS, res.MessagesPS))-4)
 	s.endpoints = nil
 	for i := range n {
@@ -181,7 +186,7 @@ func (s *stand) startFloor(ctx context.Context, res *Result) (loops []*proc, err
 			return nil, err
 		}
 		p, err := s.start(fmt.Sprintf("floor %d", i+1), s.serverCPUs, s.cfg.Exe, "bench-floor", "--listen", addr.String(),
-			fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", bursts))
+			fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", bursts), fmt.Sprintf("--part=%g", 1/s.cfg.Burst))
 		if err != nil {
 			return nil, err
 		}

@@ -84,7 +84,7 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 	if !cfg.Verify {
 		like.Redis = ""
 	}
-	r, err := newRun(s, like, tick)
+	r, err := newRun(ctx, s, like, tick)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 }
 
 // newRun begins what measures: workers for all subscribers, whose load says the rest.
-func newRun(s *stand, like *Load, tick *ticker) (*run, error) {
-	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed(), clock: newClock()}
+func newRun(ctx context.Context, s *stand, like *Load, tick *ticker) (*run, error) {
+	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed(ctx), clock: newClock()}
 	var err error
 	if r.crew, err = newCrew(s, like); err != nil {
 		r.crew.close()
@@ -144,7 +144,7 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	if err := r.crew.order(orderMeasure); err != nil {
 		return err
 	}
-	began, before, own := time.Now(), r.stand.serverUsed(), r.used()
+	began, before, own := time.Now(), r.stand.serverUsed(ctx), r.used()
 	during, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
@@ -159,11 +159,11 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	err := wait(ctx, "the end", r.procs, func() bool {
 		now := r.crew.sum()
 		r.tick.line("measure", began, r.cfg.Duration, &now)
-		r.res.sample(r.stand)
+		r.res.sample(ctx, r.stand)
 		r.clock.look()
 		return !time.Now().Before(end)
 	})
-	after, passed, ownAfter := r.stand.serverUsed(), time.Since(began), r.used()
+	after, passed, ownAfter := r.stand.serverUsed(ctx), time.Since(began), r.used()
 	stop()
 	if other := <-done; err == nil {
 		err = other
@@ -173,10 +173,11 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 			err = r.crew.report(ctx, r.procs)
 		}
 	}
-	sum, h, _ := r.crew.measured()
+	sum, h, slow, _ := r.crew.measured()
 	r.res.measured(passed, &sum, h, after.cpu-before.cpu)
+	r.res.SlowLatencyUS = percentilesOf(slow)
 	r.res.harness(passed, own, ownAfter)
-	r.res.memory(after.rss-r.idle.rss, after.rss)
+	r.res.memory(r.idle, after)
 	if err == nil && r.clock.set != 0 {
 		err = fmt.Errorf("bench: the machine's clock was set by %v meanwhile: latencies are not what they were; run it again", r.clock.set.Round(time.Millisecond))
 	}

@@ -72,7 +72,7 @@ func TestOthers(t *testing.T) {
 	}
 	measure := func(set func(*Config)) (*Result, error) {
 		cfg := Config{
-			Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Burst: 1,
+			Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack",
 			Floor: true, Verify: true, Exe: s.cfg.Exe, Redis: s.redis, Token: "good", URL: []string{secure},
 		}
 		set(&cfg)
@@ -125,7 +125,7 @@ func TestNobodyGetsIn(t *testing.T) {
 		"upgrade: 403 Forbidden the token has expired; is --token right?": "ws" + strings.TrimPrefix(plain.URL, "http"),
 	} {
 		cfg := small(t)
-		cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: time.Second, Encoding: "msgpack", Burst: 1, Exe: cfg.Exe, URL: []string{url}}
+		cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: time.Second, Encoding: "msgpack", Exe: cfg.Exe, URL: []string{url}}
 		began := time.Now()
 		res, err := Run(t.Context(), cfg, nil)
 		if err == nil || !strings.Contains(err.Error(), "nobody gets in") || !strings.Contains(err.Error(), want) || !res.Partial || time.Since(began) > 20*time.Second {

@@ -161,7 +161,7 @@ func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, prog
 	for i := range symbols {
 		symbols[i] = peerSymbol(uint32(i))
 	}
-	r, err := newRun(s, &Load{Peer: peer.Protocol, Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(progress))
+	r, err := newRun(ctx, s, &Load{Peer: peer.Protocol, Nodes: s.endpoints, Redis: s.redis, Symbols: symbols}, newTicker(progress))
 	if err != nil {
 		return nil, err
 	}

@@ -117,8 +117,9 @@ func (p *proc) stop(sig syscall.Signal, within time.Duration) {
 
 // usage is what a process has used so far.
 type usage struct {
-	cpu time.Duration
-	rss int64 // bytes
+	cpu     time.Duration
+	rss     int64 // bytes
+	sockets int64 // bytes that all sockets of the machine hold in the kernel
 }
 
 // clockTick is USER_HZ: how /proc counts CPU time, on every Linux.

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -15,16 +17,17 @@ type Result struct {
 	Problems  []string `json:"problems"`   // why it is not verified
 	SeqsAlone bool     `json:"seqs_alone"` // --no-verify: values were not looked at
 
-	Scenario string  `json:"scenario"`
-	Load     string  `json:"load"`
-	Encoding string  `json:"encoding"`
-	Conns    int     `json:"conns"`
-	Subs     int     `json:"subs_per_conn"`
-	Symbols  int     `json:"symbols"`
-	Offered  float64 `json:"offered_updates_per_s"` // by the feed, of all symbols
-	Nodes    int     `json:"nodes"`
-	Store    string  `json:"store"`
-	Machine  string  `json:"machine"`
+	Scenario    string  `json:"scenario"`
+	Load        string  `json:"load"`
+	Encoding    string  `json:"encoding"`
+	Conns       int     `json:"conns"`
+	Subs        int     `json:"subs_per_conn"`
+	Symbols     int     `json:"symbols"`
+	Offered     float64 `json:"offered_updates_per_s"`   // by the feed, of all symbols
+	PublishedPS float64 `json:"published_updates_per_s"` // on the tape, as it was read beside the nodes
+	Nodes       int     `json:"nodes"`
+	Store       string  `json:"store"`
+	Machine     string  `json:"machine"`
 
 	RampSeconds  float64 `json:"ramp_s"`
 	ConnectsPS   float64 `json:"connects_per_s"`
@@ -40,7 +43,8 @@ type Result struct {
 	Conflation  conflation `json:"conflation"`
 	Gaps        int64      `json:"gaps"`
 
-	LatencyUS percentiles `json:"latency_us"` // from when a tick was due
+	LatencyUS     percentiles `json:"latency_us"`      // from when a tick was due
+	SlowLatencyUS percentiles `json:"slow_latency_us"` // of slow subscribers, who are not in latency_us
 
 	CPUPerUpdUS float64 `json:"cpu_us_per_update"` // of the nodes
 	CPUPerMsgUS float64 `json:"cpu_us_per_message"`
@@ -60,25 +64,16 @@ type Result struct {
 	Distribution []Percent `json:"distribution"` // of all latencies
 
 	rss   []memorySample
-	cores int // that all else has
+	cores int  // that all else has
+	wrong bool // something that came was wrong, or lost
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
 	Ended    int              `json:"subscriptions_ended_right"`
-	Missed   int64            `json:"missed"` // updates that a peer lost
+	Missed   int64            `json:"missed"`     // updates that a peer lost
+	Stale    int64            `json:"said_stale"` // distinct updates that a node called stale, and the feed did not
 	Lost     map[string]int64 `json:"lost"`
 	Refused  map[string]int64 `json:"refused"`
-}
-
-// Step is one rate of saturate.
-type Step struct {
-	Offered   float64 `json:"offered_updates_per_s"`
-	UpdatesPS float64 `json:"updates_per_s"`
-	Conflated float64 `json:"conflation_ratio"`
-	P50       int64   `json:"p50_us"`
-	P99       int64   `json:"p99_us"`
-	ServerCPU float64 `json:"server_cores"`
-	Within    bool    `json:"within_bound"`
 }
 
 // Moment is one second of a run.
@@ -106,9 +101,9 @@ type memorySample struct {
 }
 
 // sample notes the nodes' memory, once a second.
-func (r *Result) sample(s *stand) {
+func (r *Result) sample(ctx context.Context, s *stand) {
 	if n := len(r.rss); n == 0 || time.Since(r.rss[n-1].at) >= time.Second {
-		r.rss = append(r.rss, memorySample{time.Now(), s.serverUsed().rss})
+		r.rss = append(r.rss, memorySample{time.Now(), s.serverUsed(ctx).rss})
 	}
 }
 
@@ -128,6 +123,10 @@ type percentiles struct {
 	Max  int64 `json:"max"`
 }
 
+func percentilesOf(h *hdrhistogram.Histogram) percentiles {
+	return percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
+}
+
 func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
@@ -138,13 +137,14 @@ func newResult(cfg *Config, s *stand) *Result {
 
 // measured takes what was counted while it was measured.
 func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu time.Duration) {
-	r.LatencyUS = percentiles{h.ValueAtQuantile(50), h.ValueAtQuantile(90), h.ValueAtQuantile(99), h.ValueAtQuantile(99.9), h.Max()}
+	r.LatencyUS = percentilesOf(h)
 	for _, b := range h.CumulativeDistributionWithTicks(5) {
 		r.Distribution = append(r.Distribution, Percent{b.Quantile, b.ValueAt})
 	}
 	c := &sum.Counts
 	r.Seconds = passed.Seconds()
 	r.MessagesPS = float64(c.Messages) / r.Seconds
+	r.PublishedPS = float64(sum.Published) / r.Seconds
 	r.UpdatesPS = float64(c.Updates) / r.Seconds
 	r.BytesPerUpd = ratio(float64(c.Bytes), float64(c.Updates))
 	r.conflated(c)
@@ -172,10 +172,10 @@ func (r *Result) conflated(c *counts) {
 	r.Gaps = c.Gaps
 }
 
-// memory takes the nodes' memory, above what they have without a subscriber.
-func (r *Result) memory(above, all int64) {
-	r.RSSPerConn, r.RSS = max(0, above)/int64(r.Conns), all
-	r.KernelPerConn = socketMemory() / int64(r.Conns)
+// memory takes the nodes' memory, and the kernel's, above what it was without a subscriber.
+func (r *Result) memory(idle, now usage) {
+	r.RSSPerConn, r.RSS = max(0, now.rss-idle.rss)/int64(r.Conns), now.rss
+	r.KernelPerConn = max(0, now.sockets-idle.sockets) / int64(r.Conns)
 }
 
 // saturatedAt is how much of its cores a harness may use before its figures are its own.
@@ -186,7 +186,7 @@ func (r *Result) finish(k *crew) {
 	sum := k.sum()
 	c := &sum.Counts
 	r.Checked, r.Unproved, r.Lost, r.Refused = c.Checked, c.Unproved, c.Lost, c.Refused
-	r.Ended = sum.Subs
+	r.Ended, r.Stale = sum.Subs, sum.Stale
 	if sum.Kind == theLast { // what the slow were sent last counts, too
 		r.conflated(c)
 	}
@@ -196,6 +196,7 @@ func (r *Result) finish(k *crew) {
 	if r.Missed = c.Missed; r.Missed > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates were lost", r.Missed))
 	}
+	r.wrong = len(r.Problems) > 0
 	r.Problems = append(r.Problems, c.Examples...)
 	if sum.Trouble != "" {
 		r.Problems = append(r.Problems, "the witness cannot read the tape: "+sum.Trouble)
@@ -292,11 +293,18 @@ func (r *Result) Print(w io.Writer) {
 	}
 	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
 	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
-	row("offered", "%.0f updates/s by the feed", r.Offered)
+	if r.PublishedPS > 0 {
+		row("offered", "%.0f updates/s by the feed, of which %.0f were on the tape", r.Offered, r.PublishedPS)
+	} else {
+		row("offered", "%.0f updates/s by the feed", r.Offered)
+	}
 	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
 	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
 	l := r.LatencyUS
 	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	if s := r.SlowLatencyUS; s.Max > 0 {
+		row("of slow readers", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
+	}
 	if r.ReconnectsPS > 0 {
 		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
 	}
@@ -304,7 +312,8 @@ func (r *Result) Print(w io.Writer) {
 		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
 	}
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU)
+		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
+			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
 	if r.ServerCPU > 0 {
 		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
@@ -321,6 +330,9 @@ func (r *Result) Print(w io.Writer) {
 	}
 	row("node memory", "%d bytes a connection; %d in the kernel, both ends; RSS %.0f MB", r.RSSPerConn, r.KernelPerConn, float64(r.RSS)/(1<<20))
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+	if r.Stale > 0 {
+		row("stale", "%d of these a node called stale, and the feed did not", r.Stale)
+	}
 	if r.Saturated {
 		row("harness", "%.2f cores busy: IT IS THE BOTTLENECK, take fewer conns or more cores", r.HarnessCPU)
 	} else {

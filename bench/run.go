@@ -14,16 +14,19 @@ import (
 // Report is what a worker tells the harness, once a second and at the end. Counts are
 // since the order to measure.
 type Report struct {
-	At      int64  `json:"at"` // us since the Unix epoch
-	Open    int    `json:"open"`
-	Ready   int    `json:"ready"` // with an image of all they asked for
-	Counts  counts `json:"counts"`
-	Latency []byte `json:"latency"` // as HdrHistogram encodes it
-	Pending int    `json:"pending"` // updates that are not judged yet
-	Holes   int    `json:"holes"`   // of the witness
-	Subs    int    `json:"subs"`    // the last: subscriptions held against the feed's state
-	Trouble string `json:"trouble"` // of the witness, with the tape
-	Kind    string `json:"kind"`
+	At        int64  `json:"at"` // us since the Unix epoch
+	Open      int    `json:"open"`
+	Ready     int    `json:"ready"` // with an image of all they asked for
+	Counts    counts `json:"counts"`
+	Latency   []byte `json:"latency"`   // as HdrHistogram encodes it
+	Pending   int    `json:"pending"`   // updates that are not judged yet
+	Holes     int    `json:"holes"`     // of the witness
+	Published int64  `json:"published"` // updates of the feed since the order to measure, as the witness read them
+	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
+	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
+	Subs      int    `json:"subs"`      // the last: subscriptions held against the feed's state
+	Trouble   string `json:"trouble"`   // of the witness, with the tape
+	Kind      string `json:"kind"`
 }
 
 // Kinds of reports.
@@ -109,10 +112,14 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 				w.measuring = true
 				w.second.Reset()
 				w.total.Reset()
+				w.slow.Reset()
+				w.published = w.truth.read()
 			case o == orderStop:
-				w.wake()
 				w.total.Merge(w.second)
-				if err := out.Encode(w.report(theWindow, w.total)); err != nil {
+				r := w.report(theWindow, w.total)
+				r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+				w.wake()
+				if err := out.Encode(r); err != nil {
 					return err
 				}
 			case o == orderSettle:
@@ -183,7 +190,8 @@ func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 	}
 	if w.truth != nil {
 		w.truth.mu.Lock()
-		r.Holes, r.Trouble = w.truth.holes, w.truth.trouble
+		r.Holes, r.Trouble, r.Stale = w.truth.holes, w.truth.trouble, w.truth.staleSaid
+		r.Published = w.truth.published - w.published
 		w.truth.mu.Unlock()
 	}
 	return r

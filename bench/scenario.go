@@ -38,12 +38,7 @@ func init() {
 // Scenarios names what can be measured.
 func Scenarios() []string { return slices.Sorted(maps.Keys(scenarios)) }
 
-func burstDefaults(cfg *Config) {
-	if cfg.Burst == 1 {
-		cfg.Burst = 20
-	}
-}
-
+func burstDefaults(cfg *Config) { cfg.Burst = cmp.Or(cfg.Burst, 20) }
 func slowDefaults(cfg *Config)  { cfg.Slow = cmp.Or(cfg.Slow, 0.1) }
 func churnDefaults(cfg *Config) { cfg.Churn = cmp.Or(cfg.Churn, float64(cfg.Conns)/20) }
 func idleDefaults(cfg *Config)  { cfg.Subs, cfg.Floor = 0, false }
@@ -78,38 +73,6 @@ func storm(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 		return nil
 	})
 }
-
-// saturate raises the feed's rate by half until the p99 latency is above the bound, or
-// the harness at its end, and returns the last run that was below.
-func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
-	var (
-		best  *Result
-		steps []Step
-		step  = *cfg
-	)
-	for step.Floor = false; ; step.Updates *= saturateStep {
-		tick.say("saturate: %.0f updates/s offered", step.Updates)
-		res, err := single(ctx, &step, tick, nil)
-		if err != nil || res.Failed() {
-			if res != nil {
-				res.Steps = steps
-			}
-			return res, err
-		}
-		within := time.Duration(res.LatencyUS.P99)*time.Microsecond <= cfg.Bound && !res.Saturated
-		steps = append(steps, Step{step.Updates, res.UpdatesPS, res.Conflation.Ratio, res.LatencyUS.P50, res.LatencyUS.P99, res.ServerCPU, within})
-		if within || best == nil {
-			best = res
-		}
-		best.Steps = steps
-		if !within {
-			return best, nil
-		}
-	}
-}
-
-// saturateStep is the ratio of a rate to the one before.
-const saturateStep = 1.5
 
 // limit measures the floor for the load's own pace.
 func limit(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {

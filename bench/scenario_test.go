@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -27,16 +28,18 @@ func TestScenarios(t *testing.T) {
 		set  func(*Config)
 		did  func(*Result) bool
 	}{
-		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorUS > 0 && r.OfFloor > 0 }},
+		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorUS > 0 && r.FloorPS > 0 }},
 		{"slow", func(c *Config) { c.Updates, c.Slow = 40_000, 0.25 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
-		{"slow", func(c *Config) { c.Updates, c.Slow, c.SlowBytes = 40_000, 0.25, 4000 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
-		{"burst", func(c *Config) { c.Duration = 3 * time.Second }, func(r *Result) bool { return r.UpdatesPS > 0 }},
+		{"slow", func(c *Config) { c.Updates, c.Slow, c.SlowBytes = 40_000, 0.25, 4000 }, func(r *Result) bool { return r.Conflation.Slow > 0 && r.SlowLatencyUS.Max > 0 }},
+		{"burst", func(c *Config) { c.Duration, c.Burst, c.Floor = 3*time.Second, 0, true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorPS > 0 }},
 		{"churn", func(c *Config) { c.Churn = 20 }, func(r *Result) bool { return r.Lost["left"] > 10 }},
 		{"storm", func(c *Config) { c.Duration = 8 * time.Second }, func(r *Result) bool { return r.RecoverySeconds > 0 }},
 		{"idle", func(c *Config) { c.Conns, c.Subs = 1000, 0 }, func(r *Result) bool { return r.UpdatesPS == 0 && r.RSSPerConn > 0 && r.Conns == 1000 }},
 		{"soak", func(c *Config) {}, func(r *Result) bool { return r.UpdatesPS > 0 }},
-		{"saturate", func(c *Config) { c.Bound = time.Nanosecond }, func(r *Result) bool { return len(r.Steps) == 1 && !r.Steps[0].Within }},
-		{"saturate", func(c *Config) { c.Bound, c.Updates = time.Hour, 200_000 }, func(r *Result) bool { return !r.Steps[len(r.Steps)-1].Within }},
+		{"saturate", func(c *Config) { c.Bound, c.Updates, c.Duration = time.Hour, 500_000, time.Second }, func(r *Result) bool {
+			n := len(r.Steps)
+			return n > 1 && r.Steps[0].Within && r.Steps[n-1].Limit != "" && r.PublishedPS > 0
+		}},
 		{"limit", func(c *Config) {}, func(r *Result) bool { return r.FloorUS > 0 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -49,6 +52,34 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("%v\n%+v", err, res)
 			}
 		})
+	}
+}
+
+// search finds the highest rate that is within, wherever it began, and comes to an end
+// where there is none, or no other.
+func TestSearch(t *testing.T) {
+	for _, test := range []struct{ first, truth, least, most float64 }{
+		{1000, 1000, 1000 / searchClose, 1000},
+		{1000, 777_777, 777_777 / searchClose, 777_777},
+		{1000, 120, 120 / searchClose, 120},
+		{1000, 99, 0, 0}, // it looks no further down than 100
+		{1000, math.Inf(1), searchMost, searchMost},
+		{searchMost, math.Inf(1), searchMost, searchMost},
+	} {
+		best, tries := 0.0, 0
+		err := search(test.first, func(rate float64) (bool, error) {
+			tries++
+			if rate <= test.truth {
+				best = max(best, rate)
+			}
+			return rate <= test.truth, nil
+		})
+		if err != nil || best < test.least || best > test.most || tries > 30 {
+			t.Errorf("%+v: %v after %d tries, %v", test, best, tries, err)
+		}
+	}
+	if err := search(1, func(float64) (bool, error) { return true, errWrong }); err != errWrong {
+		t.Error(err)
 	}
 }
 
@@ -121,7 +152,7 @@ func TestClockSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRun(st, &Load{Nodes: st.endpoints, Redis: st.redis, Symbols: symbols}, newTicker(nil))
+	r, err := newRun(t.Context(), st, &Load{Nodes: st.endpoints, Redis: st.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,8 +196,9 @@ func freePort() (netip.AddrPort, error) {
 	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
-// serverUsed sums what the nodes have used.
-func (s *stand) serverUsed() (u usage) {
+// serverUsed sums what the nodes have used, and what the machine's sockets hold.
+func (s *stand) serverUsed(ctx context.Context) (u usage) {
+	u.sockets = socketMemory()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u.cpu = s.past
@@ -207,7 +208,7 @@ func (s *stand) serverUsed() (u usage) {
 		u.rss += one.rss
 	}
 	for _, url := range s.cfg.NodeMetrics {
-		one, err := scrape(context.Background(), url)
+		one, err := scrape(ctx, url)
 		if err != nil {
 			one = s.scraped[url] // as it was
 		}

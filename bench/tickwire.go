@@ -69,6 +69,7 @@ func (t *tickwire) opened(w *worker, c *conn) {
 	for _, i := range want {
 		c.subs = append(c.subs, sub{id: noID, sym: i, seq: before[i]})
 	}
+	t.sort(c)
 	c.again = true
 	if c.waits == 0 {
 		w.up(c)
@@ -97,20 +98,17 @@ type ask struct {
 // askAgain is the second that PROTOCOL.md names.
 const askAgain = time.Second
 
-// due asks again for what nodes did not have, a request for each conn.
+// due asks again for what nodes did not have, a request for each reply.
 func (t *tickwire) due(w *worker) {
 	for len(w.asks) > 0 && time.Now().After(w.asks[0].at) {
 		first := w.asks[0]
 		c := &w.conns[first.conn]
 		r := codec.Request{Op: codec.OpSubscribe, Rate: t.load.Rate, HasRate: t.load.Rate > 0}
-		w.asks = slices.DeleteFunc(w.asks, func(a ask) bool {
-			mine := a.conn == first.conn && a.gen == first.gen
-			if mine && len(r.Symbols) < requestSymbols {
-				r.Symbols = append(r.Symbols, []byte(t.load.Symbols[a.sym]))
-				return true
-			}
-			return false
-		})
+		n := 0 // what came in one reply stands together
+		for ; n < min(requestSymbols, len(w.asks)) && w.asks[n].conn == first.conn && w.asks[n].gen == first.gen; n++ {
+			r.Symbols = append(r.Symbols, []byte(t.load.Symbols[w.asks[n].sym]))
+		}
+		w.asks = w.asks[n:]
 		if c.gen == first.gen && c.fd >= 0 {
 			t.send(w, c, &r)
 		}
@@ -164,14 +162,24 @@ func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) err
 	return nil
 }
 
-// sub finds a conn's sub by its symbol.
+// sort puts a conn's subs in the order that find, or sub, looks them up by.
+func (t *tickwire) sort(c *conn) {
+	slices.SortFunc(c.subs, func(a, b sub) int {
+		if t.load.JSON {
+			return cmp.Compare(a.sym, b.sym)
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+}
+
+// sub finds a conn's sub by its symbol, which JSON names.
 func (t *tickwire) sub(c *conn, symbol string) *sub {
 	sym, known := t.byID[symbol]
 	if !known {
 		return nil
 	}
-	i := slices.IndexFunc(c.subs, func(s sub) bool { return s.sym == sym })
-	if i < 0 {
+	i, found := slices.BinarySearchFunc(c.subs, sym, func(s sub, sym uint32) int { return cmp.Compare(s.sym, sym) })
+	if !found {
 		return nil
 	}
 	return &c.subs[i]
@@ -202,7 +210,7 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 			s.id = *x.ID
 		}
 	}
-	slices.SortFunc(c.subs, func(a, b sub) int { return cmp.Compare(a.id, b.id) })
+	t.sort(c)
 }
 
 // dataHeader reads the opening of a binary data message: [0, sent_at, and the number

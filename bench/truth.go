@@ -10,11 +10,13 @@ import (
 // truth is what the feed published, quote by quote, as the harness itself has read it
 // from the tape. A witness writes it, the subscribers of one process ask it.
 type truth struct {
-	mu    sync.Mutex // protects what follows
-	depth int        // versions kept of each symbol, a power of two
-	ids   map[string]uint32
-	rows  []truthRow
-	holes int // entries that the witness could not follow: what it says then is worth nothing
+	mu        sync.Mutex // protects what follows
+	depth     int        // versions kept of each symbol, a power of two
+	ids       map[string]uint32
+	rows      []truthRow
+	holes     int   // entries that the witness could not follow: what it says then is worth nothing
+	published int64 // updates that it has read
+	staleSaid int64 // updates that a node called stale of its own, as it may
 	// readTo is when the witness last found that it had read everything.
 	readTo  time.Time
 	ended   bool   // nothing more can come: a peer's publisher has said so
@@ -86,6 +88,16 @@ func (t *truth) apply(symbol []byte, u *codec.Update) {
 	}
 }
 
+// read is how many updates the witness has read.
+func (t *truth) read() int64 {
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.published
+}
+
 // verdict is what the truth says of an update that a subscriber received.
 type verdict uint8
 
@@ -125,9 +137,13 @@ func (t *truth) check(symbol string, prev int64, view codec.Mask, u *codec.Updat
 		switch {
 		case !view.Has(f):
 		case u.Mask.Has(f):
-			if u.Quote[f] != v.quote[f] && !(f == codec.Status && u.Quote[f] == codec.Stale) {
+			if u.Quote[f] == v.quote[f] {
+				continue
+			}
+			if f != codec.Status || u.Quote[f] != codec.Stale {
 				return stale
 			}
+			t.staleSaid++
 		case image && v.quote[f] != codec.Absent:
 			return missing
 		case !image && u.Seq-int64(v.since[f]) > prev:

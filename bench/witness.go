@@ -117,10 +117,14 @@ func (w *witness) take(name string, m redis.XMessage) error {
 	if last != (codec.ID{}) && e.Prev != last {
 		return errors.New("a hole")
 	}
-	if _, err = w.apply([]byte(text)); err == nil {
-		w.last[name] = e.ID
+	if _, err = w.apply([]byte(text)); err != nil {
+		return err
 	}
-	return err
+	w.last[name] = e.ID
+	w.truth.mu.Lock()
+	w.truth.published += int64(e.Count)
+	w.truth.mu.Unlock()
+	return nil
 }
 
 // apply tells the truth what an entry, or a checkpoint, holds.

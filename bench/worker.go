@@ -79,9 +79,11 @@ type worker struct {
 	asks     []ask
 
 	checker
-	count  counts
-	second *hdrhistogram.Histogram // latencies since the last report
-	total  *hdrhistogram.Histogram
+	count     counts
+	second    *hdrhistogram.Histogram // latencies since the last report
+	total     *hdrhistogram.Histogram
+	slow      *hdrhistogram.Histogram // of slow subscribers, while it is measured
+	published int64                   // by the feed, before it was measured
 
 	in        []byte
 	out       []byte
@@ -99,7 +101,7 @@ func newWorker(load *Load) (*worker, error) {
 	}
 	w := &worker{
 		load: load, poll: poll, conns: make([]conn, load.Conns), start: time.Now(),
-		count: newCounts(), second: newHistogram(), total: newHistogram(),
+		count: newCounts(), second: newHistogram(), total: newHistogram(), slow: newHistogram(),
 		in: make([]byte, readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
 	}
 	switch load.Peer {

@@ -16,6 +16,7 @@ type benchCmd struct {
 	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate or limit; or peers, the same load on what could be taken instead. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
+	page     *os.File
 }
 
 // errUnverified has said what was wrong.
@@ -35,6 +36,12 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		return err
 	}
 	c.Bench.Exe = exe
+	if c.Bench.Report != "" { // what cannot be written is told before the run
+		if c.page, err = os.OpenFile(c.Bench.Report, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+			return err
+		}
+		defer c.page.Close()
+	}
 	if c.Scenario == "peers" {
 		return c.peers(ctx)
 	}
@@ -56,18 +63,6 @@ func (c *benchCmd) Run(ctx context.Context) error {
 type report interface {
 	Print(io.Writer)
 	WriteHTML(io.Writer) error
-}
-
-func writeReport(file string, res report) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	if err := res.WriteHTML(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }
 
 // peers compares. That a peer loses something is a result; that we do is a failure.
@@ -93,10 +88,10 @@ func (c *benchCmd) show(res report) error {
 	} else {
 		res.Print(os.Stdout)
 	}
-	if c.Bench.Report == "" {
+	if c.page == nil {
 		return nil
 	}
-	return writeReport(c.Bench.Report, res)
+	return errors.Join(c.page.Truncate(0), res.WriteHTML(c.page))
 }
 
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.
