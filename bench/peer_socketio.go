@@ -12,7 +12,7 @@ import (
 // binary frame. Engine.IO's own words are text.
 type socketioPeer struct{ load *Load }
 
-// socketioPacket is a packet, either way.
+// socketioPacket is a packet of a subscriber.
 type socketioPacket struct {
 	Type int    `msgpack:"type"`
 	Data any    `msgpack:"data,omitempty"`
@@ -49,7 +49,9 @@ func (s socketioPeer) message(w *worker, c *conn, op ws.OpCode, payload []byte) 
 		w.count.Messages++
 		return w.takeOfPeer(c, update)
 	}
-	var p socketioPacket
+	var p struct { // data has what vmihailenco does not know: an undefined of JavaScript
+		Type int `msgpack:"type"`
+	}
 	if err := msgpack.Unmarshal(payload, &p); err != nil || p.Type != socketioConnect {
 		return errPeerUpdate
 	}

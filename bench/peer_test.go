@@ -134,7 +134,7 @@ var fakePeers = []fakePeer{
 		greet: func(s *socket) []string {
 			s.write(ws.OpText, []byte(`0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`))
 			s.expect("\x82\xa4type\x00\xa3nsp\xa1/")
-			s.write(ws.OpBinary, []byte("\x83\xa4type\x00\xa4data\x81\xa3sid\xa1b\xa3nsp\xa1/"))
+			s.write(ws.OpBinary, []byte("\x83\xa4type\x00\xa4data\x82\xa3sid\xa1b\xa3pid\xd4\x00\x00\xa3nsp\xa1/"))
 			var asked struct {
 				Data []any `msgpack:"data"`
 			}
@@ -310,7 +310,7 @@ func FuzzCentrifuge(f *testing.F) {
 
 func FuzzSocketio(f *testing.F) {
 	fuzzPeer(f, "socketio", slices.Concat(socketioBefore, peerUpdateOf(0, 1), socketioAfter), []byte(`0{"sid":"a"}`), []byte("2"), peerUpdateOf(0, 1),
-		[]byte("\x83\xa4type\x00\xa4data\x81\xa3sid\xa1b\xa3nsp\xa1/"), []byte("\x83\xa4type\x04\xa4data\xa1x\xa3nsp\xa1/"))
+		[]byte("\x83\xa4type\x00\xa4data\x82\xa3sid\xa1b\xa3pid\xd4\x00\x00\xa3nsp\xa1/"), []byte("\x83\xa4type\x04\xa4data\xa1x\xa3nsp\xa1/"))
 }
 
 // The real thing, small: gorilla's peer, built, beside a real Redis.
