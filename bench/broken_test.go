@@ -47,7 +47,7 @@ func small(t *testing.T) Config {
 	}
 	return Config{
 		Scenario: "steady", Load: "sparse", Conns: 40, Subs: 5, Symbols: 20, Updates: 2000, Nodes: 1, Ramp: 500,
-		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Burst: 1, Verify: true, Exe: built.path,
+		Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Burst: 1, Bound: time.Second, Verify: true, Exe: built.path,
 	}
 }
 
@@ -205,7 +205,7 @@ func TestVerification(t *testing.T) {
 				u.Quote[codec.Bid]++
 			}
 			return true
-		}, verdictNames[stale]},
+		}, verdictNames[invented]},
 		{"the value before, under the new seq", func() func(int64, *codec.Update) bool {
 			before := make(map[uint32]int64)
 			return func(n int64, u *codec.Update) bool {
@@ -218,19 +218,25 @@ func TestVerification(t *testing.T) {
 				}
 				return true
 			}
-		}(), verdictNames[stale]},
+		}(), verdictNames[invented]},
 		{"a wrong price", func(n int64, u *codec.Update) bool {
 			if n%1000 == 0 && u.Mask.Has(codec.Bid) {
 				u.Quote[codec.Bid]++
 			}
 			return true
-		}, verdictNames[stale]},
+		}, verdictNames[invented]},
 		{"an update that never was", func(n int64, u *codec.Update) bool {
 			if n%5000 == 0 {
 				u.Seq += 1_000_000
 			}
 			return true
 		}, "seq went back"},
+		{"a number that was not asked for", func(n int64, u *codec.Update) bool {
+			if n%5000 == 0 {
+				u.ID += 1000
+			}
+			return true
+		}, errServer.Error()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			res := runSpoiled(t, test.spoil)

@@ -11,8 +11,7 @@ import (
 
 // checker holds every update that a worker's subscribers receive against the truth.
 type checker struct {
-	truth  *truth // nil: nothing is checked
-	view   codec.Mask
+	truth  *truth    // nil: nothing is checked
 	seen   []seenRow // by symbol
 	claims []claim
 	words  []string // symbols
@@ -47,7 +46,7 @@ type claim struct {
 const claimPatience = 10 * time.Second
 
 func newChecker(load *Load) checker {
-	k := checker{view: codec.AllFields, seen: make([]seenRow, len(load.Symbols)), words: load.Symbols}
+	k := checker{seen: make([]seenRow, len(load.Symbols)), words: load.Symbols}
 	if load.Redis != "" {
 		k.truth = newTruth(load.Symbols)
 	}
@@ -104,15 +103,23 @@ func (w *worker) take(c *conn, s *sub, u *codec.Update) {
 // tally counts an update of a subscriber, who then holds its seq.
 func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64) {
 	n := &w.count
-	n.Updates++
-	switch {
-	case flags&codec.Image != 0:
-	case due > 0 && !c.slow:
-		w.second.RecordValue(max(1, w.now-due))
-	case due > 0 && w.measuring:
-		w.slow.RecordValue(max(1, w.now-due))
+	image := flags&codec.Image != 0
+	if seq == s.seq && !image {
+		n.Repeats++ // the node's own word, that it is stale; or what it has sent before
+		return
 	}
-	if flags&codec.Gap != 0 {
+	n.Updates++
+	if due > 0 && !image {
+		age := w.now - due
+		n.Ahead = max(n.Ahead, -age)
+		if age = min(max(1, age), latencyMaxUS); !c.slow {
+			w.second.RecordValue(age)
+		} else if w.measuring {
+			w.slow.RecordValue(age)
+		}
+	}
+	gap := flags&codec.Gap != 0
+	if gap {
 		n.Gaps++
 	}
 	if flags&codec.Conflated != 0 {
@@ -122,7 +129,7 @@ func (w *worker) tally(c *conn, s *sub, seq int64, flags codec.Flags, due int64)
 	}
 	if s.seq == 0 {
 		w.got(c)
-	} else if seq > s.seq+1 {
+	} else if seq > s.seq+1 && !gap { // after a gap, seqs may jump
 		n.Merged += seq - s.seq - 1
 	}
 	s.seq = seq
@@ -146,15 +153,15 @@ func (w *worker) judge() {
 	now, left := time.Now().UnixMicro(), w.claims[:0]
 	for i := range w.claims {
 		k := &w.claims[i]
-		v := w.truth.check(w.words[k.sym], k.prev, w.view, &k.u)
+		v := w.truth.check(k.sym, k.prev, &k.u)
 		switch {
 		case v == right:
 			w.count.Checked++
 		case v == early && now-k.at < claimPatience.Microseconds():
 			left = append(left, *k)
-		case v == early:
+		case v == early && w.truth.heard > k.at:
 			w.wrong(fmt.Sprintf("%s: seq %d is not on the tape", w.words[k.sym], k.u.Seq), "never published")
-		case v == aged:
+		case v == early || v == aged: // the witness is slow
 			w.count.Unproved++
 		default:
 			w.wrong(fmt.Sprintf("%s: seq %d after %d: %s", w.words[k.sym], k.u.Seq, k.prev, verdictNames[v]), verdictNames[v])
@@ -179,8 +186,8 @@ func (k *checker) ends() []int64 {
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
 	newest := make([]int64, len(k.words))
-	for i, symbol := range k.words {
-		newest[i] = k.truth.newest(symbol, k.view)
+	for i := range newest {
+		newest[i] = k.truth.newest(uint32(i))
 	}
 	return newest
 }
@@ -193,7 +200,7 @@ func (k *checker) complete(since time.Time) bool {
 	}
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
-	return k.truth.ended || k.truth.readTo.After(since)
+	return k.truth.ends != nil || k.truth.readTo.After(since)
 }
 
 // behind counts the subscriptions that lack the feed's last word.
@@ -207,6 +214,16 @@ func (w *worker) behind() (n int) {
 		}
 	}
 	return n
+}
+
+// absent finds the subscribers that are not there in the end, or not subscribed.
+func (w *worker) absent() {
+	for i := range w.conns {
+		c := &w.conns[i]
+		if c.fd < 0 || len(c.subs) < w.load.Subs || slices.ContainsFunc(c.subs, func(s sub) bool { return s.id == noID }) {
+			w.wrong(fmt.Sprintf("conn %d has %d subscriptions of %d", c.number, len(c.subs), w.load.Subs), "not subscribed in the end")
+		}
+	}
 }
 
 // final holds what every subscriber ended with against the truth, and returns how many
@@ -223,11 +240,8 @@ func (w *worker) final() (subs int) {
 				w.wrong(fmt.Sprintf("conn %d, %s: ended at seq %d, the feed at %d", c.number, w.words[s.sym], s.seq, ends[s.sym]), "an old state in the end")
 			}
 		}
-		if c.fd < 0 || len(c.subs) < w.load.Subs || slices.ContainsFunc(c.subs, func(s sub) bool { return s.id == noID }) {
-			w.wrong(fmt.Sprintf("conn %d has %d subscriptions of %d", c.number, len(c.subs), w.load.Subs), "not subscribed in the end")
-		}
 	}
-	for _, k := range w.claims {
+	for _, k := range w.claims { // all that there is was read
 		w.wrong(fmt.Sprintf("%s: seq %d is not on the tape", w.words[k.sym], k.u.Seq), "never published")
 	}
 	return subs

@@ -17,6 +17,7 @@ type Comparison struct {
 	Offered float64  `json:"offered_updates_per_s"`
 	Seconds float64  `json:"measured_s"` // of each run
 	Runs    int      `json:"runs"`
+	Partial bool     `json:"partial"` // the comparison broke off
 	Machine string   `json:"machine"`
 	Systems []System `json:"systems"`
 }
@@ -67,6 +68,9 @@ func (c *Comparison) deliveries() float64 {
 func (c *Comparison) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s load: %d subscribers x %d of %d symbols, %.0f updates/s, which is %.0f deliveries/s; %.0f s, %d run(s); %s\n",
 		c.Load, c.Conns, c.Subs, c.Symbols, c.Offered, c.deliveries(), c.Seconds, c.Runs, c.Machine)
+	if c.Partial {
+		fmt.Fprintln(w, "partial: the comparison broke off")
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "system")
 	for _, col := range columns {
@@ -117,9 +121,9 @@ func (s *System) spread(digits int, of func(r *Result) float64) string {
 	return fmt.Sprintf("%.*f (%.*f..%.*f)", digits, median(all), digits, all[0], digits, all[n-1])
 }
 
-// behind is the share of the deliveries below which a system has not kept up; storms
+// keptUp is the share of the deliveries below which a system has not kept up; storms
 // move the figure by a few in a hundred.
-const behind = 0.9
+const keptUp = 0.9
 
 // judgement is what all runs of a system together were worth.
 type judgement struct {
@@ -153,7 +157,7 @@ func (s *System) judge(deliveries float64) *judgement {
 
 // losses are what makes the figures of a system no match for those of one that did all.
 func (j *judgement) losses() (said []string) {
-	if j.share < behind {
+	if j.share < keptUp {
 		said = append(said, fmt.Sprintf("did not keep up: %.0f %%", 100*j.share))
 	}
 	if j.missed > 0 {

@@ -111,7 +111,9 @@ func (cfg *Config) Complete() error {
 	cfg.Conns = cmp.Or(cfg.Conns, l.conns)
 	cfg.Subs = cmp.Or(cfg.Subs, l.subs)
 	cfg.Symbols = cmp.Or(cfg.Symbols, max(l.symbols, cfg.Subs))
-	cfg.Updates = cmp.Or(cfg.Updates, l.updates*min(1, float64(l.conns)/float64(cfg.Conns)))
+	if len(cfg.URL) == 0 { // of another feed nobody knows
+		cfg.Updates = cmp.Or(cfg.Updates, l.updates*min(1, float64(l.conns)/float64(cfg.Conns)))
+	}
 	if sc.set != nil {
 		sc.set(cfg)
 	}
@@ -126,14 +128,20 @@ func (cfg *Config) Complete() error {
 		return errors.New("--slow is from 0 to 1, --slow-bytes and --churn at least 0")
 	case cfg.Subs > cfg.Symbols:
 		return fmt.Errorf("--subs %d of --symbols %d: nobody can subscribe to more than there are", cfg.Subs, cfg.Symbols)
-	case !(cfg.Updates > 0 && cfg.Updates <= searchMost):
+	case len(cfg.URL) == 0 && !(cfg.Updates > 0 && cfg.Updates <= searchMost):
 		return errors.New("--updates is above 0, and 10 million at most")
+	case cfg.SlowBytes > 0 && cfg.Slow == 0:
+		return errors.New("--slow-bytes is of slow subscribers: it goes with --slow")
+	case cfg.Bound <= 0 || cfg.Rate < 0:
+		return errors.New("--bound is above 0, --rate at least 0")
+	case cfg.Scenario == "limit" && (cfg.Subs == 0 || !cfg.Floor):
+		return errors.New("bench limit measures the floor of a load that has subscriptions: --load idle and --no-floor do not go with it")
 	case cfg.Zipf != 0 && !(cfg.Zipf > 1):
 		return errors.New("--zipf is above 1")
 	case !(cfg.Burst >= 1 && cfg.Burst <= 1000):
 		return errors.New("--burst is from 1 to 1000")
-	case !(cfg.Ramp > 0):
-		return errors.New("--ramp is above 0")
+	case !(cfg.Ramp > 0 && cfg.Ramp <= 1e6):
+		return errors.New("--ramp is above 0, and a million at most")
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
 	}
@@ -151,6 +159,8 @@ func (cfg *Config) validateURL(sc *scenario) error {
 		return fmt.Errorf("bench %s begins nodes of its own: --url does not go with it", cfg.Scenario)
 	case others && (cfg.Nodes > 1 || cfg.Updates != 0 || cfg.Burst > 1):
 		return errors.New("--nodes, --updates and --burst are of nodes and a feed of our own: they do not go with --url")
+	case others && cfg.Scenario == "soak" && len(cfg.NodeMetrics) == 0:
+		return errors.New("bench soak is about the nodes' memory: name their --node-metrics")
 	case others && cfg.Verify && cfg.Redis == "":
 		return errors.New("--url: name the nodes' tape with --redis, so that every value can be held against it, or take --no-verify")
 	}

@@ -48,8 +48,8 @@ type sub struct {
 	seq int64  // of the last update; 0: none
 }
 
-// errPeer is a frame that no server may send.
-var errPeer = errors.New("the server broke the WebSocket protocol")
+// errServer is a frame, or a message, that no server may send.
+var errServer = errors.New("the server broke its protocol")
 
 // parseFrame takes one whole frame off p; ok is false when it goes on.
 func parseFrame(p []byte) (op ws.OpCode, fin bool, payload, rest []byte, ok bool, err error) {
@@ -57,7 +57,7 @@ func parseFrame(p []byte) (op ws.OpCode, fin bool, payload, rest []byte, ok bool
 		return 0, false, nil, p, false, nil
 	}
 	if p[0]&0x70 != 0 || p[1]&0x80 != 0 {
-		return 0, false, nil, p, false, fmt.Errorf("%w: reserved bits, or a masked frame", errPeer)
+		return 0, false, nil, p, false, fmt.Errorf("%w: reserved bits, or a masked frame", errServer)
 	}
 	n, at := int(p[1]), 2
 	switch n {
@@ -72,7 +72,7 @@ func parseFrame(p []byte) (op ws.OpCode, fin bool, payload, rest []byte, ok bool
 		}
 		long := binary.BigEndian.Uint64(p[2:])
 		if long > messageMax {
-			return 0, false, nil, p, false, fmt.Errorf("%w: a frame of %d bytes", errPeer, long)
+			return 0, false, nil, p, false, fmt.Errorf("%w: a frame of %d bytes", errServer, long)
 		}
 		n, at = int(long), 10
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ type crew struct {
 
 // second is what all workers together said of a second.
 type second struct {
-	at            int64                   // us since the Unix epoch
+	at            int64                   // its end, us since the Unix epoch
 	said          int                     // workers that have spoken of it
 	updates       int64                   // so far
 	histogram     *hdrhistogram.Histogram // nil when all have
@@ -61,7 +62,7 @@ func newCrew(s *stand, like *Load) (*crew, error) {
 		}
 		l.Subs, l.Zipf, l.JSON, l.Rate = cfg.Subs, cfg.Zipf, cfg.Encoding == "json", cfg.Rate
 		if l.Peer != "floor" {
-			l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn
+			l.Slow, l.SlowBytes, l.Churn = cfg.Slow, cfg.SlowBytes, cfg.Churn/float64(n)
 		}
 		if err := k.fork(s, i, &l); err != nil {
 			return k, err
@@ -84,7 +85,7 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 	}
 	k.procs, k.orders = append(k.procs, p), append(k.orders, orders)
 	go func() { <-p.gone; said.Close() }()
-	go k.listen(i, out)
+	go k.listen(i, p, out)
 	line, err := json.Marshal(l)
 	if err == nil {
 		_, err = orders.Write(append(line, '\n'))
@@ -96,7 +97,7 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 }
 
 // listen takes a worker's reports.
-func (k *crew) listen(i int, out io.Reader) {
+func (k *crew) listen(i int, p *proc, out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -109,6 +110,8 @@ func (k *crew) listen(i int, out io.Reader) {
 		switch r.Kind {
 		case theWindow:
 			k.window[i] = r
+		case theLast:
+			p.expected.Store(true) // it ends
 		case everySecond:
 			k.note(&r)
 		}
@@ -122,21 +125,12 @@ func (k *crew) note(r *Report) {
 	if err != nil {
 		return
 	}
-	at := r.At / 1_000_000 * 1_000_000
-	i := len(k.seconds)
-	for i > 0 && k.seconds[i-1].at > at {
-		i--
+	i, known := slices.BinarySearchFunc(k.seconds, r.At, func(s second, at int64) int { return cmp.Compare(s.at, at) })
+	if !known {
+		k.seconds = slices.Insert(k.seconds, i, second{at: r.At, histogram: newHistogram()})
 	}
-	if i == 0 || k.seconds[i-1].at != at {
-		k.seconds = append(k.seconds, second{at: at, histogram: h})
-		i = len(k.seconds)
-	} else {
-		if k.seconds[i-1].histogram == nil {
-			return // of a worker that spoke twice within it
-		}
-		k.seconds[i-1].histogram.Merge(h)
-	}
-	s := &k.seconds[i-1]
+	s := &k.seconds[i]
+	s.histogram.Merge(h)
 	s.said++
 	s.updates += r.Counts.Updates
 	if s.said == len(k.last) {
@@ -158,9 +152,10 @@ func (k *crew) order(o order) error {
 		k.ended = time.Now().UnixMicro()
 	}
 	k.mu.Unlock()
-	for _, w := range k.orders {
+	for i, w := range k.orders {
 		if _, err := io.WriteString(w, string(o)+"\n"); err != nil {
-			return fmt.Errorf("bench: worker: %w", err)
+			time.Sleep(100 * time.Millisecond) // until its end is known, and why
+			return cmp.Or(k.procs[i].dead(), fmt.Errorf("bench: worker: %w", err))
 		}
 	}
 	return nil
@@ -214,11 +209,11 @@ func add(reports []Report) (r Report) {
 		one := &reports[i]
 		r.Open += one.Open
 		r.Ready += one.Ready
-		r.Pending += one.Pending
 		r.Holes += one.Holes
 		r.Stale += one.Stale
 		r.Published = max(r.Published, one.Published) // each has read all of it
 		r.Subs += one.Subs
+		r.Blind = r.Blind || one.Blind
 		r.Trouble = cmp.Or(r.Trouble, one.Trouble)
 		r.Counts.add(&one.Counts)
 		if one.Kind != r.Kind {
@@ -255,11 +250,12 @@ func (k *crew) timeline() (all []Moment) {
 	defer k.mu.Unlock()
 	before, last := int64(0), k.began
 	for _, s := range k.seconds {
-		if s.said != len(k.last) || s.at < k.began || k.ended > 0 && s.at > k.ended {
-			continue
+		passed := float64(s.at-last) / 1e6
+		if s.said != len(k.last) || passed < 0.5 || k.ended > 0 && s.at > k.ended {
+			continue // the next one has it
 		}
 		all = append(all, Moment{
-			At: float64(s.at-k.began) / 1e6, UpdatesPS: float64(max(0, s.updates-before)) / max(1, float64((s.at-last+500_000)/1_000_000)),
+			At: float64(s.at-k.began) / 1e6, UpdatesPS: float64(max(0, s.updates-before)) / passed,
 			P50: s.p50, P99: s.p99, Max: s.max,
 		})
 		before, last = s.updates, s.at

@@ -49,6 +49,9 @@ func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 			return e, fmt.Errorf("--url %s: no such port", text)
 		}
 	}
+	if u.RawQuery != "" {
+		return e, fmt.Errorf("--url %s: it has no query; a token goes with --token", text)
+	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil {
 		return e, fmt.Errorf("--url %s: %w", text, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ type Floor struct {
 	Listen string  `required:"" help:"Address."`
 	Bytes  int     `default:"60" help:"Payload of a frame."`
 	Bursts int     `default:"500" help:"Bursts a second: the sim's."`
-	Burst  int     `default:"80" help:"Writes in a burst."`
+	Burst  float64 `default:"80" help:"Writes in a burst, on the average."`
 	Part   float64 `default:"1" help:"Of every second: when there are bursts."`
 }
 
@@ -53,6 +54,7 @@ func (f *Floor) Run(ctx context.Context) error {
 		fds    = []int{-1} // by key; 0 is the listener
 		open   []int
 		next   int
+		owed   float64
 		period = time.Second / time.Duration(f.Bursts)
 		start  = time.Now()
 		due    = start.Add(period)
@@ -87,7 +89,7 @@ func (f *Floor) Run(ctx context.Context) error {
 			if now.Sub(start)%time.Second > time.Duration(f.Part*float64(time.Second)) {
 				continue
 			}
-			for range f.Burst {
+			for owed += f.Burst; owed >= 1; owed-- {
 				epoll.Write(open[next], frame)
 				next = (next + 1) % len(open)
 			}
@@ -98,19 +100,13 @@ func (f *Floor) Run(ctx context.Context) error {
 
 // upgraded is the answer to a worker's upgrade, whose key is always the same.
 func upgraded() ([]byte, error) {
-	m := memory{in: bytes.NewReader(upgradeHead("floor", "/", ""))}
-	_, err := ws.Upgrade(&m)
-	return m.out.Bytes(), err
+	var out bytes.Buffer
+	_, err := ws.Upgrade(struct {
+		io.Reader
+		io.Writer
+	}{bytes.NewReader(upgradeHead("floor", "/", "")), &out})
+	return out.Bytes(), err
 }
-
-// memory is a socket that answers from memory.
-type memory struct {
-	in  *bytes.Reader
-	out bytes.Buffer
-}
-
-func (m *memory) Read(p []byte) (int, error)  { return m.in.Read(p) }
-func (m *memory) Write(p []byte) (int, error) { return m.out.Write(p) }
 
 // floorPeer is how workers speak to the floor: they count.
 type floorPeer struct{}
@@ -176,9 +172,12 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 func (s *stand) startFloor(ctx context.Context, res *Result) (loops []*proc, err error) {
 	n := s.cfg.Nodes
 	each := res.MessagesPS / float64(n)
-	bursts := max(1, min(simBursts, int(each)))
-	burst := max(1, int(each/float64(bursts)*s.cfg.Burst+0.5))
-	bytes := max(1, int(res.BytesPerUpd*ratio(res.UpdatesPS, res.MessagesPS))-4)
+	bursts := max(1, int(min(simBursts, s.cfg.Updates, each)))
+	burst := each / float64(bursts) * s.cfg.Burst
+	bytes := int(res.BytesPerUpd * ratio(res.UpdatesPS, res.MessagesPS))
+	if bytes -= 2; bytes >= 126 {
+		bytes -= 2 // of a longer header
+	}
 	s.endpoints = nil
 	for i := range n {
 		addr, err := freePort()
@@ -186,7 +185,7 @@ func (s *stand) startFloor(ctx context.Context, res *Result) (loops []*proc, err
 			return nil, err
 		}
 		p, err := s.start(fmt.Sprintf("floor %d", i+1), s.serverCPUs, s.cfg.Exe, "bench-floor", "--listen", addr.String(),
-			fmt.Sprintf("--burst=%d", burst), fmt.Sprintf("--bytes=%d", bytes), fmt.Sprintf("--bursts=%d", bursts), fmt.Sprintf("--part=%g", 1/s.cfg.Burst))
+			fmt.Sprintf("--burst=%g", burst), fmt.Sprintf("--bytes=%d", max(1, bytes)), fmt.Sprintf("--bursts=%d", bursts), fmt.Sprintf("--part=%g", 1/s.cfg.Burst))
 		if err != nil {
 			return nil, err
 		}

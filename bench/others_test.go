@@ -72,7 +72,7 @@ func TestOthers(t *testing.T) {
 	}
 	measure := func(set func(*Config)) (*Result, error) {
 		cfg := Config{
-			Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack",
+			Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Seed: 1, Encoding: "msgpack", Bound: 1,
 			Floor: true, Verify: true, Exe: s.cfg.Exe, Redis: s.redis, Token: "good", URL: []string{secure},
 		}
 		set(&cfg)
@@ -111,6 +111,23 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// A node that dies while nothing is verified leaves subscribers behind, which is told.
+func TestOthersDie(t *testing.T) {
+	t.Parallel()
+	cfg := small(t)
+	s, err := newStand(t.Context(), &cfg, (*stand).begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Encoding: "msgpack", Bound: 1, Exe: cfg.Exe, URL: []string{"ws://" + s.endpoints[0].Host}}
+	time.AfterFunc(3*time.Second, func() { s.nodes[0].cmd.Process.Kill() })
+	res, err := Run(t.Context(), cfg, nil)
+	if err != nil || !res.Failed() || !strings.Contains(strings.Join(res.Problems, "\n"), "20 times: not subscribed in the end") {
+		t.Errorf("%v, %+v", err, res)
+	}
+}
+
 // A server that takes connections but lets nobody in, by any way of saying so, ends a run
 // at once, in its own words.
 func TestNobodyGetsIn(t *testing.T) {
@@ -125,7 +142,7 @@ func TestNobodyGetsIn(t *testing.T) {
 		"upgrade: 403 Forbidden the token has expired; is --token right?": "ws" + strings.TrimPrefix(plain.URL, "http"),
 	} {
 		cfg := small(t)
-		cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: time.Second, Encoding: "msgpack", Exe: cfg.Exe, URL: []string{url}}
+		cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: time.Second, Encoding: "msgpack", Bound: 1, Exe: cfg.Exe, URL: []string{url}}
 		began := time.Now()
 		res, err := Run(t.Context(), cfg, nil)
 		if err == nil || !strings.Contains(err.Error(), "nobody gets in") || !strings.Contains(err.Error(), want) || !res.Partial || time.Since(began) > 20*time.Second {

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"github.com/tickwire/tickwire/codec"
 )
 
 // Peers are servers that users would take instead of ours. They all send the updates of
@@ -134,7 +132,7 @@ func (w *worker) checkOfPeer(c *conn, u *peerUpdate) {
 		return
 	}
 	if bid, ask := peerQuote(u.symbol, u.seq); u.bid != bid || u.ask != ask {
-		w.wrong(fmt.Sprintf("%s: seq %d says %d, %d instead of %d, %d", w.words[s.sym], u.seq, u.bid, u.ask, bid, ask), verdictNames[stale])
+		w.wrong(fmt.Sprintf("%s: seq %d says %d, %d instead of %d, %d", w.words[s.sym], u.seq, u.bid, u.ask, bid, ask), verdictNames[invented])
 		return
 	}
 	if u.seq <= s.seq {
@@ -169,15 +167,12 @@ func (w *witness) lastOfPeers(ctx context.Context) {
 func (t *truth) endAt(last map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.depth, t.ended = 1, true
+	t.ends = make([]int64, len(t.rows))
 	for number, text := range last {
-		i, err := strconv.ParseUint(number, 10, 32)
+		i, err := strconv.Atoi(number)
 		seq, err2 := strconv.ParseInt(text, 10, 64)
-		if err != nil || err2 != nil {
-			continue
+		if err == nil && err2 == nil && i >= 0 && i < len(t.ends) {
+			t.ends[i] = seq
 		}
-		u := codec.Update{Seq: seq, Mask: codec.AllFields, Quote: codec.Empty}
-		u.Quote[codec.Bid] = 1
-		t.apply([]byte(peerSymbol(uint32(i))), &u)
 	}
 }

@@ -1,10 +1,10 @@
 package bench
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/gobwas/ws"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // centrifugePeer speaks Centrifuge's protocol in protobuf: a frame holds several
@@ -32,10 +32,10 @@ const (
 // opened sends the connect and all subscribes in one frame.
 func (centrifugePeer) opened(w *worker, c *conn) {
 	names := w.wantOfPeer(c)
-	p := appendDelimited(nil, appendBytesField([]byte{cfCommandID << 3, 1}, cfCommandConnect, nil))
+	p := protowire.AppendBytes(nil, appendBytesField([]byte{cfCommandID << 3, 1}, cfCommandConnect, nil))
 	for i, name := range names {
-		command := binary.AppendUvarint([]byte{cfCommandID << 3}, uint64(i+2))
-		p = appendDelimited(p, appendBytesField(command, cfCommandSubscribe, appendBytesField(nil, cfSubscribeChannel, []byte(name))))
+		command := protowire.AppendVarint([]byte{cfCommandID << 3}, uint64(i+2))
+		p = protowire.AppendBytes(p, appendBytesField(command, cfCommandSubscribe, appendBytesField(nil, cfSubscribeChannel, []byte(name))))
 	}
 	w.out = appendFrame(w.out[:0], ws.OpBinary, p)
 	w.write(c, w.out)
@@ -47,11 +47,11 @@ func (centrifugePeer) message(w *worker, c *conn, op ws.OpCode, payload []byte) 
 	}
 	brought := int64(0)
 	for len(payload) > 0 {
-		reply, rest, ok := delimited(payload)
-		if !ok {
+		reply, size := protowire.ConsumeBytes(payload)
+		if size < 0 {
 			return errPeerUpdate
 		}
-		payload = rest
+		payload = payload[size:]
 		if len(reply) == 0 { // a ping
 			w.out = appendFrame(w.out[:0], ws.OpBinary, []byte{0})
 			if !w.write(c, w.out) {
@@ -86,7 +86,7 @@ func parseCentrifugeReply(p []byte) (data []byte, refused string, err error) {
 	}
 	push, ok := field(p, cfReplyPush)
 	if !ok {
-		if _, _, _, ok := nextField(p); !ok {
+		if _, _, size := protowire.ConsumeField(p); size < 0 {
 			return nil, "", errPeerUpdate
 		}
 		return nil, "", nil
@@ -102,63 +102,26 @@ func parseCentrifugeReply(p []byte) (data []byte, refused string, err error) {
 	return data, "", nil
 }
 
-func appendDelimited(dst, message []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(message))), message...)
-}
-
-func appendBytesField(dst []byte, number int, value []byte) []byte {
-	return appendDelimited(append(dst, byte(number<<3|2)), value)
-}
-
-// delimited takes a length and as many bytes off p.
-func delimited(p []byte) (value, rest []byte, ok bool) {
-	n, size := binary.Uvarint(p)
-	if size <= 0 || n > uint64(len(p)-size) {
-		return nil, p, false
-	}
-	return p[size : size+int(n)], p[size+int(n):], true
+func appendBytesField(dst []byte, number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(dst, number, protowire.BytesType), value)
 }
 
 // field is the first value of a number in a protobuf message, when that is bytes.
-func field(p []byte, number int) (value []byte, ok bool) {
+func field(p []byte, number protowire.Number) (value []byte, ok bool) {
 	for len(p) > 0 {
-		n, value, rest, ok := nextField(p)
-		if !ok {
+		n, kind, size := protowire.ConsumeTag(p)
+		if size < 0 {
 			return nil, false
 		}
+		p = p[size:]
 		if n == number {
-			return value, true
+			value, size = protowire.ConsumeBytes(p)
+			return value, kind == protowire.BytesType && size >= 0
 		}
-		p = rest
+		if size = protowire.ConsumeFieldValue(n, kind, p); size < 0 {
+			return nil, false
+		}
+		p = p[size:]
 	}
 	return nil, false
-}
-
-// nextField takes a field off a protobuf message; value is nil unless it is bytes.
-func nextField(p []byte) (number int, value, rest []byte, ok bool) {
-	tag, size := binary.Uvarint(p)
-	if size <= 0 || tag>>3 == 0 || tag>>3 >= 1<<29 {
-		return 0, nil, p, false
-	}
-	number, rest = int(tag>>3), p[size:]
-	switch tag & 7 {
-	case 0:
-		if _, size = binary.Uvarint(rest); size <= 0 {
-			return 0, nil, p, false
-		}
-		return number, nil, rest[size:], true
-	case 1, 5:
-		n := 8
-		if tag&7 == 5 {
-			n = 4
-		}
-		if len(rest) < n {
-			return 0, nil, p, false
-		}
-		return number, nil, rest[n:], true
-	case 2:
-		value, rest, ok = delimited(rest)
-		return number, value, rest, ok
-	}
-	return 0, nil, p, false
 }

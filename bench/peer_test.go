@@ -19,6 +19,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vmihailenco/msgpack/v5"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A harness forks workers: of a test, too.
@@ -102,16 +103,16 @@ var fakePeers = []fakePeer{
 			var reply []byte
 			p := s.read()
 			for id := byte(1); len(p) > 0; id++ {
-				command, rest, ok := delimited(p)
-				if !ok || len(command) < 2 || command[1] != id {
-					s.t.Errorf("command %x", command)
+				command, size := protowire.ConsumeBytes(p)
+				if size < 0 || len(command) < 2 || command[1] != id {
+					s.t.Fatalf("command %x", p)
 				}
-				p = rest
+				p = p[size:]
 				if subscribe, ok := field(command, cfCommandSubscribe); ok {
 					channel, _ := field(subscribe, cfSubscribeChannel)
 					asked = append(asked, string(channel))
 				}
-				reply = appendDelimited(reply, appendBytesField([]byte{8, id}, 5, nil))
+				reply = protowire.AppendBytes(reply, appendBytesField([]byte{8, id}, 5, nil))
 			}
 			s.write(ws.OpBinary, reply)
 			return asked
@@ -120,7 +121,7 @@ var fakePeers = []fakePeer{
 			var p []byte
 			for _, u := range updates {
 				push := appendBytesField(appendBytesField(nil, 2, []byte("s0")), cfPushPub, appendBytesField(nil, cfPublicationRaw, u))
-				p = appendDelimited(p, appendBytesField(nil, cfReplyPush, push))
+				p = protowire.AppendBytes(p, appendBytesField(nil, cfReplyPush, push))
 			}
 			s.write(ws.OpBinary, p)
 		},
@@ -304,7 +305,7 @@ func FuzzPlain(f *testing.F) {
 func FuzzCentrifuge(f *testing.F) {
 	push := appendBytesField(appendBytesField(nil, 2, []byte("s0")), cfPushPub, appendBytesField(nil, cfPublicationRaw, peerUpdateOf(0, 1)))
 	refusal := appendBytesField([]byte{8, 2}, cfReplyError, appendBytesField([]byte{8, 103}, cfErrorMessage, []byte("permission denied")))
-	fuzzPeer(f, "centrifuge", nil, []byte{0}, appendDelimited(nil, appendBytesField(nil, cfReplyPush, push)), appendDelimited([]byte{0}, refusal),
+	fuzzPeer(f, "centrifuge", nil, []byte{0}, protowire.AppendBytes(nil, appendBytesField(nil, cfReplyPush, push)), protowire.AppendBytes([]byte{0}, refusal),
 		[]byte{4, 8, 2, 58, 0}, []byte{2, 0x22, 0xff}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
 }
 
@@ -323,7 +324,7 @@ func TestPeersGorilla(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	cfg := Config{Scenario: "peers", Load: "sparse", Conns: 20, Subs: 3, Symbols: 10, Updates: 500, Nodes: 1, Ramp: 1000, Duration: time.Second, Seed: 1, Verify: true, Exe: os.Args[0]}
+	cfg := Config{Scenario: "peers", Load: "sparse", Conns: 20, Subs: 3, Symbols: 10, Updates: 500, Nodes: 1, Ramp: 1000, Duration: time.Second, Seed: 1, Bound: 1, Verify: true, Exe: os.Args[0]}
 	peers := PeersConfig{Only: []string{"gorilla"}, Runs: 1, Dir: "peers"}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // PeersConfig is what a comparison adds to a Config.
@@ -33,8 +34,8 @@ func (p *PeersConfig) Validate(cfg *Config) error {
 		return nil
 	case cfg.Encoding == "json" || cfg.Rate != 0 || cfg.Burst > 1:
 		return errors.New("bench peers: --encoding json, --rate and --burst are ours alone: no comparison")
-	case cfg.Churn > 0 || cfg.Redis != "":
-		return errors.New("bench peers: --churn and --redis do not go with it: subscribers stay, and every run has a Redis of its own")
+	case cfg.Churn > 0 || cfg.Slow > 0 || cfg.Redis != "":
+		return errors.New("bench peers: --churn, --slow and --redis do not go with it: subscribers stay and read, and every run has a Redis of its own")
 	case p.Runs < 0:
 		return errors.New("--runs is at least 1")
 	}
@@ -122,14 +123,15 @@ func RunPeers(ctx context.Context, cfg Config, peers PeersConfig, progress io.Wr
 			fmt.Fprintf(progress, "run %d of %d: %s\n", run+1, peers.Runs, p.Name)
 			res, err := runOne(ctx, cfg, program, p, progress)
 			fmt.Fprintln(progress)
-			if ctx.Err() != nil {
-				return c, errInterrupted
-			}
 			if err != nil {
 				res = cmp.Or(res, &Result{Partial: true})
 				res.Problems = append(res.Problems, err.Error())
 			}
 			c.Systems[i].Runs = append(c.Systems[i].Runs, res)
+			if ctx.Err() != nil {
+				c.Partial = true
+				return c, errInterrupted
+			}
 		}
 	}
 	return c, nil
@@ -167,6 +169,7 @@ func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, prog
 	}
 	defer r.crew.close()
 	r.res.Encoding = peer.Protocol
+	r.again = func() { s.feed.cmd.Process.Signal(syscall.SIGUSR1) }
 	err = r.phases(ctx, nil)
 	r.res.finish(r.crew)
 	if err != nil {

@@ -7,15 +7,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,14 +64,17 @@ func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe strin
 	go func() {
 		// A child has the affinity of the thread that forks it, and dies with that thread.
 		runtime.LockOSThread()
+		var err error
 		if len(cpus) > 0 {
 			var set unix.CPUSet
 			for _, cpu := range cpus {
 				set.Set(cpu)
 			}
-			unix.SchedSetaffinity(0, &set)
+			err = unix.SchedSetaffinity(0, &set)
 		}
-		err := p.cmd.Start()
+		if err == nil {
+			err = p.cmd.Start()
+		}
 		began <- err
 		if err == nil {
 			p.err = p.cmd.Wait()
@@ -122,9 +123,6 @@ type usage struct {
 	sockets int64 // bytes that all sockets of the machine hold in the kernel
 }
 
-// clockTick is USER_HZ: how /proc counts CPU time, on every Linux.
-const clockTick = time.Second / 100
-
 // used is what the process has used: when it has gone, of CPU time all that it ever did.
 func (p *proc) used() usage {
 	select {
@@ -137,39 +135,31 @@ func (p *proc) used() usage {
 
 // usedBy reads /proc: zeros when the process has gone.
 func usedBy(pid int) (u usage) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return u
 	}
-	// The name may have spaces; the fields are counted from behind it: utime is the 12th.
-	_, after, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(after)
-	if len(fields) > 21 {
-		for _, text := range fields[11:13] {
-			ticks, _ := strconv.ParseInt(text, 10, 64)
-			u.cpu += time.Duration(ticks) * clockTick
-		}
-		pages, _ := strconv.ParseInt(fields[21], 10, 64)
-		u.rss = pages * int64(os.Getpagesize())
+	stat, err := p.Stat()
+	if err != nil {
+		return u
 	}
-	return u
+	return usage{cpu: time.Duration(stat.CPUTime() * float64(time.Second)), rss: int64(stat.ResidentMemory())}
 }
 
 // socketMemory is what all TCP sockets of the machine hold in the kernel, in bytes:
 // their buffers. The sockets themselves come on top, some 3.7 KB each.
 func socketMemory() int64 {
-	text, err := os.ReadFile("/proc/net/sockstat")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0
 	}
-	_, after, _ := strings.Cut(string(text), "TCP:")
-	line, _, _ := strings.Cut(after, "\n")
-	fields := strings.Fields(line)
-	for i, name := range fields[:max(0, len(fields)-1)] {
-		if name == "mem" {
-			pages, _ := strconv.ParseInt(fields[i+1], 10, 64)
-			return pages * int64(os.Getpagesize())
+	all, err := fs.NetSockstat()
+	if err != nil {
+		return 0
+	}
+	for _, p := range all.Protocols {
+		if p.Protocol == "TCP" && p.Mem != nil {
+			return int64(*p.Mem * os.Getpagesize())
 		}
 	}
 	return 0

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// read takes what a conn's socket has, for at most 256 KiB: then others have a turn.
+// read takes what a conn's socket has; after some 256 KiB others have a turn.
 func (w *worker) read(c *conn) {
 	if c.fd < 0 {
 		return
@@ -46,6 +47,9 @@ func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 		w.now = time.Now().UnixMicro()
 		rest, err := w.digest(c, buf[:had+n])
 		if err != nil {
+			if errors.Is(err, errServer) {
+				w.wrong(err.Error(), errServer.Error())
+			}
 			w.lose(c, err.Error())
 			return 0, false
 		}
@@ -101,10 +105,10 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 			return nil, fmt.Errorf("closed by the server: %d %s", code, reason)
 		case op.IsControl():
 		case !fin || op == ws.OpContinuation:
-			return nil, fmt.Errorf("%w: fragments, which no server here sends", errPeer)
+			return nil, fmt.Errorf("%w: fragments, which no server here sends", errServer)
 		default:
 			if err := w.speak.message(w, c, op, payload); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%w: %w", errServer, err)
 			}
 		}
 	}

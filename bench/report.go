@@ -61,11 +61,14 @@ func (r *Result) drawSteps() ([]picture, error) {
 		return nil, nil
 	}
 	p50, p99 := series{Name: "p50"}, series{Name: "p99", Ink: 1}
-	above := series{Name: "p99 above --bound", Ink: 3, Dots: true}
+	above := series{Name: "p99, not within", Ink: 3, Dots: true}
 	asked, came := series{Name: "offered", Ink: 2, Dashed: true}, series{Name: "delivered"}
 	x := scale{logarithmic: true, from: r.Steps[0].Offered, to: r.Steps[n-1].Offered, label: short}
 	each := ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)) // subscribers of a symbol
 	for _, s := range r.Steps {
+		if s.P99 == 0 { // nobody came up
+			continue
+		}
 		p50.points = append(p50.points, plotter.XY{X: s.Offered, Y: inMS(s.P50)})
 		p99.points = append(p99.points, plotter.XY{X: s.Offered, Y: inMS(s.P99)})
 		asked.points = append(asked.points, plotter.XY{X: s.Offered, Y: max(1, s.Offered*each)})

@@ -84,7 +84,7 @@ func TestReportSteps(t *testing.T) {
 		r.Steps = append(r.Steps, Step{Offered: rate, UpdatesPS: 10 * rate, P50: 1000, P99: int64(4000 * (i + 1)), Within: i < 2})
 	}
 	got := written(t, r)
-	wants(t, got, "Latency by load", "Deliveries by load", "p99 above --bound", "</i>offered<", ">500</text>", ">2k</text>")
+	wants(t, got, "Latency by load", "Deliveries by load", "p99, not within", "</i>offered<", ">500</text>", ">2k</text>")
 	r.Steps[2].Within = true
 	if strings.Contains(written(t, r), "above --bound") {
 		t.Error("a step within the bound is shown as above")

@@ -63,14 +63,17 @@ type Result struct {
 	Timeline     []Moment  `json:"timeline"`     // second by second
 	Distribution []Percent `json:"distribution"` // of all latencies
 
-	rss   []memorySample
-	cores int  // that all else has
-	wrong bool // something that came was wrong, or lost
+	rss    []memorySample
+	cores  int  // that all else has
+	unread int  // times that --node-metrics said nothing
+	wrong  bool // something that came was wrong, or lost
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
 	Ended    int              `json:"subscriptions_ended_right"`
 	Missed   int64            `json:"missed"`     // updates that a peer lost
+	Repeats  int64            `json:"repeats"`    // of a seq that the subscriber had: not counted
+	Ahead    int64            `json:"ahead_us"`   // by which an update came before it was due, at the most
 	Stale    int64            `json:"said_stale"` // distinct updates that a node called stale, and the feed did not
 	Lost     map[string]int64 `json:"lost"`
 	Refused  map[string]int64 `json:"refused"`
@@ -131,7 +134,7 @@ func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
 		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
-		Offered: cfg.Updates, Nodes: len(s.endpoints), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
+		Offered: cfg.Updates, Nodes: max(cfg.Nodes, len(s.endpoints)), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
 	}
 }
 
@@ -169,7 +172,7 @@ func (r *Result) harness(passed time.Duration, before, after []time.Duration) {
 // conflated takes what was merged.
 func (r *Result) conflated(c *counts) {
 	r.Conflation = conflation{ratio(float64(c.Merged), float64(c.Merged+c.Updates)), c.Conflated[0], c.Conflated[1], c.Conflated[2]}
-	r.Gaps = c.Gaps
+	r.Gaps, r.Repeats, r.Ahead = c.Gaps, c.Repeats, c.Ahead
 }
 
 // memory takes the nodes' memory, and the kernel's, above what it was without a subscriber.
@@ -200,6 +203,12 @@ func (r *Result) finish(k *crew) {
 	r.Problems = append(r.Problems, c.Examples...)
 	if sum.Trouble != "" {
 		r.Problems = append(r.Problems, "the witness cannot read the tape: "+sum.Trouble)
+	}
+	if r.unread > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d times --node-metrics said nothing: CPU and memory are too low", r.unread))
+	}
+	if sum.Blind {
+		r.Problems = append(r.Problems, "the witness did not read the tape to its end")
 	}
 	if sum.Holes > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("the witness lost the tape %d times", sum.Holes))
@@ -243,30 +252,6 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// ticker prints a progress line, twice a second.
-type ticker struct {
-	out  io.Writer
-	next time.Time
-}
-
-// say prints a line of its own.
-func (t *ticker) say(format string, args ...any) {
-	if t.out != nil {
-		fmt.Fprintf(t.out, "\r"+format+"\x1b[K\n", args...)
-	}
-}
-
-func newTicker(out io.Writer) *ticker { return &ticker{out: out} }
-
-func (t *ticker) line(phase string, began time.Time, most time.Duration, now *Report) {
-	if t.out == nil || time.Now().Before(t.next) {
-		return
-	}
-	t.next = time.Now().Add(500 * time.Millisecond)
-	fmt.Fprintf(t.out, "\r%-8s %4.0f of %.0f s  %d open, %d ready  %d updates, %d wrong \x1b[K", phase, time.Since(began).Seconds(), most.Seconds(),
-		now.Open, now.Ready, now.Counts.Updates, now.Counts.wrongs())
-}
-
 // Print writes the report as a table.
 func (r *Result) Print(w io.Writer) {
 	verdict := "VERIFIED"
@@ -293,10 +278,13 @@ func (r *Result) Print(w io.Writer) {
 	}
 	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
 	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
-	if r.PublishedPS > 0 {
-		row("offered", "%.0f updates/s by the feed, of which %.0f were on the tape", r.Offered, r.PublishedPS)
-	} else {
+	switch {
+	case r.Offered == 0:
+		row("offered", "%.0f updates/s were on the tape", r.PublishedPS)
+	case r.PublishedPS == 0:
 		row("offered", "%.0f updates/s by the feed", r.Offered)
+	default:
+		row("offered", "%.0f updates/s by the feed, of which %.0f were on the tape", r.Offered, r.PublishedPS)
 	}
 	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
 	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
@@ -328,8 +316,19 @@ func (r *Result) Print(w io.Writer) {
 	case r.FloorUS > 0:
 		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
 	}
-	row("node memory", "%d bytes a connection; %d in the kernel, both ends; RSS %.0f MB", r.RSSPerConn, r.KernelPerConn, float64(r.RSS)/(1<<20))
+	if r.RSS > 0 {
+		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
+	} else {
+		row("node memory", "unknown: name the nodes' --node-metrics")
+	}
+	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+	if r.Repeats > 0 {
+		row("repeats", "%d had no new seq: not counted above", r.Repeats)
+	}
+	if r.Ahead >= 1000 {
+		row("clock", "updates came up to %s before they were due: the feed's clock is ahead, latencies are that much too good", ms(r.Ahead))
+	}
 	if r.Stale > 0 {
 		row("stale", "%d of these a node called stale, and the feed did not", r.Stale)
 	}

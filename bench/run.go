@@ -1,198 +1,226 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
+	"syscall"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Report is what a worker tells the harness, once a second and at the end. Counts are
-// since the order to measure.
-type Report struct {
-	At        int64  `json:"at"` // us since the Unix epoch
-	Open      int    `json:"open"`
-	Ready     int    `json:"ready"` // with an image of all they asked for
-	Counts    counts `json:"counts"`
-	Latency   []byte `json:"latency"`   // as HdrHistogram encodes it
-	Pending   int    `json:"pending"`   // updates that are not judged yet
-	Holes     int    `json:"holes"`     // of the witness
-	Published int64  `json:"published"` // updates of the feed since the order to measure, as the witness read them
-	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
-	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
-	Subs      int    `json:"subs"`      // the last: subscriptions held against the feed's state
-	Trouble   string `json:"trouble"`   // of the witness, with the tape
-	Kind      string `json:"kind"`
+// run is a run under way.
+type run struct {
+	cfg   *Config
+	stand *stand
+	crew  *crew
+	procs []*proc // that must live while it lasts
+	res   *Result
+	tick  *ticker
+	idle  usage // of the nodes without subscribers
+	clock clock
+	again func() // has everything published once more, for those that are sent no images
 }
 
-// Kinds of reports.
-const (
-	everySecond = "second" // its latencies
-	aChange     = "change" // all are up, or no longer
-	theWindow   = "window" // from measure to stop
-	theLast     = "last"
-)
+// clock notices that the wall clock, by which latencies are measured, was set.
+type clock struct {
+	now  func() (wall, passed time.Duration)
+	last time.Duration // wall - passed
+	set  time.Duration // by how much it was
+}
 
-// order is what the harness tells a worker, a line each.
-type order string
+// clockSet is what two clocks differ by when one was set; they are read one after the other.
+const clockSet = 50 * time.Millisecond
 
-const (
-	orderMeasure order = "measure" // count anew
-	orderStop    order = "stop"    // report what was counted since, latencies too
-	orderSettle  order = "settle"  // the feed has ended: compare, report, end
-)
+func newClock() clock {
+	start := time.Now()
+	c := clock{now: func() (wall, passed time.Duration) {
+		now := time.Now()
+		return now.Round(0).Sub(start.Round(0)), now.Sub(start)
+	}}
+	return c
+}
 
-// settleMost is how long subscribers may take to get the last of what was sent.
-const settleMost = 30 * time.Second
-
-// RunWorker is a worker process: its load as a line of JSON on in, then orders;
-// reports go to out. It ends with the last report, or with in.
-func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 64<<20)
-	var load Load
-	if !lines.Scan() {
-		return fmt.Errorf("bench: no load: %w", lines.Err())
+// look reads the clocks.
+func (c *clock) look() {
+	wall, passed := c.now()
+	if d := wall - passed - c.last; d.Abs() > clockSet {
+		c.set += d
 	}
-	if err := json.Unmarshal(lines.Bytes(), &load); err != nil {
-		return fmt.Errorf("bench: load: %w", err)
+	c.last = wall - passed
+}
+
+// warmUp is what passes between the last subscriber and the first count.
+const warmUp = 2 * time.Second
+
+// Run makes a run and returns its result. One that breaks off returns what was
+// measured so far, marked partial, beside the error.
+func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
+	if err := cfg.Complete(); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
 	}
-	w, err := newWorker(&load)
+	res, err := scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	return res, err
+}
+
+var errInterrupted = errors.New("bench: interrupted")
+
+// single is the scenarios that are one run on a stand of their own, with something
+// happening while it is measured.
+func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(context.Context, *run) error) (*Result, error) {
+	s, err := newStand(ctx, cfg, (*stand).begin)
 	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	symbols, err := s.symbols(ctx)
+	if err != nil {
+		return nil, err
+	}
+	like := &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols, Token: cfg.Token, Live: s.feed == nil}
+	if !cfg.Verify {
+		like.Redis = ""
+	}
+	r, err := newRun(ctx, s, like, tick)
+	if err != nil {
+		return nil, err
+	}
+	defer r.crew.close()
+	err = r.phases(ctx, meanwhile)
+	r.res.finish(r.crew)
+	if err == nil && cfg.Floor && r.res.MessagesPS > 0 && len(cfg.URL) == 0 {
+		r.crew.close()
+		r.stand.stopNodes()
+		tick.say("floor: the same subscribers on a bare loop")
+		if ferr := r.stand.floor(ctx, r.res); ferr != nil {
+			r.res.NoFloor, err = ferr.Error(), ctx.Err()
+		}
+	}
+	if err != nil {
+		r.res.Partial, r.res.Verified = true, false
+	}
+	return r.res, err
+}
+
+// newRun begins what measures: workers for all subscribers, whose load says the rest.
+func newRun(ctx context.Context, s *stand, like *Load, tick *ticker) (*run, error) {
+	r := &run{cfg: s.cfg, stand: s, res: newResult(s.cfg, s), tick: tick, idle: s.serverUsed(ctx), clock: newClock()}
+	var err error
+	if r.crew, err = newCrew(s, like); err != nil {
+		r.crew.close()
+		return nil, err
+	}
+	r.procs = append(s.procs[:len(s.procs):len(s.procs)], r.crew.procs...)
+	return r, nil
+}
+
+// phases takes a run through its phases: everybody up, measured, the last word.
+func (r *run) phases(ctx context.Context, meanwhile func(context.Context, *run) error) error {
+	began := time.Now()
+	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	defer w.poll.Close()
-	if w.truth != nil {
-		witness, err := newWitness(load.Redis, w.truth)
-		if err != nil {
-			return err
-		}
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		if load.Peer == "" {
-			w.truth.trouble = "nothing came yet"
-			go witness.run(ctx)
-		} else {
-			go witness.lastOfPeers(ctx)
-		}
+	r.res.RampSeconds = time.Since(began).Seconds()
+	if err := pauseAll(ctx, r.procs, warmUp); err != nil {
+		return err
 	}
-	orders := make(chan order)
-	go func() {
-		defer close(orders)
-		for lines.Scan() {
-			select {
-			case orders <- order(lines.Text()):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return w.run(orders, json.NewEncoder(out))
+	if err := r.measure(ctx, meanwhile); err != nil {
+		return err
+	}
+	return r.settle(ctx)
 }
 
-// run cycles until it is told to settle, and has.
-func (w *worker) run(orders <-chan order, out *json.Encoder) error {
-	var settling time.Time
-	next := time.Now().Add(time.Second)
-	for {
-		if err := w.cycle(); err != nil {
-			return err
+// againEvery leaves time for what was published to arrive.
+const againEvery = 3 * time.Second
+
+// ready waits until every subscriber has all its images.
+func (r *run) ready(ctx context.Context) error {
+	began, asked := time.Now(), time.Now()
+	return r.crew.up(ctx, r.cfg, r.procs, func(now *Report) {
+		r.tick.line("ramp", began, r.cfg.rampTime(), now)
+		if r.again != nil && now.Open == r.cfg.Conns && time.Since(asked) > againEvery {
+			asked = time.Now()
+			r.again()
 		}
-		select {
-		case o, ok := <-orders:
-			switch {
-			case !ok:
-				return nil
-			case o == orderMeasure:
-				w.count.restart()
-				w.measuring = true
-				w.second.Reset()
-				w.total.Reset()
-				w.slow.Reset()
-				w.published = w.truth.read()
-			case o == orderStop:
-				w.total.Merge(w.second)
-				r := w.report(theWindow, w.total)
-				r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-				w.wake()
-				if err := out.Encode(r); err != nil {
-					return err
-				}
-			case o == orderSettle:
-				settling = time.Now()
-				w.settle(w.load.Live)
-			}
-		default:
-		}
-		if whole := w.ready == len(w.conns); whole != w.whole {
-			w.whole = whole
-			if err := out.Encode(w.report(aChange, nil)); err != nil {
-				return err
-			}
-		}
-		now := time.Now()
-		if now.After(next) {
-			next = next.Add(time.Second)
-			if err := out.Encode(w.report(everySecond, w.second)); err != nil {
-				return err
-			}
-			w.total.Merge(w.second)
-			w.second.Reset()
-			w.giveUp()
-		}
-		if !settling.IsZero() && w.settled(settling) {
-			r := w.report(theLast, w.second)
-			if w.truth != nil {
-				r.Subs = w.final()
-				if !w.complete(settling) {
-					w.wrong("the tape was not read to its end", "the witness did not see the feed's end")
-				}
-				r.Counts = w.count
-			}
-			return out.Encode(r)
-		}
-	}
+	})
 }
 
-// settled reports whether every subscriber has all there is, or has had time enough.
-func (w *worker) settled(began time.Time) bool {
-	switch since := time.Since(began); {
-	case since > settleMost:
-		return true
-	case since < 2*time.Second:
-		return false
+// measure counts for as long as the run lasts.
+func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run) error) error {
+	if err := r.crew.order(orderMeasure); err != nil {
+		return err
 	}
-	return w.truth == nil || w.complete(began) && w.behind() == 0 && len(w.claims) == 0
-}
-
-// wake has slow readers read on, as fast as they can.
-func (w *worker) wake() {
-	w.measuring = false
-	for i := range w.conns {
-		if c := &w.conns[i]; c.slow && c.fd >= 0 && c.state == connOpen {
-			w.again = append(w.again, uint32(i))
+	began, before, own := time.Now(), r.stand.serverUsed(ctx), r.used()
+	during, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	if meanwhile != nil {
+		go func() { done <- meanwhile(during, r) }()
+	} else {
+		done <- nil
+	}
+	end := began.Add(r.cfg.Duration)
+	r.clock.look()
+	r.clock.set = 0
+	err := wait(ctx, "the end", r.procs, func() bool {
+		now := r.crew.sum()
+		r.tick.line("measure", began, r.cfg.Duration, &now)
+		r.res.sample(ctx, r.stand)
+		r.clock.look()
+		return !time.Now().Before(end)
+	})
+	after, passed, ownAfter := r.stand.serverUsed(ctx), time.Since(began), r.used()
+	stop()
+	if other := <-done; err == nil {
+		err = other
+	}
+	if err == nil {
+		if err = r.crew.order(orderStop); err == nil {
+			err = r.crew.report(ctx, r.procs)
 		}
 	}
+	sum, h, slow, _ := r.crew.measured()
+	r.res.measured(passed, &sum, h, after.cpu-before.cpu)
+	r.res.SlowLatencyUS = percentilesOf(slow)
+	r.res.harness(passed, own, ownAfter)
+	r.res.memory(r.idle, after)
+	r.res.unread = r.stand.unread
+	if err == nil && r.clock.set != 0 {
+		err = fmt.Errorf("bench: the machine's clock was set by %v meanwhile: latencies are not what they were; run it again", r.clock.set.Round(time.Millisecond))
+	}
+	return err
 }
 
-func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
-	var encoded []byte
-	if h != nil {
-		encoded, _ = h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+// used is the CPU time of everything but the nodes, of each process.
+func (r *run) used() []time.Duration { return append(r.crew.used(), r.stand.besideUsed()...) }
+
+// settle ends the feed, if it is ours, and waits until all have its last word.
+func (r *run) settle(ctx context.Context) error {
+	if r.stand.feed != nil {
+		r.stand.feed.stop(syscall.SIGTERM, 5*time.Second)
 	}
-	r := &Report{
-		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
-		Kind: kind, Latency: encoded, Pending: len(w.claims),
+	if err := r.crew.order(orderSettle); err != nil {
+		return err
 	}
-	if w.truth != nil {
-		w.truth.mu.Lock()
-		r.Holes, r.Trouble, r.Stale = w.truth.holes, w.truth.trouble, w.truth.staleSaid
-		r.Published = w.truth.published - w.published
-		w.truth.mu.Unlock()
-	}
-	return r
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, settleMost+10*time.Second, errors.New("workers do not report"))
+	defer cancel()
+	return wait(ctx, "the last word", slices.Concat(r.stand.nodes, r.crew.procs), func() bool {
+		now := r.crew.sum()
+		r.tick.line("settle", began, settleMost, &now)
+		return now.Kind == theLast
+	})
 }
+
+// pauseAll waits while every process lives.
+func pauseAll(ctx context.Context, procs []*proc, d time.Duration) error {
+	end := time.Now().Add(d)
+	return wait(ctx, "a moment", procs, func() bool { return !time.Now().Before(end) })
+}
+
+var machine = fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())

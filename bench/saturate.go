@@ -39,7 +39,7 @@ func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 			err = nil
 		}
 		if err != nil || res.wrong {
-			best = res
+			best = cmp.Or(res, best)
 			return false, cmp.Or(err, errWrong)
 		}
 		s := Step{Offered: rate, UpdatesPS: res.UpdatesPS, Conflated: res.Conflation.Ratio, P50: res.LatencyUS.P50, P99: res.LatencyUS.P99, ServerCPU: res.ServerCPU, Limit: res.limit(cfg.Bound)}
@@ -90,7 +90,7 @@ const (
 // search tries rates: up, or down, until one that is within stands beside one that is
 // not, then between them.
 func search(first float64, try func(rate float64) (within bool, err error)) error {
-	least, most := searchDown*first, max(first, searchMost)
+	least, most := searchDown*first, float64(searchMost)
 	good, bad := 0.0, 0.0
 	for rate := first; ; {
 		within, err := try(rate)

@@ -59,15 +59,12 @@ func storm(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 		if err := r.stand.replace(0); err != nil {
 			return err
 		}
-		for r.crew.sum().Ready == cfg.Conns { // until they have noticed
-			if !sleep(ctx, 20*time.Millisecond) {
-				return fmt.Errorf("bench: nobody noticed that node 1 was killed")
-			}
+		again := r.stand.nodes[:1]
+		if err := wait(ctx, "subscribers to notice that node 1 was killed", again, func() bool { return r.crew.sum().Ready < cfg.Conns }); err != nil {
+			return err
 		}
-		for r.crew.sum().Ready < cfg.Conns {
-			if !sleep(ctx, 20*time.Millisecond) {
-				return fmt.Errorf("bench: %d of %d subscribers were back when the time was over", r.crew.sum().Ready, cfg.Conns)
-			}
+		if err := wait(ctx, "subscribers to come back", again, func() bool { return r.crew.sum().Ready == cfg.Conns }); err != nil {
+			return fmt.Errorf("%w: %d of %d are", err, r.crew.sum().Ready, cfg.Conns)
 		}
 		r.res.RecoverySeconds = time.Since(began).Seconds()
 		return nil

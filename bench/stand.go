@@ -8,14 +8,15 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/alicebob/miniredis/v2"
+	"golang.org/x/sys/unix"
 )
 
 // stand is what a run is made on: Redis, a feed and nodes, each a process of its own;
@@ -34,6 +35,7 @@ type stand struct {
 	serverCPUs, otherCPUs []int // none: all
 	memory                *miniredis.Miniredis
 	scraped               map[string]usage // by URL: what NodeMetrics said last
+	unread                int              // times that they said nothing
 }
 
 // startWithin bounds the time that a stand takes to be ready.
@@ -142,11 +144,16 @@ func (s *stand) startNode(i int) (*proc, error) {
 
 // splitCPUs gives half of the cores to what is measured.
 func (s *stand) splitCPUs() {
-	n := runtime.NumCPU()
-	for cpu := range n {
-		if n > 1 && cpu < n/2 {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil || set.Count() < 2 {
+		return
+	}
+	for cpu := range 8 * int(unsafe.Sizeof(set)) {
+		switch {
+		case !set.IsSet(cpu):
+		case len(s.serverCPUs) < set.Count()/2:
 			s.serverCPUs = append(s.serverCPUs, cpu)
-		} else if n > 1 {
+		default:
 			s.otherCPUs = append(s.otherCPUs, cpu)
 		}
 	}
@@ -176,14 +183,7 @@ func (s *stand) startRedis(ctx context.Context) error {
 		return err
 	}
 	s.redis, s.store = "redis://"+addr.String(), "redis-server"
-	return wait(ctx, "redis-server", []*proc{p}, func() bool {
-		c, err := net.Dial("tcp", addr.String())
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	return wait(ctx, "redis-server", []*proc{p}, func() bool { return listens(addr) })
 }
 
 // freePort is an address on loopback that nobody listens on just now.
@@ -211,6 +211,7 @@ func (s *stand) serverUsed(ctx context.Context) (u usage) {
 		one, err := scrape(ctx, url)
 		if err != nil {
 			one = s.scraped[url] // as it was
+			s.unread++
 		}
 		s.scraped[url] = one
 		u.cpu += one.cpu

@@ -12,6 +12,8 @@ type counts struct {
 	Updates   int64    `json:"updates"`
 	Bytes     int64    `json:"bytes"` // of WebSocket frames
 	Gaps      int64    `json:"gaps"`
+	Repeats   int64    `json:"repeats"`   // of a seq that the subscriber had: not updates
+	Ahead     int64    `json:"ahead"`     // us by which an update came before it was due, at the most
 	Conflated [3]int64 `json:"conflated"` // updates that merge several, by reason: rate, slow, catch-up
 	Merged    int64    `json:"merged"`    // updates of the feed that were merged into others
 	Missed    int64    `json:"missed"`    // that never came, from a peer that promises each
@@ -35,7 +37,7 @@ func newCounts() counts {
 
 // restart counts anew what flows; verdicts and losses stay, whenever they were.
 func (c *counts) restart() {
-	c.Messages, c.Updates, c.Bytes, c.Gaps, c.Merged, c.Connects, c.Conflated = 0, 0, 0, 0, 0, 0, [3]int64{}
+	c.Messages, c.Updates, c.Bytes, c.Gaps, c.Repeats, c.Ahead, c.Merged, c.Connects, c.Conflated = 0, 0, 0, 0, 0, 0, 0, 0, [3]int64{}
 }
 
 // add sums what several workers counted.
@@ -44,6 +46,8 @@ func (c *counts) add(d *counts) {
 	c.Updates += d.Updates
 	c.Bytes += d.Bytes
 	c.Gaps += d.Gaps
+	c.Repeats += d.Repeats
+	c.Ahead = max(c.Ahead, d.Ahead)
 	c.Merged += d.Merged
 	c.Missed += d.Missed
 	c.Connects += d.Connects

@@ -34,6 +34,30 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// What a subscriber had before is no update, and after a gap seqs that are passed over
+// were not merged.
+func TestTally(t *testing.T) {
+	w, err := newWorker(&Load{Symbols: []string{"a"}, Conns: 1, Subs: 1, Nodes: make([]Endpoint, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.poll.Close()
+	w.now = 1_000_000
+	c, s := &w.conns[0], &sub{}
+	c.waits = 1
+	for _, u := range []struct {
+		seq   int64
+		flags codec.Flags
+		due   int64
+	}{{5, codec.Image, 1}, {6, 0, 900_000}, {6, 0, 900_000}, {9, codec.Conflated, 999_000}, {500, codec.Gap, 1_002_000}} {
+		w.tally(c, s, u.seq, u.flags, u.due)
+	}
+	n := &w.count
+	if n.Updates != 4 || n.Repeats != 1 || n.Merged != 2 || n.Gaps != 1 || n.Ahead != 2000 || w.second.TotalCount() != 3 || !c.ready || s.seq != 500 {
+		t.Errorf("%+v, %d latencies, %+v", n, w.second.TotalCount(), s)
+	}
+}
+
 // A node may say anything: what is no message is an error, and what is one counts no
 // more updates than it has bytes for.
 func FuzzTickwire(f *testing.F) {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -19,13 +20,13 @@ type truth struct {
 	staleSaid int64 // updates that a node called stale of its own, as it may
 	// readTo is when the witness last found that it had read everything.
 	readTo  time.Time
-	ended   bool   // nothing more can come: a peer's publisher has said so
-	trouble string // why it cannot read now
+	ends    []int64 // by symbol, when nothing more can come: a peer's publisher has said so
+	heard   int64   // us since the Unix epoch: what was sent until then, by every stream, was read
+	trouble string  // why it cannot read now
 }
 
 // truthRow is one symbol.
 type truthRow struct {
-	symbol  string
 	history int64
 	seq     int64
 	quote   codec.Quote
@@ -52,7 +53,7 @@ func newTruth(symbols []string) *truth {
 	t := &truth{depth: depth, ids: make(map[string]uint32, len(symbols))}
 	for i, symbol := range symbols {
 		t.ids[symbol] = uint32(i)
-		t.rows = append(t.rows, truthRow{symbol: symbol, quote: codec.Empty})
+		t.rows = append(t.rows, truthRow{quote: codec.Empty})
 	}
 	return t
 }
@@ -102,23 +103,19 @@ func (t *truth) read() int64 {
 type verdict uint8
 
 const (
-	right   verdict = iota
-	early           // the witness has not read so far yet
-	aged            // it has read further than it remembers
-	foreign         // no such symbol, or another history
-	stale           // a value that the feed did not publish at that seq
-	missing         // a field that changed is not in it
+	right    verdict = iota
+	early            // the witness has not read so far yet
+	aged             // it has read further than it remembers
+	foreign          // of another history
+	invented         // a value that the feed did not publish at that seq
+	missing          // a field that changed is not in it
 )
 
-var verdictNames = [...]string{"right", "early", "aged", "unknown symbol or history", "a value that was not published", "a field that changed was left out"}
+var verdictNames = [...]string{"right", "early", "aged", "of another history", "a value that was not published", "a field that changed was left out"}
 
 // check judges an update of a symbol for a subscriber who held seq prev of its quote, 0
-// for nothing, and looks at the fields of view. A node may say stale of its own.
-func (t *truth) check(symbol string, prev int64, view codec.Mask, u *codec.Update) verdict {
-	id, ok := t.ids[symbol]
-	if !ok {
-		return early
-	}
+// for nothing. A node may say stale of its own.
+func (t *truth) check(id uint32, prev int64, u *codec.Update) verdict {
 	r := &t.rows[id]
 	image := u.Flags&codec.Image != 0
 	switch {
@@ -135,13 +132,12 @@ func (t *truth) check(symbol string, prev int64, view codec.Mask, u *codec.Updat
 	}
 	for f := codec.Field(0); f < codec.NumFields; f++ {
 		switch {
-		case !view.Has(f):
 		case u.Mask.Has(f):
 			if u.Quote[f] == v.quote[f] {
 				continue
 			}
 			if f != codec.Status || u.Quote[f] != codec.Stale {
-				return stale
+				return invented
 			}
 			t.staleSaid++
 		case image && v.quote[f] != codec.Absent:
@@ -154,16 +150,10 @@ func (t *truth) check(symbol string, prev int64, view codec.Mask, u *codec.Updat
 }
 
 // newest is the seq that a symbol's subscriber must have in the end: that of the last
-// change in view.
-func (t *truth) newest(symbol string, view codec.Mask) (seq int64) {
-	id, ok := t.ids[symbol]
-	if !ok {
-		return 0
+// change.
+func (t *truth) newest(id uint32) int64 {
+	if t.ends != nil {
+		return t.ends[id]
 	}
-	for f, changed := range &t.rows[id].changed {
-		if view.Has(codec.Field(f)) {
-			seq = max(seq, changed)
-		}
-	}
-	return seq
+	return slices.Max(t.rows[id].changed[:])
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,6 +19,7 @@ type witness struct {
 	rdb   *redis.Client
 	truth *truth
 	last  map[string]codec.ID // by stream
+	sent  map[string]int64    // likewise: when its last entry was, us since the Unix epoch
 }
 
 func newWitness(url string, t *truth) (*witness, error) {
@@ -25,7 +28,7 @@ func newWitness(url string, t *truth) (*witness, error) {
 		return nil, fmt.Errorf("bench: redis %s: %w", url, err)
 	}
 	opt.MaxRetries = -1
-	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID)}, nil
+	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID), sent: make(map[string]int64)}, nil
 }
 
 // run reads until ctx ends.
@@ -102,37 +105,38 @@ func (w *witness) begin(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	e, err := w.apply(blob)
+	e, body, err := codec.ParseEntry(blob)
+	if err == nil {
+		err = w.apply(&e, body)
+	}
 	w.last[name] = e.ID
 	return err
 }
 
 func (w *witness) take(name string, m redis.XMessage) error {
 	text, _ := m.Values[codec.EntryField].(string)
-	e, _, err := codec.ParseEntry([]byte(text))
+	e, body, err := codec.ParseEntry([]byte(text))
 	if err != nil {
 		return err
 	}
-	last := w.last[name]
-	if last != (codec.ID{}) && e.Prev != last {
+	if last := w.last[name]; last != (codec.ID{}) && e.Prev != last {
 		return errors.New("a hole")
 	}
-	if _, err = w.apply([]byte(text)); err != nil {
+	if err := w.apply(&e, body); err != nil {
 		return err
 	}
-	w.last[name] = e.ID
+	w.last[name], w.sent[name] = e.ID, e.SentAt
 	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
 	w.truth.published += int64(e.Count)
-	w.truth.mu.Unlock()
+	if len(w.sent) == len(w.last) {
+		w.truth.heard = slices.Min(slices.Collect(maps.Values(w.sent)))
+	}
 	return nil
 }
 
 // apply tells the truth what an entry, or a checkpoint, holds.
-func (w *witness) apply(blob []byte) (codec.Entry, error) {
-	e, body, err := codec.ParseEntry(blob)
-	if err != nil {
-		return e, err
-	}
+func (w *witness) apply(e *codec.Entry, body []byte) error {
 	w.truth.mu.Lock()
 	defer w.truth.mu.Unlock()
 	var u codec.Update
@@ -140,7 +144,7 @@ func (w *witness) apply(blob []byte) (codec.Entry, error) {
 		u.Quote = codec.Empty
 		symbol, rest, err := codec.ParseTapeUpdate(body, &u)
 		if err != nil {
-			return e, err
+			return err
 		}
 		if u.Flags&codec.Image == 0 {
 			u.History = e.History
@@ -148,5 +152,5 @@ func (w *witness) apply(blob []byte) (codec.Entry, error) {
 		w.truth.apply(symbol, &u)
 		body = rest
 	}
-	return e, nil
+	return nil
 }

@@ -5,7 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -117,6 +120,10 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 	if err != nil {
 		return err
 	}
+	// Whoever came too late for a symbol that seldom moves may ask for all once more.
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGUSR1)
+	turn, turns := 0, (m.symbols+int(time.Second/tick)-1)/int(time.Second/tick) // in a second
 	seqs := make([]uint64, m.symbols)
 	var burst []update
 	add := func(symbol int, due time.Time) {
@@ -126,22 +133,22 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 	start := time.Now()
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
-	for i := range seqs {
-		add(i, start)
-	}
 	rng := rand.New(rand.NewPCG(m.seed, 0))
 	for made, storm, at := 0, 0, 0; ; {
 		if err := send(burst); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
+		burst = burst[:0]
 		select {
 		case <-ctx.Done():
 			return m.last(after, rdb, seqs)
+		case <-again:
+			turn = 0
+			continue
 		case <-clock.C:
 		}
 		passed := time.Since(start)
 		due := int(passed.Seconds()*m.rate) - made
-		burst = burst[:0]
 		for n := range min(due, burstMax) {
 			if storm == 0 && rng.IntN(4000) == 0 {
 				storm, at = 200+rng.IntN(800), rng.IntN(m.symbols)
@@ -158,6 +165,9 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 			add(i, start.Add(time.Duration(float64(made+n+1)/m.rate*float64(time.Second))))
 		}
 		made += due
+		for end := min(m.symbols, turn+turns); turn < end; turn++ {
+			add(turn, time.Now())
+		}
 	}
 }
 

@@ -1,0 +1,200 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Report is what a worker tells the harness, once a second and at the end. Counts are
+// since the order to measure.
+type Report struct {
+	At      int64  `json:"at"` // us since the Unix epoch; everySecond: the end of the second
+	Open    int    `json:"open"`
+	Ready   int    `json:"ready"` // with an image of all they asked for
+	Counts  counts `json:"counts"`
+	Latency []byte `json:"latency"` // as HdrHistogram encodes it
+
+	Holes     int    `json:"holes"`     // of the witness
+	Published int64  `json:"published"` // updates of the feed since the order to measure, as the witness read them
+	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
+	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
+	Subs      int    `json:"subs"`      // the last: subscriptions held against the feed's state
+	Trouble   string `json:"trouble"`   // of the witness, with the tape
+	Blind     bool   `json:"blind"`     // the last: the witness did not read the tape to its end
+	Kind      string `json:"kind"`
+}
+
+// Kinds of reports.
+const (
+	everySecond = "second" // its latencies
+	aChange     = "change" // all are up, or no longer
+	theWindow   = "window" // from measure to stop
+	theLast     = "last"
+)
+
+// order is what the harness tells a worker, a line each.
+type order string
+
+const (
+	orderMeasure order = "measure" // count anew
+	orderStop    order = "stop"    // report what was counted since, latencies too
+	orderSettle  order = "settle"  // the feed has ended: compare, report, end
+)
+
+// settleMost is how long subscribers may take to get the last of what was sent.
+const settleMost = 30 * time.Second
+
+// RunWorker is a worker process: its load as a line of JSON on in, then orders;
+// reports go to out. It ends with the last report, or with in.
+func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 64<<20)
+	var load Load
+	if !lines.Scan() {
+		return fmt.Errorf("bench: no load: %w", lines.Err())
+	}
+	if err := json.Unmarshal(lines.Bytes(), &load); err != nil {
+		return fmt.Errorf("bench: load: %w", err)
+	}
+	w, err := newWorker(&load)
+	if err != nil {
+		return err
+	}
+	defer w.poll.Close()
+	if w.truth != nil {
+		witness, err := newWitness(load.Redis, w.truth)
+		if err != nil {
+			return err
+		}
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		if load.Peer == "" {
+			w.truth.trouble = "nothing came yet"
+			go witness.run(ctx)
+		} else {
+			go witness.lastOfPeers(ctx)
+		}
+	}
+	orders := make(chan order)
+	go func() {
+		defer close(orders)
+		for lines.Scan() {
+			select {
+			case orders <- order(lines.Text()):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return w.run(orders, json.NewEncoder(out))
+}
+
+// run cycles until it is told to settle, and has.
+func (w *worker) run(orders <-chan order, out *json.Encoder) error {
+	var settling time.Time
+	next := time.Now().Truncate(time.Second).Add(time.Second) // all workers tell of the same seconds
+	for {
+		if err := w.cycle(); err != nil {
+			return err
+		}
+		select {
+		case o, ok := <-orders:
+			switch {
+			case !ok:
+				return nil
+			case o == orderMeasure:
+				w.count.restart()
+				w.measuring = true
+				w.second.Reset()
+				w.total.Reset()
+				w.slow.Reset()
+				w.published = w.truth.read()
+			case o == orderStop:
+				w.total.Merge(w.second)
+				r := w.report(theWindow, w.total)
+				r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+				w.wake()
+				if err := out.Encode(r); err != nil {
+					return err
+				}
+			case o == orderSettle:
+				settling = time.Now()
+				w.settle(w.load.Live)
+			}
+		default:
+		}
+		if whole := w.ready == len(w.conns); whole != w.whole {
+			w.whole = whole
+			if err := out.Encode(w.report(aChange, nil)); err != nil {
+				return err
+			}
+		}
+		now := time.Now()
+		if now.After(next) {
+			r := w.report(everySecond, w.second)
+			r.At = next.UnixMicro()
+			next = next.Add(time.Second)
+			if err := out.Encode(r); err != nil {
+				return err
+			}
+			w.total.Merge(w.second)
+			w.second.Reset()
+			w.giveUp()
+		}
+		if !settling.IsZero() && w.settled(settling) {
+			w.absent()
+			subs := 0
+			if w.truth != nil {
+				subs = w.final()
+			}
+			r := w.report(theLast, w.second)
+			r.Subs, r.Blind = subs, w.truth != nil && !w.complete(settling)
+			return out.Encode(r)
+		}
+	}
+}
+
+// settled reports whether every subscriber has all there is, or has had time enough.
+func (w *worker) settled(began time.Time) bool {
+	switch since := time.Since(began); {
+	case since > settleMost:
+		return true
+	case since < 2*time.Second:
+		return false
+	}
+	return w.ready == len(w.conns) && (w.truth == nil || w.complete(began) && w.behind() == 0 && len(w.claims) == 0)
+}
+
+// wake has slow readers read on, as fast as they can.
+func (w *worker) wake() {
+	w.measuring = false
+	for i := range w.conns {
+		if c := &w.conns[i]; c.slow && c.fd >= 0 && c.state == connOpen {
+			w.again = append(w.again, uint32(i))
+		}
+	}
+}
+
+func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
+	var encoded []byte
+	if h != nil {
+		encoded, _ = h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	}
+	r := &Report{
+		At: time.Now().UnixMicro(), Open: w.open, Ready: w.ready, Counts: w.count,
+		Kind: kind, Latency: encoded,
+	}
+	if w.truth != nil {
+		w.truth.mu.Lock()
+		r.Holes, r.Trouble, r.Stale = w.truth.holes, w.truth.trouble, w.truth.staleSaid
+		r.Published = w.truth.published - w.published
+		w.truth.mu.Unlock()
+	}
+	return r
+}
