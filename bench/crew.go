@@ -85,7 +85,7 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 	}
 	k.procs, k.orders = append(k.procs, p), append(k.orders, orders)
 	go func() { <-p.gone; said.Close() }()
-	go k.listen(i, p, out)
+	go k.listen(i, out)
 	line, err := json.Marshal(l)
 	if err == nil {
 		_, err = orders.Write(append(line, '\n'))
@@ -97,7 +97,7 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 }
 
 // listen takes a worker's reports.
-func (k *crew) listen(i int, p *proc, out io.Reader) {
+func (k *crew) listen(i int, out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -110,8 +110,6 @@ func (k *crew) listen(i int, p *proc, out io.Reader) {
 		switch r.Kind {
 		case theWindow:
 			k.window[i] = r
-		case theLast:
-			p.expected.Store(true) // it ends
 		case everySecond:
 			k.note(&r)
 		}

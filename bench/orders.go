@@ -51,7 +51,7 @@ const (
 const settleMost = 30 * time.Second
 
 // RunWorker is a worker process: its load as a line of JSON on in, then orders;
-// reports go to out. It ends with the last report, or with in.
+// reports go to out. It ends with in.
 func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
@@ -155,7 +155,12 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			}
 			r := w.report(theLast, w.second)
 			r.Subs, r.Blind = subs, w.truth != nil && !w.complete(settling)
-			return out.Encode(r)
+			if err := out.Encode(r); err != nil {
+				return err
+			}
+			for range orders { // until nobody asks for more: one that ends is one that failed
+			}
+			return nil
 		}
 	}
 }

@@ -303,6 +303,16 @@ func (r *Result) Print(w io.Writer) {
 		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
 			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
+	r.printCost(row)
+	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+	r.printOdd(row)
+}
+
+// printer writes a row of the table.
+type printer func(name, format string, args ...any)
+
+// printCost writes what the nodes took.
+func (r *Result) printCost(row printer) {
 	if r.ServerCPU > 0 {
 		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
 	} else {
@@ -322,7 +332,10 @@ func (r *Result) Print(w io.Writer) {
 		row("node memory", "unknown: name the nodes' --node-metrics")
 	}
 	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
-	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+}
+
+// printOdd writes what a run should not have, and what it was held up by.
+func (r *Result) printOdd(row printer) {
 	if r.Repeats > 0 {
 		row("repeats", "%d had no new seq: not counted above", r.Repeats)
 	}
