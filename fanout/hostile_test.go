@@ -258,7 +258,7 @@ func TestUnreadAnswers(t *testing.T) {
 			p.send(`{"op":"subscribe","id":1,"symbols":["*"]}`)
 			peers = append(peers, p)
 		}
-		eventually(t, 10*time.Second, "a request is put off", func() bool {
+		eventually(t, 30*time.Second, "a request is put off", func() bool {
 			time.Sleep(50 * time.Millisecond)
 			r, e := honest.ask(`{"op":"subscribe","id":7,"symbols":["sim:S00000-USD"]}`)
 			return r == nil && e.Code == codec.CodeUnavailable && e.Retry

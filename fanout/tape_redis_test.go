@@ -148,6 +148,13 @@ func (l *line) cut() {
 	l.conns = nil
 }
 
+// used reports whether anyone is connected.
+func (l *line) used() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns) > 0
+}
+
 func (l *line) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
