@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -21,7 +22,7 @@ type Report struct {
 	Latency []byte `json:"latency"` // as HdrHistogram encodes it
 
 	Holes     int    `json:"holes"`     // of the witness
-	Published int64  `json:"published"` // updates of the feed since the order to measure, as the witness read them
+	Published int64  `json:"published"` // updates that the feed sent while it was measured, as the witness has read them
 	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
 	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
 	Subs      int    `json:"subs"`      // the last: subscriptions held against the feed's state
@@ -114,8 +115,10 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 				w.second.Reset()
 				w.total.Reset()
 				w.slow.Reset()
-				w.published = w.truth.read()
+				w.began = time.Now().UnixMicro()
+				w.truth.measured(w.began, math.MaxInt64)
 			case o == orderStop:
+				w.truth.measured(w.began, time.Now().UnixMicro())
 				w.total.Merge(w.second)
 				r := w.report(theWindow, w.total)
 				r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
@@ -198,7 +201,7 @@ func (w *worker) report(kind string, h *hdrhistogram.Histogram) *Report {
 	if w.truth != nil {
 		w.truth.mu.Lock()
 		r.Holes, r.Trouble, r.Stale = w.truth.holes, w.truth.trouble, w.truth.staleSaid
-		r.Published = w.truth.published - w.published
+		r.Published = w.truth.published
 		w.truth.mu.Unlock()
 	}
 	return r

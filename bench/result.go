@@ -147,7 +147,6 @@ func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.His
 	c := &sum.Counts
 	r.Seconds = passed.Seconds()
 	r.MessagesPS = float64(c.Messages) / r.Seconds
-	r.PublishedPS = float64(sum.Published) / r.Seconds
 	r.UpdatesPS = float64(c.Updates) / r.Seconds
 	r.BytesPerUpd = ratio(float64(c.Bytes), float64(c.Updates))
 	r.conflated(c)
@@ -190,6 +189,7 @@ func (r *Result) finish(k *crew) {
 	c := &sum.Counts
 	r.Checked, r.Unproved, r.Lost, r.Refused = c.Checked, c.Unproved, c.Lost, c.Refused
 	r.Ended, r.Stale = sum.Subs, sum.Stale
+	r.PublishedPS = ratio(float64(sum.Published), r.Seconds)
 	if sum.Kind == theLast { // what the slow were sent last counts, too
 		r.conflated(c)
 	}

@@ -16,7 +16,8 @@ type truth struct {
 	ids       map[string]uint32
 	rows      []truthRow
 	holes     int   // entries that the witness could not follow: what it says then is worth nothing
-	published int64 // updates that it has read
+	from, to  int64 // us since the Unix epoch: while it was measured
+	published int64 // updates that were sent then
 	staleSaid int64 // updates that a node called stale of its own, as it may
 	// readTo is when the witness last found that it had read everything.
 	readTo  time.Time
@@ -89,14 +90,17 @@ func (t *truth) apply(symbol []byte, u *codec.Update) {
 	}
 }
 
-// read is how many updates the witness has read.
-func (t *truth) read() int64 {
+// measured has updates counted that are sent from one moment to another.
+func (t *truth) measured(from, to int64) {
 	if t == nil {
-		return 0
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.published
+	if t.from != from {
+		t.published = 0
+	}
+	t.from, t.to = from, to
 }
 
 // verdict is what the truth says of an update that a subscriber received.

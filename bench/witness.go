@@ -128,7 +128,9 @@ func (w *witness) take(name string, m redis.XMessage) error {
 	w.last[name], w.sent[name] = e.ID, e.SentAt
 	w.truth.mu.Lock()
 	defer w.truth.mu.Unlock()
-	w.truth.published += int64(e.Count)
+	if e.SentAt >= w.truth.from && e.SentAt < w.truth.to {
+		w.truth.published += int64(e.Count)
+	}
 	if len(w.sent) == len(w.last) {
 		w.truth.heard = slices.Min(slices.Collect(maps.Values(w.sent)))
 	}

@@ -79,11 +79,11 @@ type worker struct {
 	asks     []ask
 
 	checker
-	count     counts
-	second    *hdrhistogram.Histogram // latencies since the last report
-	total     *hdrhistogram.Histogram
-	slow      *hdrhistogram.Histogram // of slow subscribers, while it is measured
-	published int64                   // by the feed, before it was measured
+	count  counts
+	second *hdrhistogram.Histogram // latencies since the last report
+	total  *hdrhistogram.Histogram
+	slow   *hdrhistogram.Histogram // of slow subscribers, while it is measured
+	began  int64                   // us since the Unix epoch: measuring
 
 	in        []byte
 	out       []byte

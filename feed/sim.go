@@ -44,8 +44,9 @@ func (p simPace) due(since time.Duration) int {
 
 // at is when the ith update is due, from 1, after the start.
 func (p simPace) at(i int) time.Duration {
-	whole, part := math.Modf(float64(i) / p.rate)
-	return time.Duration((whole + part/p.burst) * float64(time.Second))
+	seconds := float64(i) / p.rate
+	whole := math.Ceil(seconds) - 1 // the last of a second belongs to its burst
+	return time.Duration((whole + (seconds-whole)/p.burst) * float64(time.Second))
 }
 
 // simSymbol is one made-up symbol; prices in its scale, sizes in 10^-4.

@@ -205,6 +205,9 @@ func TestSimPace(t *testing.T) {
 			if n := p.due(at + time.Microsecond); n < i || n > i+int(burst/1000)+1 {
 				t.Fatalf("burst %v: %d updates are due when the %dth is, at %v", burst, n, i, at)
 			}
+			if n := p.due(at - 2*time.Microsecond); n >= i {
+				t.Fatalf("burst %v: the %dth is made before it is due, at %v", burst, i, at)
+			}
 			if in := at % time.Second; in > time.Duration(float64(time.Second)/burst) {
 				t.Fatalf("burst %v: the %dth is due at %v", burst, i, at)
 			}
