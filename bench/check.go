@@ -220,24 +220,27 @@ func (w *worker) behind() (n int) {
 func (w *worker) absent() {
 	for i := range w.conns {
 		c := &w.conns[i]
-		if c.fd < 0 || len(c.subs) < w.load.Subs || slices.ContainsFunc(c.subs, func(s sub) bool { return s.id == noID }) {
+		if c.fd < 0 {
+			w.wrong(fmt.Sprintf("conn %d, to %s", c.number, w.load.Nodes[c.node].Host), "not connected in the end")
+		} else if len(c.subs) < w.load.Subs || slices.ContainsFunc(c.subs, func(s sub) bool { return s.id == noID }) {
 			w.wrong(fmt.Sprintf("conn %d has %d subscriptions of %d", c.number, len(c.subs), w.load.Subs), "not subscribed in the end")
 		}
 	}
 }
 
 // final holds what every subscriber ended with against the truth, and returns how many
-// subscriptions it looked at.
+// subscriptions ended right.
 func (w *worker) final() (subs int) {
 	ends := w.ends()
 	for i := range w.conns {
 		c := &w.conns[i]
 		for _, s := range c.subs {
-			subs++
 			if ends[s.sym] == 0 {
 				w.wrong(fmt.Sprintf("%s: nobody has said what it ended with", w.words[s.sym]), "no last word of the feed")
 			} else if s.seq < ends[s.sym] {
 				w.wrong(fmt.Sprintf("conn %d, %s: ended at seq %d, the feed at %d", c.number, w.words[s.sym], s.seq, ends[s.sym]), "an old state in the end")
+			} else {
+				subs++
 			}
 		}
 	}

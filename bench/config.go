@@ -34,19 +34,20 @@ type Config struct {
 	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
 	Burst     float64       `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
 	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
-	JSON      bool          `env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
-	Report    string        `env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
+	JSON      bool          `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
+	Report    string        `json:"-" env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
 
 	URL         []string `env:"TICKWIRE_BENCH_URL" placeholder:"URL" help:"Measure nodes that run already: ws://HOST:PORT/v1/stream, or wss, comma-separated. [nodes of its own]"`
 	NodeMetrics []string `env:"TICKWIRE_BENCH_NODE_METRICS" placeholder:"URL" help:"Of --url: their http://HOST:PORT/metrics, for CPU and memory."`
-	Token       string   `env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
+	Token       string   `json:"-" env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
 	Verify      bool     `default:"true" negatable:"" env:"TICKWIRE_BENCH_VERIFY" help:"Of --url: hold every value against the tape of --redis; without, seqs are checked alone. [${default}]"`
 
-	Scenario string `kong:"-"` // steady, ...
-	Exe      string `kong:"-"` // the tickwire binary that is run as feed, node and worker
+	Scenario string `kong:"-"`          // steady, ...
+	Version  string `kong:"-" json:"-"` // of tickwire, for the report
+	Exe      string `kong:"-" json:"-"` // the tickwire binary that is run as feed, node and worker
 
-	fit      bool // symbols and subs are the load's: fewer will do
-	complete bool
+	fitSymbols, fitSubs bool // they are the load's: fewer will do
+	complete            bool
 }
 
 // processConns is how many connections a process may hold: nine of ten descriptors.
@@ -107,7 +108,7 @@ func (cfg *Config) Complete() error {
 	if cfg.Scenario == "idle" && cfg.Subs > 0 {
 		return errors.New("bench idle is of subscribers that want nothing: --subs does not go with it")
 	}
-	cfg.fit = cfg.Symbols == 0 && cfg.Subs == 0
+	cfg.fitSymbols, cfg.fitSubs = cfg.Symbols == 0, cfg.Subs == 0
 	cfg.Conns = cmp.Or(cfg.Conns, l.conns)
 	cfg.Subs = cmp.Or(cfg.Subs, l.subs)
 	cfg.Symbols = cmp.Or(cfg.Symbols, max(l.symbols, cfg.Subs))
@@ -155,6 +156,8 @@ func (cfg *Config) validateURL(sc *scenario) error {
 	switch {
 	case !others && (len(cfg.NodeMetrics) > 0 || cfg.Token != "" || !cfg.Verify):
 		return errors.New("--node-metrics, --token and --no-verify go with --url: nodes of our own need none of it")
+	case slices.ContainsFunc(cfg.URL, func(u string) bool { return !strings.HasPrefix(u, "ws://") && !strings.HasPrefix(u, "wss://") }):
+		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", streamPath)
 	case others && sc.own:
 		return fmt.Errorf("bench %s begins nodes of its own: --url does not go with it", cfg.Scenario)
 	case others && (cfg.Nodes > 1 || cfg.Updates != 0 || cfg.Burst > 1):

@@ -202,9 +202,13 @@ func (k *crew) up(ctx context.Context, cfg *Config, procs []*proc, say func(*Rep
 
 // add adds reports up; of their kinds it keeps the one they share.
 func add(reports []Report) (r Report) {
-	r.Counts, r.Kind = newCounts(), reports[0].Kind
+	r.Counts = newCounts()
 	for i := range reports {
 		one := &reports[i]
+		if i == 0 {
+			r.Kind = one.Kind
+		}
+		r.At = max(r.At, one.At)
 		r.Open += one.Open
 		r.Ready += one.Ready
 		r.Holes += one.Holes
@@ -222,14 +226,15 @@ func add(reports []Report) (r Report) {
 }
 
 // measured is what was counted from measure to stop, and its latencies, of the slow apart; ok is false while
-// not all workers have said: then it is what they said last.
+// not all workers have said: then it is what they said last, until sum.At.
 func (k *crew) measured() (sum Report, h, slow *hdrhistogram.Histogram, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h, slow = newHistogram(), newHistogram()
 	if sum = add(k.window); sum.Kind != theWindow {
 		h.Merge(k.total)
-		return add(k.last), h, slow, false
+		since := slices.DeleteFunc(slices.Clone(k.last), func(r Report) bool { return r.At < k.began })
+		return add(since), h, slow, false
 	}
 	for i := range k.window {
 		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil {

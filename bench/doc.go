@@ -15,5 +15,5 @@
 //  7. The floor is a bare loop in the nodes' place: floor.go.
 //  8. What could be taken instead runs against the same load, in turn: peers.go, peer.go;
 //     compare.go shows them beside each other.
-//  9. Reports are added up, and shown: result.go, report.go.
+//  9. Reports are added up, and shown: result.go, table.go, report.go.
 package bench

@@ -25,7 +25,7 @@ type Report struct {
 	Published int64  `json:"published"` // updates that the feed sent while it was measured, as the witness has read them
 	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
 	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
-	Subs      int    `json:"subs"`      // the last: subscriptions held against the feed's state
+	Subs      int    `json:"subs"`      // the last: subscriptions that ended with the feed's state
 	Trouble   string `json:"trouble"`   // of the witness, with the tape
 	Blind     bool   `json:"blind"`     // the last: the witness did not read the tape to its end
 	Kind      string `json:"kind"`

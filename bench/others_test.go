@@ -100,7 +100,7 @@ func TestOthers(t *testing.T) {
 		"; is the path of --url right?":                              func(c *Config) { c.URL = []string{"ws://" + second.String() + "/v2/stream"} },
 		"connection refused":                                         func(c *Config) { c.URL = []string{"ws://127.0.0.1:1"} },
 		"no such host":                                               func(c *Config) { c.URL = []string{"ws://nowhere.invalid"} },
-		"take ws://HOST:PORT":                                        func(c *Config) { c.URL = []string{"http://" + second.String()} },
+		"--url is ws://HOST:PORT":                                        func(c *Config) { c.URL = []string{"http://" + second.String()} },
 		"the node has 20 symbols":                                    func(c *Config) { c.Subs = 30 },
 		"the tape cannot be read, to verify: dial tcp 127.0.0.1:1":   func(c *Config) { c.Redis = "redis://127.0.0.1:1" },
 		"is it a node's --metrics?":                                  func(c *Config) { c.NodeMetrics = []string{"http://" + second.String()} },
@@ -123,7 +123,7 @@ func TestOthersDie(t *testing.T) {
 	cfg = Config{Scenario: "steady", Conns: 20, Nodes: 1, Ramp: 200, Duration: 2 * time.Second, Encoding: "msgpack", Bound: 1, Exe: cfg.Exe, URL: []string{"ws://" + s.endpoints[0].Host}}
 	time.AfterFunc(3*time.Second, func() { s.nodes[0].cmd.Process.Kill() })
 	res, err := Run(t.Context(), cfg, nil)
-	if err != nil || !res.Failed() || !strings.Contains(strings.Join(res.Problems, "\n"), "20 times: not subscribed in the end") {
+	if err != nil || !res.Failed() || !strings.Contains(strings.Join(res.Problems, "\n"), "20 times: not connected in the end") {
 		t.Errorf("%v, %+v", err, res)
 	}
 }

@@ -99,6 +99,9 @@ func (r *Result) drawSteps() ([]picture, error) {
 func (r *Result) drawLatency() ([]picture, error) {
 	lines := []series{{Name: "p50"}, {Name: "p99", Ink: 1}, {Name: "max", Ink: 2}}
 	for _, s := range r.Timeline {
+		if s.Max == 0 { // nothing came
+			continue
+		}
 		for i, us := range [...]int64{s.P50, s.P99, s.Max} {
 			lines[i].points = append(lines[i].points, plotter.XY{X: s.At, Y: inMS(us)})
 		}

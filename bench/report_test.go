@@ -109,7 +109,7 @@ func TestReportProblems(t *testing.T) {
 	for i := range r.rss {
 		r.rss[i].rss = 0
 	}
-	if got := written(t, r); strings.Contains(got, `class="alarm"`) || !strings.Contains(got, "seqs alone") || strings.Contains(got, "node CPU an") || strings.Contains(got, "node memory a") || strings.Contains(got, "Resident") {
+	if got := written(t, r); strings.Contains(got, `class="alarm"`) || !strings.Contains(got, "seqs checked") || strings.Contains(got, "node CPU an") || strings.Contains(got, "node memory a") || strings.Contains(got, "Resident") {
 		t.Error("a run with --no-verify is a failure, or verified, or has figures of nodes that nobody saw")
 	}
 	for _, r := range []*Result{{}, {Partial: true, Timeline: []Moment{{At: 1}}, Distribution: []Percent{{100, 0}}}, {FloorUS: 3.2}} {

@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,17 +15,20 @@ type Result struct {
 	Problems  []string `json:"problems"`   // why it is not verified
 	SeqsAlone bool     `json:"seqs_alone"` // --no-verify: values were not looked at
 
-	Scenario    string  `json:"scenario"`
-	Load        string  `json:"load"`
-	Encoding    string  `json:"encoding"`
-	Conns       int     `json:"conns"`
-	Subs        int     `json:"subs_per_conn"`
-	Symbols     int     `json:"symbols"`
-	Offered     float64 `json:"offered_updates_per_s"`   // by the feed, of all symbols
-	PublishedPS float64 `json:"published_updates_per_s"` // on the tape, as it was read beside the nodes
-	Nodes       int     `json:"nodes"`
-	Store       string  `json:"store"`
-	Machine     string  `json:"machine"`
+	At          time.Time `json:"at"` // when it began
+	Version     string    `json:"version"`
+	Settings    *Config   `json:"settings"`
+	Scenario    string    `json:"scenario"`
+	Load        string    `json:"load"`
+	Encoding    string    `json:"encoding"`
+	Conns       int       `json:"conns"`
+	Subs        int       `json:"subs_per_conn"`
+	Symbols     int       `json:"symbols"`
+	Offered     float64   `json:"offered_updates_per_s"`   // by the feed, of all symbols
+	PublishedPS float64   `json:"published_updates_per_s"` // on the tape, as it was read beside the nodes
+	Nodes       int       `json:"nodes"`
+	Store       string    `json:"store"`
+	Machine     string    `json:"machine"`
 
 	RampSeconds  float64 `json:"ramp_s"`
 	ConnectsPS   float64 `json:"connects_per_s"`
@@ -65,6 +66,7 @@ type Result struct {
 
 	rss    []memorySample
 	cores  int  // that all else has
+	others bool // --url
 	unread int  // times that --node-metrics said nothing
 	wrong  bool // something that came was wrong, or lost
 
@@ -134,7 +136,8 @@ func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
 		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
-		Offered: cfg.Updates, Nodes: max(cfg.Nodes, len(s.endpoints)), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)),
+		Offered: cfg.Updates, Nodes: max(cfg.Nodes, len(s.endpoints)), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)), others: len(cfg.URL) > 0,
+		At: time.Now().UTC().Truncate(time.Second), Version: cfg.Version, Settings: cfg,
 	}
 }
 
@@ -146,14 +149,14 @@ func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.His
 	}
 	c := &sum.Counts
 	r.Seconds = passed.Seconds()
-	r.MessagesPS = float64(c.Messages) / r.Seconds
-	r.UpdatesPS = float64(c.Updates) / r.Seconds
+	r.MessagesPS = ratio(float64(c.Messages), r.Seconds)
+	r.UpdatesPS = ratio(float64(c.Updates), r.Seconds)
 	r.BytesPerUpd = ratio(float64(c.Bytes), float64(c.Updates))
 	r.conflated(c)
 	r.CPUPerUpdUS = ratio(float64(cpu.Microseconds()), float64(c.Updates))
 	r.CPUPerMsgUS = ratio(float64(cpu.Microseconds()), float64(c.Messages))
-	r.ServerCPU = cpu.Seconds() / r.Seconds
-	r.ReconnectsPS = float64(c.Connects) / r.Seconds
+	r.ServerCPU = ratio(cpu.Seconds(), r.Seconds)
+	r.ReconnectsPS = ratio(float64(c.Connects), r.Seconds)
 	r.ConnectsPS = ratio(float64(r.Conns), r.RampSeconds)
 }
 
@@ -223,6 +226,15 @@ func (r *Result) finish(k *crew) {
 	r.Verified = len(r.Problems) == 0 && !r.SeqsAlone && sum.Kind == theLast && (c.Checked > 0 || r.Subs == 0)
 }
 
+// breakOff marks a run that did not come to its end, and says why.
+func (r *Result) breakOff(why error) {
+	if r.Partial {
+		r.Problems = r.Problems[1:] // what the interruption looked like
+	}
+	r.Partial, r.Verified = true, false
+	r.Problems = append([]string{why.Error()}, r.Problems...)
+}
+
 // Failed reports whether something was wrong, or the run broke off.
 func (r *Result) Failed() bool {
 	return r.Partial || len(r.Problems) > 0 || !r.Verified && !r.SeqsAlone
@@ -251,111 +263,3 @@ func ratio(a, b float64) float64 {
 	}
 	return a / b
 }
-
-// Print writes the report as a table.
-func (r *Result) Print(w io.Writer) {
-	verdict := "VERIFIED"
-	if !r.Verified {
-		verdict = "NOT VERIFIED"
-	}
-	if r.SeqsAlone {
-		verdict += " (--no-verify: seqs alone)"
-	}
-	if r.Partial {
-		verdict += " (partial: the run broke off)"
-	}
-	fmt.Fprintln(w, verdict)
-	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  "+p)
-	}
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
-	}
-	row("machine", "%s", r.Machine)
-	if r.Scenario == "limit" {
-		row("floor", "%.2f us a write of %d bytes, %.0f writes/s to %d sockets", r.FloorUS, limitBytes, r.FloorPS, r.Conns)
-		return
-	}
-	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
-	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
-	switch {
-	case r.Offered == 0:
-		row("offered", "%.0f updates/s were on the tape", r.PublishedPS)
-	case r.PublishedPS == 0:
-		row("offered", "%.0f updates/s by the feed", r.Offered)
-	default:
-		row("offered", "%.0f updates/s by the feed, of which %.0f were on the tape", r.Offered, r.PublishedPS)
-	}
-	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
-	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
-	l := r.LatencyUS
-	row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
-	if s := r.SlowLatencyUS; s.Max > 0 {
-		row("of slow readers", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
-	}
-	if r.ReconnectsPS > 0 {
-		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
-	}
-	if r.RecoverySeconds > 0 {
-		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
-	}
-	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
-			strings.TrimSuffix(": "+s.Limit, ": "))
-	}
-	r.printCost(row)
-	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
-	r.printOdd(row)
-}
-
-// printer writes a row of the table.
-type printer func(name, format string, args ...any)
-
-// printCost writes what the nodes took.
-func (r *Result) printCost(row printer) {
-	if r.ServerCPU > 0 {
-		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
-	} else {
-		row("node CPU", "unknown: name the nodes' --node-metrics")
-	}
-	switch {
-	case r.NoFloor != "":
-		row("floor", "not measured: %s", r.NoFloor)
-	case r.OfFloor > 0:
-		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)
-	case r.FloorUS > 0:
-		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
-	}
-	if r.RSS > 0 {
-		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
-	} else {
-		row("node memory", "unknown: name the nodes' --node-metrics")
-	}
-	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
-}
-
-// printOdd writes what a run should not have, and what it was held up by.
-func (r *Result) printOdd(row printer) {
-	if r.Repeats > 0 {
-		row("repeats", "%d had no new seq: not counted above", r.Repeats)
-	}
-	if r.Ahead >= 1000 {
-		row("clock", "updates came up to %s before they were due: the feed's clock is ahead, latencies are that much too good", ms(r.Ahead))
-	}
-	if r.Stale > 0 {
-		row("stale", "%d of these a node called stale, and the feed did not", r.Stale)
-	}
-	if r.Saturated {
-		row("harness", "%.2f cores busy: IT IS THE BOTTLENECK, take fewer conns or more cores", r.HarnessCPU)
-	} else {
-		row("harness", "%.2f cores busy", r.HarnessCPU)
-	}
-	for why, n := range r.Lost {
-		row("lost", "%d: %s", n, why)
-	}
-	for why, n := range r.Refused {
-		row("refused", "%d: %s", n, why)
-	}
-}
-
-func ms(us int64) string { return fmt.Sprintf("%.2f ms", float64(us)/1000) }

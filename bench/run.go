@@ -64,6 +64,9 @@ func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
 	res, err := scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
+		if res != nil {
+			res.breakOff(err)
+		}
 	}
 	return res, err
 }
@@ -102,7 +105,7 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 		}
 	}
 	if err != nil {
-		r.res.Partial, r.res.Verified = true, false
+		r.res.breakOff(err)
 	}
 	return r.res, err
 }
@@ -184,8 +187,13 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 			err = r.crew.report(ctx, r.procs)
 		}
 	}
-	sum, h, slow, _ := r.crew.measured()
-	r.res.measured(passed, &sum, h, after.cpu-before.cpu)
+	sum, h, slow, whole := r.crew.measured()
+	cpu := after.cpu - before.cpu
+	if !whole { // a part of it
+		said := max(0, time.UnixMicro(sum.At).Sub(began))
+		cpu, passed = time.Duration(float64(cpu)*ratio(said.Seconds(), passed.Seconds())), said
+	}
+	r.res.measured(passed, &sum, h, cpu)
 	r.res.SlowLatencyUS = percentilesOf(slow)
 	r.res.harness(passed, own, ownAfter)
 	r.res.memory(r.idle, after)

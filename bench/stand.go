@@ -117,12 +117,17 @@ func (s *stand) symbols(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch n := len(list); {
-	case len(s.cfg.URL) == 0 && n < s.cfg.Symbols:
+	n := len(list)
+	if len(s.cfg.URL) == 0 && n < s.cfg.Symbols {
 		return nil, fmt.Errorf("bench: the node has %d symbols of %d", n, s.cfg.Symbols)
-	case s.cfg.fit:
-		s.cfg.Symbols, s.cfg.Subs = min(s.cfg.Symbols, n), min(s.cfg.Subs, n)
-	case n < s.cfg.Symbols || n < s.cfg.Subs:
+	}
+	if s.cfg.fitSymbols {
+		s.cfg.Symbols = min(s.cfg.Symbols, n)
+	}
+	if s.cfg.fitSubs {
+		s.cfg.Subs = min(s.cfg.Subs, n)
+	}
+	if n < s.cfg.Symbols || n < s.cfg.Subs {
 		return nil, fmt.Errorf("bench: --symbols %d, --subs %d: the node has %d symbols", s.cfg.Symbols, s.cfg.Subs, n)
 	}
 	return list[:s.cfg.Symbols], nil

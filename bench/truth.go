@@ -30,6 +30,7 @@ type truth struct {
 type truthRow struct {
 	history int64
 	seq     int64
+	first   int64 // seq of the image from which on each change is known
 	quote   codec.Quote
 	changed [codec.NumFields]int64 // the seq at which each field last changed
 	ring    []version              // by seq
@@ -71,6 +72,9 @@ func (t *truth) apply(symbol []byte, u *codec.Update) {
 		quote = codec.Empty
 		if u.History != r.history {
 			r.history, r.ring = u.History, nil
+		}
+		if u.Seq > r.seq+1 { // a checkpoint's: what it changed lies between
+			r.first = u.Seq
 		}
 	}
 	quote.Merge(&u.Quote, u.Mask)
@@ -146,9 +150,12 @@ func (t *truth) check(id uint32, prev int64, u *codec.Update) verdict {
 			t.staleSaid++
 		case image && v.quote[f] != codec.Absent:
 			return missing
-		case !image && u.Seq-int64(v.since[f]) > prev:
+		case !image && prev >= r.first && u.Seq-int64(v.since[f]) > prev:
 			return missing
 		}
+	}
+	if !image && prev < r.first {
+		return aged
 	}
 	return right
 }

@@ -54,8 +54,11 @@ func (w *witness) run(ctx context.Context) {
 // step reads what has come on all streams.
 func (w *witness) step(ctx context.Context) error {
 	names, err := w.rdb.SMembers(ctx, codec.TapesKey).Result()
-	if err != nil || len(names) == 0 {
-		return errors.Join(err, errors.New("no streams"))
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return errors.New("no streams")
 	}
 	keys, byKey := make([]string, 0, 2*len(names)), make(map[string]string, len(names))
 	for _, name := range names {

@@ -35,7 +35,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Bench.Exe = exe
+	c.Bench.Exe, c.Bench.Version = exe, version()
 	if c.Bench.Report != "" { // what cannot be written is told before the run
 		if c.page, err = os.OpenFile(c.Bench.Report, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 			return err

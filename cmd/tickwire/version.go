@@ -9,6 +9,12 @@ import (
 type versionCmd struct{}
 
 func (versionCmd) Run() error {
+	fmt.Println("tickwire", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	return nil
+}
+
+// version is the module's, and the commit that it was built from.
+func version() string {
 	version, commit := "(devel)", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -18,6 +24,5 @@ func (versionCmd) Run() error {
 			}
 		}
 	}
-	fmt.Println("tickwire", version, "commit", commit, runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-	return nil
+	return version + " commit " + commit
 }

@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Print writes the report as a table.
+func (r *Result) Print(w io.Writer) {
+	verdict := "VERIFIED"
+	switch {
+	case r.Scenario == "limit":
+		verdict = "MEASURED"
+	case r.SeqsAlone && !r.Failed():
+		verdict = "SEQS CHECKED (--no-verify: values were not)"
+	case !r.Verified:
+		verdict = "NOT VERIFIED"
+	}
+	if r.Partial {
+		verdict += " (partial: the run broke off)"
+	}
+	fmt.Fprintln(w, verdict)
+	for _, p := range r.Problems {
+		fmt.Fprintln(w, "  "+p)
+	}
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("machine", "%s; %s; tickwire %s", r.Machine, r.At.Format(time.RFC3339), r.Version)
+	if r.Scenario == "limit" {
+		row("floor", "%.2f us a write of %d bytes, %.0f writes/s to %d sockets", r.FloorUS, limitBytes, r.FloorPS, r.Conns)
+		return
+	}
+	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
+	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
+	switch {
+	case r.Offered == 0 && r.SeqsAlone:
+		row("offered", "unknown: the tape was not read")
+	case r.Offered == 0:
+		row("offered", "%.0f updates/s were on the tape", r.PublishedPS)
+	case r.PublishedPS == 0:
+		row("offered", "%.0f updates/s by the feed", r.Offered)
+	default:
+		row("offered", "%.0f updates/s by the feed, of which %.0f were on the tape", r.Offered, r.PublishedPS)
+	}
+	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
+	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
+	if l := r.LatencyUS; l.Max > 0 {
+		row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	}
+	if s := r.SlowLatencyUS; s.Max > 0 {
+		row("of slow readers", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
+	}
+	if r.ReconnectsPS > 0 {
+		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
+	}
+	if r.RecoverySeconds > 0 {
+		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
+	}
+	if r.Scenario == "saturate" {
+		row("highest rate", "%s", r.highest())
+	}
+	for _, s := range r.Steps {
+		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
+			strings.TrimSuffix(": "+s.Limit, ": "))
+	}
+	r.printCost(row)
+	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
+	r.printOdd(row)
+}
+
+// metricsAdvice is how to know more of nodes that are not ours.
+func metricsAdvice(others bool) string {
+	if others {
+		return ": name the nodes' --node-metrics"
+	}
+	return ""
+}
+
+// printer writes a row of the table.
+type printer func(name, format string, args ...any)
+
+// printCost writes what the nodes took.
+func (r *Result) printCost(row printer) {
+	if r.ServerCPU > 0 {
+		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
+	} else {
+		row("node CPU", "unknown%s", metricsAdvice(r.others))
+	}
+	switch {
+	case r.NoFloor != "":
+		row("floor", "not measured: %s", r.NoFloor)
+	case r.OfFloor > 0:
+		row("floor", "%.2f us a write, at %.0f writes/s: a message costs %.2f of it", r.FloorUS, r.FloorPS, r.OfFloor)
+	case r.FloorUS > 0:
+		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
+	}
+	if r.RSS > 0 {
+		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
+	} else {
+		row("node memory", "unknown%s", metricsAdvice(r.others))
+	}
+	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
+}
+
+// printOdd writes what a run should not have, and what it was held up by.
+func (r *Result) printOdd(row printer) {
+	if r.Repeats > 0 {
+		row("repeats", "%d had no new seq: not counted above", r.Repeats)
+	}
+	if r.Ahead >= 1000 {
+		row("clock", "updates came up to %s before they were due: the feed's clock is ahead, latencies are that much too good", ms(r.Ahead))
+	}
+	if silent := r.silent(); silent > 0 {
+		row("silence", "in %d of %d seconds nobody got an update", silent, len(r.Timeline))
+	}
+	if r.Stale > 0 {
+		row("stale", "%d of these a node called stale, and the feed did not", r.Stale)
+	}
+	if r.Saturated {
+		row("harness", "%.2f cores busy: IT IS THE BOTTLENECK, take fewer conns or more cores", r.HarnessCPU)
+	} else {
+		row("harness", "%.2f cores busy", r.HarnessCPU)
+	}
+	for why, n := range r.Lost {
+		row("lost", "%d: %s", n, why)
+	}
+	for why, n := range r.Refused {
+		row("refused", "%d: %s", n, why)
+	}
+}
+
+// silent is how many seconds brought nobody anything.
+func (r *Result) silent() (n int) {
+	for _, s := range r.Timeline {
+		if s.UpdatesPS == 0 && r.UpdatesPS > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func ms(us int64) string { return fmt.Sprintf("%.2f ms", float64(us)/1000) }
