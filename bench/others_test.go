@@ -100,7 +100,7 @@ func TestOthers(t *testing.T) {
 		"; is the path of --url right?":                              func(c *Config) { c.URL = []string{"ws://" + second.String() + "/v2/stream"} },
 		"connection refused":                                         func(c *Config) { c.URL = []string{"ws://127.0.0.1:1"} },
 		"no such host":                                               func(c *Config) { c.URL = []string{"ws://nowhere.invalid"} },
-		"--url is ws://HOST:PORT":                                        func(c *Config) { c.URL = []string{"http://" + second.String()} },
+		"--url is ws://HOST:PORT":                                    func(c *Config) { c.URL = []string{"http://" + second.String()} },
 		"the node has 20 symbols":                                    func(c *Config) { c.Subs = 30 },
 		"the tape cannot be read, to verify: dial tcp 127.0.0.1:1":   func(c *Config) { c.Redis = "redis://127.0.0.1:1" },
 		"is it a node's --metrics?":                                  func(c *Config) { c.NodeMetrics = []string{"http://" + second.String()} },
