@@ -22,6 +22,7 @@ type conn struct {
 	state  connState
 	slow   bool   // reads no faster than Load.SlowBytes
 	again  bool   // has been connected before
+	heard  bool   // has had a message since
 	rest   []byte // the beginning of an unfinished frame, or of the answer to the upgrade
 	subs   []sub  // by id
 	waits  int    // subs that are not answered, or have no image
@@ -43,9 +44,10 @@ const (
 
 // sub is one symbol on one conn, and how far the subscriber is.
 type sub struct {
-	id  uint32 // the node's number for the symbol
-	sym uint32 // index into Load.Symbols
-	seq int64  // of the last update; 0: none
+	id    uint32 // the node's number for the symbol
+	sym   uint32 // index into Load.Symbols
+	seq   int64  // of the last update; 0: none
+	stale bool   // it was called that last
 }
 
 // errServer is a frame, or a message, that no server may send.
@@ -83,7 +85,7 @@ func parseFrame(p []byte) (op ws.OpCode, fin bool, payload, rest []byte, ok bool
 }
 
 // messageMax bounds a message of a server.
-const messageMax = 16 << 20
+const messageMax = 1 << 20
 
 // appendFrame appends a frame as a client sends it: masked, with zeros, which is cheap
 // and hides nothing from anybody.
@@ -103,7 +105,7 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 // write sends bytes that a fresh socket takes whole: requests are small.
 func (w *worker) write(c *conn, p []byte) bool {
 	if c.tls != nil {
-		if err := c.tls.Write(p); err == nil {
+		if err := c.tls.Write(p); err == nil && c.tls.Pending() < messageMax {
 			return true
 		}
 	} else if n, err := epoll.Write(int(c.fd), p); err == nil && n == len(p) {

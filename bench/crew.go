@@ -77,9 +77,9 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 	if err != nil {
 		return fmt.Errorf("bench: worker: %w", err)
 	}
-	defer in.Close()
 	out, said := io.Pipe()
 	p, err := start(fmt.Sprintf("worker %d", i+1), s.otherCPUs, in, said, s.cfg.Exe, "bench-worker")
+	in.Close() // else writing to one that has gone would wait for ever
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,8 @@ func (k *crew) fork(s *stand, i int, l *Load) error {
 }
 
 // listen takes a worker's reports.
-func (k *crew) listen(i int, out io.Reader) {
+func (k *crew) listen(i int, out *io.PipeReader) {
+	defer out.Close() // else one that says too much would wait for ever
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {

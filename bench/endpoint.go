@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Endpoint is where subscribers connect to a node.
@@ -87,6 +89,13 @@ func (e *Endpoint) symbols(ctx context.Context, token string) ([]string, error) 
 	if err := json.Unmarshal(body, &list); err != nil || len(list.Symbols) == 0 {
 		return nil, fmt.Errorf("bench: %s%s names no symbols: is it a node, and has it a feed?", e.Host, path)
 	}
+	known := make(map[string]bool, len(list.Symbols))
+	for _, symbol := range list.Symbols {
+		if known[symbol] || !codec.ValidSymbol([]byte(symbol)) {
+			return nil, fmt.Errorf("bench: %s%s: %q is no symbol, or comes twice", e.Host, path, printable(symbol))
+		}
+		known[symbol] = true
+	}
 	return list.Symbols, nil
 }
 
@@ -119,7 +128,7 @@ func get(ctx context.Context, url string, header http.Header) ([]byte, error) {
 		return nil, fmt.Errorf("bench: %s: %w", url, err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("bench: %s: %s: %.200s%s", url, answer.Status, strings.TrimSpace(string(body)), advice(answer.StatusCode))
+		return nil, fmt.Errorf("bench: %s: %s: %.200s%s", url, printable(answer.Status), printable(strings.TrimSpace(string(body))), advice(answer.StatusCode))
 	}
 	return body, nil
 }
@@ -133,6 +142,13 @@ func advice(status int) string {
 		return "; is the path of --url right?"
 	}
 	return ""
+}
+
+// scrapeSoon does not hold up a run.
+func scrapeSoon(ctx context.Context, url string) (usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return scrape(ctx, url)
 }
 
 // scrape reads what a process that is not ours has used, from its metrics.
@@ -154,6 +170,9 @@ func scrape(ctx context.Context, url string) (u usage, err error) {
 	}
 	u.cpu = time.Duration(value("process_cpu_seconds_total") * float64(time.Second))
 	u.rss = int64(value("process_resident_memory_bytes"))
+	if cpu, rss := value("process_cpu_seconds_total"), value("process_resident_memory_bytes"); !(cpu >= 0 && cpu < 1e9 && rss >= 0 && rss < 1e15) {
+		return usage{}, fmt.Errorf("bench: %s: %g s of CPU and %g bytes: is it a node's --metrics?", url, cpu, rss)
+	}
 	if u == (usage{}) {
 		return u, fmt.Errorf("bench: %s has no process_cpu_seconds_total: is it a node's --metrics?", url)
 	}

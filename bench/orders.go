@@ -152,6 +152,7 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 		}
 		if !settling.IsZero() && w.settled(settling) {
 			w.absent()
+			w.judgeLast()
 			subs := 0
 			if w.truth != nil {
 				subs = w.final()

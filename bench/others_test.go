@@ -132,7 +132,7 @@ func TestOthersDie(t *testing.T) {
 // at once, in its own words.
 func TestNobodyGetsIn(t *testing.T) {
 	list := http.NewServeMux()
-	list.HandleFunc("GET /v1/symbols", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"symbols":["a"]}`) })
+	list.HandleFunc("GET /v1/symbols", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"symbols":["sim:A"]}`) })
 	list.HandleFunc("GET /v1/stream", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the token has expired", http.StatusForbidden)
 	})

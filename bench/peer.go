@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Peers are servers that users would take instead of ours. They all send the updates of
@@ -144,7 +146,7 @@ func (w *worker) checkOfPeer(c *conn, u *peerUpdate) {
 		s.seq = u.seq - 1
 	}
 	w.count.Checked++
-	w.tally(c, s, u.seq, 0, u.due)
+	w.tally(c, s, &what{seq: u.seq, due: u.due, status: codec.Absent})
 }
 
 // peersLastKey is the hash in which their publisher says what it ended with.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,7 +35,7 @@ type tailBuffer struct {
 	buf []byte
 }
 
-const tailKept = 2 << 10
+const tailKept = 64 << 10
 
 func (t *tailBuffer) Write(p []byte) (int, error) {
 	t.mu.Lock()
@@ -59,6 +60,7 @@ func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe strin
 	if stdout == nil {
 		p.cmd.Stdout = &p.log
 	}
+	p.cmd.WaitDelay = 2 * time.Second // for what it has said to be read
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	began := make(chan error)
 	go func() {
@@ -99,10 +101,22 @@ func (p *proc) dead() error {
 		if p.err != nil {
 			why = p.err.Error()
 		}
-		return fmt.Errorf("bench: %s: %s: %s", p.name, why, p.log.String())
+		return fmt.Errorf("bench: %s: %s: %s", p.name, why, p.lastWords())
 	default:
 		return nil
 	}
+}
+
+// wordsMost is how much of what a process said is told.
+const wordsMost = 2 << 10
+
+// lastWords is the end of what a process said, or how it panicked.
+func (p *proc) lastWords() string {
+	said := p.log.String()
+	if i := strings.LastIndex(said, "panic: "); i >= 0 {
+		return said[i:min(len(said), i+wordsMost)]
+	}
+	return said[max(0, len(said)-wordsMost):]
 }
 
 // stop ends a process with a signal, and kills it when it does not heed that.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -30,7 +31,7 @@ func (w *worker) read(c *conn) {
 // readSome reads once into buf, behind what is left of a frame, and takes what is
 // whole. It reports how much came, and whether the conn goes on.
 func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
-	for {
+	for range readRounds {
 		had := copy(buf, c.rest)
 		n, err := c.receive(buf[had:])
 		if err == epoll.ErrAgain {
@@ -67,7 +68,14 @@ func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 			return n, true
 		}
 	}
+	w.again = append(w.again, w.index(c)) // others have a turn
+	return 0, true
 }
+
+const (
+	readRounds = 8
+	headMax    = 16 << 10 // bytes of an answer to the upgrade
+)
 
 var blankLine = []byte("\r\n\r\n")
 
@@ -75,6 +83,9 @@ var blankLine = []byte("\r\n\r\n")
 func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 	if c.state == connUpgrading {
 		end := bytes.Index(p, blankLine)
+		if end < 0 && len(p) > headMax {
+			return nil, fmt.Errorf("%w: an answer to the upgrade without an end", errServer)
+		}
 		if end < 0 {
 			return p, nil
 		}
@@ -82,7 +93,7 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 		if !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) {
 			return nil, refusal(p)
 		}
-		c.state = connOpen
+		c.state, c.heard = connOpen, false
 		w.dialling--
 		w.open++
 		w.count.Connects++
@@ -97,16 +108,21 @@ func (w *worker) digest(c *conn, p []byte) (rest []byte, err error) {
 		w.count.Bytes += int64(len(p) - len(rest))
 		p = rest
 		switch {
+		case op.IsControl() && (!fin || len(payload) > ws.MaxControlFramePayloadSize):
+			return nil, fmt.Errorf("%w: a control frame in parts, or a long one", errServer)
 		case op == ws.OpPing:
 			w.out = appendFrame(w.out[:0], ws.OpPong, payload)
 			w.write(c, w.out)
 		case op == ws.OpClose:
 			code, reason := ws.ParseCloseFrameData(payload)
 			return nil, fmt.Errorf("closed by the server: %d %s", code, reason)
-		case op.IsControl():
+		case op == ws.OpPong:
+		case op != ws.OpText && op != ws.OpBinary && op != ws.OpContinuation:
+			return nil, fmt.Errorf("%w: op code %d", errServer, op)
 		case !fin || op == ws.OpContinuation:
 			return nil, fmt.Errorf("%w: fragments, which no server here sends", errServer)
 		default:
+			c.heard = true
 			if err := w.speak.message(w, c, op, payload); err != nil {
 				return nil, fmt.Errorf("%w: %w", errServer, err)
 			}
@@ -123,7 +139,7 @@ func refusal(answer []byte) error {
 	}
 	defer r.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 200)) // what has come of it
-	return fmt.Errorf("upgrade: %s %s%s", r.Status, bytes.TrimSpace(body), advice(r.StatusCode))
+	return fmt.Errorf("upgrade: %s%s", printable(r.Status+" "+string(bytes.TrimSpace(body))), advice(r.StatusCode))
 }
 
 // slowed reports whether a conn is being slow: while it is measured.
@@ -138,7 +154,9 @@ func (w *worker) readSlow() {
 	share := w.load.SlowBytes / int(time.Second/slowEvery)
 	for i := range w.conns {
 		if c := &w.conns[i]; w.slowed(c) && c.fd >= 0 {
-			w.readSome(c, w.in[:min(len(w.in), len(c.rest)+max(1, share))])
+			w.in = slices.Grow(w.in[:0], max(readBytes, len(c.rest)+max(1, share)))
+			w.in = w.in[:cap(w.in)]
+			w.readSome(c, w.in[:len(c.rest)+max(1, share)])
 		}
 	}
 }

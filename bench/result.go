@@ -220,6 +220,9 @@ func (r *Result) finish(k *crew) {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d updates came too late to be judged, beside %d that were", c.Unproved, c.Checked))
 	}
 	r.Timeline = k.timeline()
+	if r.Scenario == "soak" && r.RSS == 0 {
+		r.Problems = append(r.Problems, "nobody saw the nodes' memory")
+	}
 	if r.Scenario == "soak" && r.leaks() {
 		r.Problems = append(r.Problems, "the nodes' memory grows")
 	}

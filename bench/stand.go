@@ -213,7 +213,7 @@ func (s *stand) serverUsed(ctx context.Context) (u usage) {
 		u.rss += one.rss
 	}
 	for _, url := range s.cfg.NodeMetrics {
-		one, err := scrape(ctx, url)
+		one, err := scrapeSoon(ctx, url)
 		if err != nil {
 			one = s.scraped[url] // as it was
 			s.unread++

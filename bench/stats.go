@@ -2,6 +2,8 @@ package bench
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -33,6 +35,34 @@ const examplesMax = 5
 
 func newCounts() counts {
 	return counts{Lost: make(map[string]int64), Refused: make(map[string]int64), Wrong: make(map[string]int64)}
+}
+
+// reasonsMax is how many reasons are told apart: a server may make them up.
+const reasonsMax = 50
+
+// note counts a reason.
+func note(m map[string]int64, why string) {
+	why = printable(why)
+	if _, known := m[why]; !known && len(m) >= reasonsMax {
+		why = "others"
+	}
+	m[why]++
+}
+
+// printableMost is how long a text of a server may be, in bytes.
+const printableMost = 200
+
+// printable makes a text of a server fit for a terminal: no control characters, not long.
+func printable(text string) string {
+	if len(text) > printableMost {
+		text = text[:printableMost] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // restart counts anew what flows; verdicts and losses stay, whenever they were.

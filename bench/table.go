@@ -107,6 +107,9 @@ func (r *Result) printCost(row printer) {
 
 // printOdd writes what a run should not have, and what it was held up by.
 func (r *Result) printOdd(row printer) {
+	if r.Gaps > 0 {
+		row("gaps", "%d updates said that their symbol was interrupted before", r.Gaps)
+	}
 	if r.Repeats > 0 {
 		row("repeats", "%d had no new seq: not counted above", r.Repeats)
 	}

@@ -144,20 +144,27 @@ func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) err
 	}
 	switch m := t.msg.Control.(type) {
 	case *codec.Reply:
+		if len(m.Results) > len(c.subs) {
+			return fmt.Errorf("%d results for %d symbols", len(m.Results), len(c.subs))
+		}
 		t.reply(w, c, m)
 	case *codec.Error:
-		w.count.Refused[m.Text]++
+		note(w.count.Refused, m.Text)
 	}
 	if t.msg.Type != codec.TypeData {
 		return nil
 	}
 	w.count.Messages++
 	for i := range t.msg.Updates {
-		s := t.sub(c, t.msg.Symbols[i])
-		if s == nil {
-			return fmt.Errorf("an update of %q, which was not asked for", t.msg.Symbols[i])
+		u := &t.msg.Updates[i]
+		s := c.find(u.ID)
+		if op == ws.OpText {
+			s = t.sub(c, t.msg.Symbols[i])
 		}
-		w.take(c, s, &t.msg.Updates[i])
+		if s == nil {
+			return fmt.Errorf("an update of number %d, which was not asked for", u.ID)
+		}
+		w.take(c, s, u)
 	}
 	return nil
 }
@@ -198,11 +205,11 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 		sym, known := t.byID[x.Symbol]
 		switch {
 		case x.Error != nil:
-			w.count.Refused[x.Error.Text]++
+			note(w.count.Refused, x.Error.Text)
 			if known && x.Error.Retry {
 				w.asks = append(w.asks, ask{time.Now().Add(askAgain), w.index(c), c.gen, sym})
 			}
-		case known && x.ID != nil && c.subs[t.place[sym]].sym == sym:
+		case known && x.ID != nil && int(t.place[sym]) < len(c.subs) && c.subs[t.place[sym]].sym == sym:
 			s := &c.subs[t.place[sym]]
 			if s.id == noID && s.seq > 0 {
 				w.got(c) // what it held before is held on to
@@ -231,7 +238,7 @@ func (t *tickwire) data(w *worker, c *conn, updates int, p []byte) error {
 	for range updates {
 		_, rest, ok := arrayLen(p)
 		id, body, ok2 := uintOf(rest)
-		if !ok || !ok2 {
+		if !ok || !ok2 || id > noID {
 			return codec.ErrTruncated
 		}
 		s := c.find(uint32(id))
@@ -250,6 +257,9 @@ func (t *tickwire) data(w *worker, c *conn, updates int, p []byte) error {
 		w.remember(s, &u, body[:len(body)-len(after)])
 		w.take(c, s, &u)
 		p = after
+	}
+	if len(p) > 0 {
+		return fmt.Errorf("%d bytes after the last update", len(p))
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func TestTally(t *testing.T) {
 		flags codec.Flags
 		due   int64
 	}{{5, codec.Image, 1}, {6, 0, 900_000}, {6, 0, 900_000}, {9, codec.Conflated, 999_000}, {500, codec.Gap, 1_002_000}} {
-		w.tally(c, s, u.seq, u.flags, u.due)
+		w.tally(c, s, &what{u.seq, u.due, u.flags, codec.Absent})
 	}
 	n := &w.count
 	if n.Updates != 4 || n.Repeats != 1 || n.Merged != 2 || n.Gaps != 1 || n.Ahead != 2000 || w.second.TotalCount() != 3 || !c.ready || s.seq != 500 {

@@ -21,16 +21,18 @@ type truth struct {
 	staleSaid int64 // updates that a node called stale of its own, as it may
 	// readTo is when the witness last found that it had read everything.
 	readTo  time.Time
-	ends    []int64 // by symbol, when nothing more can come: a peer's publisher has said so
-	heard   int64   // us since the Unix epoch: what was sent until then, by every stream, was read
-	trouble string  // why it cannot read now
+	ends    []int64          // by symbol, when nothing more can come: a peer's publisher has said so
+	heard   map[string]int64 // by stream, us since the Unix epoch: what was sent until then was read
+	trouble string           // why it cannot read now
 }
 
 // truthRow is one symbol.
 type truthRow struct {
 	history int64
 	seq     int64
-	first   int64 // seq of the image from which on each change is known
+	start   int64  // seq of the first image
+	first   int64  // and of the last that did not follow on: each change since is known
+	stream  string // whose tape names it
 	quote   codec.Quote
 	changed [codec.NumFields]int64 // the seq at which each field last changed
 	ring    []version              // by seq
@@ -52,7 +54,7 @@ func newTruth(symbols []string) *truth {
 	for depth < 1<<16 && 2*depth*len(symbols)*versionBytes <= truthBytes {
 		depth *= 2
 	}
-	t := &truth{depth: depth, ids: make(map[string]uint32, len(symbols))}
+	t := &truth{depth: depth, heard: make(map[string]int64), ids: make(map[string]uint32, len(symbols))}
 	for i, symbol := range symbols {
 		t.ids[symbol] = uint32(i)
 		t.rows = append(t.rows, truthRow{quote: codec.Empty})
@@ -61,7 +63,7 @@ func newTruth(symbols []string) *truth {
 }
 
 // apply takes an update of the tape; symbols that nobody here can want are passed over.
-func (t *truth) apply(symbol []byte, u *codec.Update) {
+func (t *truth) apply(stream string, symbol []byte, u *codec.Update) {
 	id, ok := t.ids[string(symbol)]
 	if !ok {
 		return
@@ -71,12 +73,16 @@ func (t *truth) apply(symbol []byte, u *codec.Update) {
 	if u.Flags&codec.Image != 0 {
 		quote = codec.Empty
 		if u.History != r.history {
-			r.history, r.ring = u.History, nil
+			r.history, r.ring, r.start = u.History, nil, 0
 		}
 		if u.Seq > r.seq+1 { // a checkpoint's: what it changed lies between
 			r.first = u.Seq
 		}
 	}
+	if r.start == 0 {
+		r.start = u.Seq
+	}
+	r.stream = stream
 	quote.Merge(&u.Quote, u.Mask)
 	for f := range quote {
 		if quote[f] != r.quote[f] {
@@ -135,8 +141,19 @@ func (t *truth) check(id uint32, prev int64, u *codec.Update) verdict {
 		return aged
 	}
 	v := &r.ring[int(u.Seq)&(t.depth-1)]
-	if v.seq != u.Seq {
+	switch {
+	case v.seq == u.Seq:
+	case u.Seq < r.start:
+		return invented
+	case v.seq > u.Seq || u.Seq < r.first:
 		return aged
+	default:
+		return invented
+	}
+	for _, f := range scales { // JSON shows it by how a number is written
+		if !u.Mask.Has(f) && u.Quote[f] != codec.Absent && u.Quote[f] != v.quote[f] {
+			return invented
+		}
 	}
 	for f := codec.Field(0); f < codec.NumFields; f++ {
 		switch {
@@ -158,6 +175,19 @@ func (t *truth) check(id uint32, prev int64, u *codec.Update) verdict {
 		return aged
 	}
 	return right
+}
+
+var scales = [...]codec.Field{codec.PriceScale, codec.SizeScale, codec.VolumeScale}
+
+// heardOf is until when the witness has read what is said of a symbol.
+func (t *truth) heardOf(id uint32) (at int64) {
+	if name := t.rows[id].stream; name != "" {
+		return t.heard[name]
+	}
+	for _, one := range t.heard { // nobody has named it
+		at = max(at, one)
+	}
+	return at
 }
 
 // newest is the seq that a symbol's subscriber must have in the end: that of the last

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,7 +17,6 @@ type witness struct {
 	rdb   *redis.Client
 	truth *truth
 	last  map[string]codec.ID // by stream
-	sent  map[string]int64    // likewise: when its last entry was, us since the Unix epoch
 }
 
 func newWitness(url string, t *truth) (*witness, error) {
@@ -28,7 +25,7 @@ func newWitness(url string, t *truth) (*witness, error) {
 		return nil, fmt.Errorf("bench: redis %s: %w", url, err)
 	}
 	opt.MaxRetries = -1
-	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID), sent: make(map[string]int64)}, nil
+	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID)}, nil
 }
 
 // run reads until ctx ends.
@@ -91,6 +88,7 @@ func (w *witness) step(ctx context.Context) error {
 				w.truth.holes++
 				w.truth.mu.Unlock()
 				delete(w.last, byKey[stream.Stream])
+				time.Sleep(50 * time.Millisecond)
 				break
 			}
 		}
@@ -110,10 +108,13 @@ func (w *witness) begin(ctx context.Context, name string) error {
 	}
 	e, body, err := codec.ParseEntry(blob)
 	if err == nil {
-		err = w.apply(&e, body)
+		err = w.apply(name, &e, body)
+	}
+	if err != nil {
+		return fmt.Errorf("the checkpoint of %s: %w", name, err)
 	}
 	w.last[name] = e.ID
-	return err
+	return nil
 }
 
 func (w *witness) take(name string, m redis.XMessage) error {
@@ -125,23 +126,21 @@ func (w *witness) take(name string, m redis.XMessage) error {
 	if last := w.last[name]; last != (codec.ID{}) && e.Prev != last {
 		return errors.New("a hole")
 	}
-	if err := w.apply(&e, body); err != nil {
+	if err := w.apply(name, &e, body); err != nil {
 		return err
 	}
-	w.last[name], w.sent[name] = e.ID, e.SentAt
+	w.last[name] = e.ID
 	w.truth.mu.Lock()
 	defer w.truth.mu.Unlock()
 	if e.SentAt >= w.truth.from && e.SentAt < w.truth.to {
 		w.truth.published += int64(e.Count)
 	}
-	if len(w.sent) == len(w.last) {
-		w.truth.heard = slices.Min(slices.Collect(maps.Values(w.sent)))
-	}
+	w.truth.heard[name] = e.SentAt
 	return nil
 }
 
 // apply tells the truth what an entry, or a checkpoint, holds.
-func (w *witness) apply(e *codec.Entry, body []byte) error {
+func (w *witness) apply(name string, e *codec.Entry, body []byte) error {
 	w.truth.mu.Lock()
 	defer w.truth.mu.Unlock()
 	var u codec.Update
@@ -154,7 +153,7 @@ func (w *witness) apply(e *codec.Entry, body []byte) error {
 		if u.Flags&codec.Image == 0 {
 			u.History = e.History
 		}
-		w.truth.apply(symbol, &u)
+		w.truth.apply(name, symbol, &u)
 		body = rest
 	}
 	return nil

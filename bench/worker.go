@@ -197,7 +197,7 @@ func (w *worker) cycle() error {
 	if a, ok := w.speak.(asker); ok {
 		a.due(w)
 	}
-	w.judge()
+	w.judge(claimPatience)
 	return nil
 }
 
@@ -233,7 +233,7 @@ func (w *worker) dial(c *conn) {
 		}
 	}
 	if err != nil {
-		w.count.Lost["dial: "+dialAdvice(err)]++
+		note(w.count.Lost, "dial: "+dialAdvice(err))
 		w.retry(c)
 		return
 	}
@@ -325,10 +325,10 @@ func (w *worker) lose(c *conn, why string) {
 		w.ready--
 	}
 	if why != "" {
-		w.count.Lost[why]++
+		note(w.count.Lost, why)
 	}
 	c.rest = nil
-	if c.state == connOpen { // at once, as all do whose node is gone
+	if c.state == connOpen && (c.heard || why == "left") { // at once, as all do whose node is gone
 		c.fd, c.state = -1, connIdle
 		w.redial = append(w.redial, redial{time.Now(), w.index(c)})
 		return
