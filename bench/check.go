@@ -15,7 +15,7 @@ type checker struct {
 	seen   []seenRow // by symbol
 	claims []claim
 	words  []string // symbols
-	last   []int64  // what subscribers must end with, when the feed goes on; see settle
+	end    []int64  // what subscribers must end with, when the feed goes on; see settle
 }
 
 // seenRow is what was received of a symbol lately, by whichever subscriber: servers
@@ -206,14 +206,14 @@ func (w *worker) judge(patience time.Duration) {
 // comes after it is not judged.
 func (k *checker) settle(live bool) {
 	if live && k.truth != nil {
-		k.last = k.ends()
+		k.end = k.ends()
 	}
 }
 
 // ends is the seq that a subscriber of each symbol must end with, by index.
 func (k *checker) ends() []int64 {
-	if k.last != nil {
-		return k.last
+	if k.end != nil {
+		return k.end
 	}
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
@@ -227,7 +227,7 @@ func (k *checker) ends() []int64 {
 // complete reports whether the witness has read the tape to its end since a moment; a
 // feed that goes on has none.
 func (k *checker) complete(since time.Time) bool {
-	if k.last != nil {
+	if k.end != nil {
 		return true
 	}
 	k.truth.mu.Lock()

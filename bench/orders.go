@@ -98,7 +98,6 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 
 // run cycles until it is told to settle, and has.
 func (w *worker) run(orders <-chan order, out *json.Encoder) error {
-	var settling time.Time
 	next := time.Now().Truncate(time.Second).Add(time.Second) // all workers tell of the same seconds
 	for {
 		if err := w.cycle(); err != nil {
@@ -106,29 +105,11 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 		}
 		select {
 		case o, ok := <-orders:
-			switch {
-			case !ok:
+			if !ok {
 				return nil
-			case o == orderMeasure:
-				w.count.restart()
-				w.measuring = true
-				w.second.Reset()
-				w.total.Reset()
-				w.slow.Reset()
-				w.began = time.Now().UnixMicro()
-				w.truth.measured(w.began, math.MaxInt64)
-			case o == orderStop:
-				w.truth.measured(w.began, time.Now().UnixMicro())
-				w.total.Merge(w.second)
-				r := w.report(theWindow, w.total)
-				r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-				w.wake()
-				if err := out.Encode(r); err != nil {
-					return err
-				}
-			case o == orderSettle:
-				settling = time.Now()
-				w.settle(w.load.Live)
+			}
+			if err := w.obey(o, out); err != nil {
+				return err
 			}
 		default:
 		}
@@ -150,16 +131,8 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 			w.second.Reset()
 			w.giveUp()
 		}
-		if !settling.IsZero() && w.settled(settling) {
-			w.absent()
-			w.judgeLast()
-			subs := 0
-			if w.truth != nil {
-				subs = w.final()
-			}
-			r := w.report(theLast, w.second)
-			r.Subs, r.Blind = subs, w.truth != nil && !w.complete(settling)
-			if err := out.Encode(r); err != nil {
+		if !w.settling.IsZero() && w.settled() {
+			if err := out.Encode(w.last()); err != nil {
 				return err
 			}
 			for range orders { // until nobody asks for more: one that ends is one that failed
@@ -169,15 +142,54 @@ func (w *worker) run(orders <-chan order, out *json.Encoder) error {
 	}
 }
 
+// obey does what it is told.
+func (w *worker) obey(o order, out *json.Encoder) error {
+	now := time.Now()
+	switch o {
+	case orderMeasure:
+		w.count.restart()
+		w.measuring = true
+		w.second.Reset()
+		w.total.Reset()
+		w.slow.Reset()
+		w.began = now.UnixMicro()
+		w.truth.measured(w.began, math.MaxInt64)
+	case orderStop:
+		w.truth.measured(w.began, now.UnixMicro())
+		w.total.Merge(w.second)
+		r := w.report(theWindow, w.total)
+		r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+		w.wake()
+		return out.Encode(r)
+	case orderSettle:
+		w.settling = now
+		w.settle(w.load.Live)
+	}
+	return nil
+}
+
+// last is the last report.
+func (w *worker) last() *Report {
+	w.absent()
+	w.judgeLast()
+	subs := 0
+	if w.truth != nil {
+		subs = w.final()
+	}
+	r := w.report(theLast, w.second)
+	r.Subs, r.Blind = subs, w.truth != nil && !w.complete(w.settling)
+	return r
+}
+
 // settled reports whether every subscriber has all there is, or has had time enough.
-func (w *worker) settled(began time.Time) bool {
-	switch since := time.Since(began); {
+func (w *worker) settled() bool {
+	switch since := time.Since(w.settling); {
 	case since > settleMost:
 		return true
 	case since < 2*time.Second:
 		return false
 	}
-	return w.ready == len(w.conns) && (w.truth == nil || w.complete(began) && w.behind() == 0 && len(w.claims) == 0)
+	return w.ready == len(w.conns) && (w.truth == nil || w.complete(w.settling) && w.behind() == 0 && len(w.claims) == 0)
 }
 
 // wake has slow readers read on, as fast as they can.

@@ -90,7 +90,8 @@ type worker struct {
 	slowAt    time.Time
 	churn     float64 // due
 	churnAt   time.Time
-	measuring bool // subscribers are slow, and leave, as the load says
+	settling  time.Time // since when the last word is waited for
+	measuring bool      // subscribers are slow, and leave, as the load says
 	rng       *rand.Rand
 }
 
