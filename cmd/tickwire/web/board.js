@@ -14,7 +14,7 @@ const FIRST_SYMBOLS = 12;
 const FILLS_MAX = 10; // looks for them, while there are fewer
 const RETRY_MS = 1000; // between two looks for symbols
 const SYMBOLS_FRESH_MS = 10_000;
-const TOAST_MS = 6000;
+const TOAST_MS = 10_000;
 const SLOW_MS = 5000; // a lag message colours the connection for so long
 
 const $ = (id) => document.getElementById(id);
