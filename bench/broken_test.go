@@ -61,14 +61,46 @@ type spoiler struct {
 	spoil func(n int64, u *codec.Update) (keep bool)
 }
 
-func (s *spoiler) serve(ln net.Listener) {
+// server is one that serves every connection as it is told.
+func server(t *testing.T, serve func(net.Conn)) Endpoint {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go serveEach(ln, serve)
+	return at(ln.Addr().(*net.TCPAddr).AddrPort())
+}
+
+func serveEach(ln net.Listener, serve func(net.Conn)) {
 	for {
 		c, err := ln.Accept()
 		if err != nil {
 			return
 		}
-		go s.pass(c)
+		go func() {
+			defer c.Close()
+			serve(c)
+		}()
 	}
+}
+
+// smallStand is a stand of a small run, and its symbols.
+func smallStand(t *testing.T, set func(*Config)) (*stand, []string) {
+	t.Helper()
+	cfg := small(t)
+	set(&cfg)
+	s, err := newStand(t.Context(), &cfg, (*stand).begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	symbols, err := s.symbols(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, symbols
 }
 
 // A server that leaks is a process of its own: this binary, told so.
@@ -79,7 +111,7 @@ func init() {
 			panic(err)
 		}
 		go leak()
-		(&spoiler{node: netip.MustParseAddrPort(os.Args[3]), spoil: func(int64, *codec.Update) bool { return true }}).serve(ln)
+		serveEach(ln, (&spoiler{node: netip.MustParseAddrPort(os.Args[3]), spoil: func(int64, *codec.Update) bool { return true }}).pass)
 	}
 }
 
@@ -96,7 +128,6 @@ func leak() {
 
 // pass goes between a subscriber and the node.
 func (s *spoiler) pass(c net.Conn) {
-	defer c.Close()
 	up, err := net.Dial("tcp", s.node.String())
 	if err != nil {
 		return
@@ -158,25 +189,10 @@ func runSpoiled(t *testing.T, spoil func(n int64, u *codec.Update) bool) *Result
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	cfg := small(t)
-	s, err := newStand(ctx, &cfg, (*stand).begin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	symbols, err := s.symbols(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, symbols := smallStand(t, func(*Config) {})
 	nodes := s.endpoints
 	if spoil != nil {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		go (&spoiler{node: nodes[0].Addr, spoil: spoil}).serve(ln)
-		nodes = []Endpoint{at(ln.Addr().(*net.TCPAddr).AddrPort())}
+		nodes = []Endpoint{server(t, (&spoiler{node: nodes[0].Addr, spoil: spoil}).pass)}
 	}
 	r, err := newRun(t.Context(), s, &Load{Nodes: nodes, Redis: s.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
@@ -253,17 +269,7 @@ func TestVerification(t *testing.T) {
 
 // Ensure that a server whose memory grows is found out, though all it says is right.
 func TestLeak(t *testing.T) {
-	cfg := small(t)
-	cfg.Scenario, cfg.Duration = "soak", 9*time.Second
-	s, err := newStand(t.Context(), &cfg, (*stand).begin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	symbols, err := s.symbols(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, symbols := smallStand(t, func(c *Config) { c.Scenario, c.Duration = "soak", 9*time.Second })
 	addr, err := freePort()
 	if err != nil {
 		t.Fatal(err)

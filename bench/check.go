@@ -202,8 +202,8 @@ func (w *worker) judge(patience time.Duration) {
 	w.claims = left
 }
 
-// settle begins the end of a run. A feed that goes on has said its last word now: what
-// comes after it is not judged.
+// settle begins the end of a run. Of a feed that goes on, what it has said by now is
+// what subscribers must end with.
 func (k *checker) settle(live bool) {
 	if live && k.truth != nil {
 		k.end = k.ends()

@@ -148,8 +148,8 @@ func (s *System) judge(deliveries float64) *judgement {
 		}
 		if r.Verified {
 			j.verified++
-		} else if n := len(r.Problems); n > 0 && r.Missed == 0 {
-			j.problems = append(j.problems, r.Problems[n-1])
+		} else if len(r.Problems) > 0 && r.Missed == 0 {
+			j.problems = append(j.problems, r.Problems[0])
 		}
 	}
 	return j

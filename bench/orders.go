@@ -189,7 +189,7 @@ func (w *worker) settled() bool {
 	case since < 2*time.Second:
 		return false
 	}
-	return w.ready == len(w.conns) && (w.truth == nil || w.complete(w.settling) && w.behind() == 0 && len(w.claims) == 0)
+	return w.ready == len(w.conns) && (w.truth == nil || w.complete(w.settling) && w.behind() == 0)
 }
 
 // wake has slow readers read on, as fast as they can.

@@ -64,7 +64,7 @@ func (centrifugePeer) message(w *worker, c *conn, op ws.OpCode, payload []byte) 
 			return err
 		}
 		if refused != "" {
-			note(w.count.Refused, refused)
+			countReason(w.count.Refused, refused)
 		}
 		if data != nil {
 			brought = 1

@@ -124,8 +124,8 @@ func RunPeers(ctx context.Context, cfg Config, peers PeersConfig, progress io.Wr
 			res, err := runOne(ctx, cfg, program, p, progress)
 			fmt.Fprintln(progress)
 			if err != nil {
-				res = cmp.Or(res, &Result{Partial: true})
-				res.Problems = append(res.Problems, err.Error())
+				res = cmp.Or(res, &Result{})
+				res.breakOff(err)
 			}
 			c.Systems[i].Runs = append(c.Systems[i].Runs, res)
 			if ctx.Err() != nil {
@@ -172,11 +172,11 @@ func (p *peersProgram) run(ctx context.Context, cfg *Config, peer peerInfo, prog
 	r.again = func() { s.feed.cmd.Process.Signal(syscall.SIGUSR1) }
 	err = r.phases(ctx, nil)
 	r.res.finish(r.crew)
+	if errors.Is(err, errRamp) {
+		err = fmt.Errorf("it cannot take this load: %d of %d subscribers come up", r.crew.sum().Ready, cfg.Conns)
+	}
 	if err != nil {
-		r.res.Partial, r.res.Verified = true, false
-		if errors.Is(err, errRamp) {
-			err = fmt.Errorf("it cannot take this load: %d of %d subscribers come up", r.crew.sum().Ready, cfg.Conns)
-		}
+		r.res.breakOff(err)
 	}
 	return r.res, err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -15,27 +14,20 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// read takes what a conn's socket has; after some 256 KiB others have a turn.
-func (w *worker) read(c *conn) {
+// read takes what a conn's socket has.
+func (w *worker) read(c *conn) { w.readInto(c, w.in) }
+
+// readInto takes what a conn's socket has into buf, behind what is left of a frame;
+// after some rounds others have a turn.
+func (w *worker) readInto(c *conn, buf []byte) {
 	if c.fd < 0 {
 		return
 	}
-	if need := 2 * len(c.rest); need > len(w.in) { // a long frame
-		w.in = make([]byte, need)
-	}
-	if n, whole := w.readSome(c, w.in); whole && n == len(w.in)-len(c.rest) {
-		w.again = append(w.again, w.index(c))
-	}
-}
-
-// readSome reads once into buf, behind what is left of a frame, and takes what is
-// whole. It reports how much came, and whether the conn goes on.
-func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 	for range readRounds {
 		had := copy(buf, c.rest)
 		n, err := c.receive(buf[had:])
 		if err == epoll.ErrAgain {
-			return 0, true
+			return
 		}
 		if err != nil || n == 0 {
 			why := "closed by the server"
@@ -43,7 +35,7 @@ func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 				why = err.Error()
 			}
 			w.lose(c, why)
-			return 0, false
+			return
 		}
 		w.now = time.Now().UnixMicro()
 		rest, err := w.digest(c, buf[:had+n])
@@ -52,24 +44,20 @@ func (w *worker) readSome(c *conn, buf []byte) (n int, on bool) {
 				w.wrong(err.Error(), errServer.Error())
 			}
 			w.lose(c, err.Error())
-			return 0, false
+			return
 		}
 		if c.fd < 0 {
-			return 0, false
+			return
 		}
 		c.rest = append(c.rest[:0], rest...)
 		if len(c.rest) == 0 {
 			c.rest = nil
 		}
-		if had+n == len(buf) {
-			return n, true
-		}
 		if w.slowed(c) {
-			return n, true
+			return
 		}
 	}
-	w.again = append(w.again, w.index(c)) // others have a turn
-	return 0, true
+	w.again = append(w.again, w.index(c))
 }
 
 const (
@@ -151,12 +139,10 @@ func (w *worker) readSlow() {
 		return
 	}
 	w.slowAt = time.Now().Add(slowEvery)
-	share := w.load.SlowBytes / int(time.Second/slowEvery)
+	share := min(readBytes, max(1, w.load.SlowBytes/int(time.Second/slowEvery)))
 	for i := range w.conns {
 		if c := &w.conns[i]; w.slowed(c) && c.fd >= 0 {
-			w.in = slices.Grow(w.in[:0], max(readBytes, len(c.rest)+max(1, share)))
-			w.in = w.in[:cap(w.in)]
-			w.readSome(c, w.in[:len(c.rest)+max(1, share)])
+			w.readInto(c, w.in[:len(c.rest)+share])
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,7 +18,7 @@ type Result struct {
 
 	At          time.Time `json:"at"` // when it began
 	Version     string    `json:"version"`
-	Settings    *Config   `json:"settings"`
+	Settings    Config    `json:"settings"`
 	Scenario    string    `json:"scenario"`
 	Load        string    `json:"load"`
 	Encoding    string    `json:"encoding"`
@@ -137,7 +138,7 @@ func newResult(cfg *Config, s *stand) *Result {
 		Problems: []string{},
 		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
 		Offered: cfg.Updates, Nodes: max(cfg.Nodes, len(s.endpoints)), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)), others: len(cfg.URL) > 0,
-		At: time.Now().UTC().Truncate(time.Second), Version: cfg.Version, Settings: cfg,
+		At: time.Now().UTC().Truncate(time.Second), Version: cfg.Version, Settings: *cfg,
 	}
 }
 
@@ -231,11 +232,10 @@ func (r *Result) finish(k *crew) {
 
 // breakOff marks a run that did not come to its end, and says why.
 func (r *Result) breakOff(why error) {
-	if r.Partial {
-		r.Problems = r.Problems[1:] // what the interruption looked like
+	if !r.Partial {
+		r.Problems = slices.Insert(r.Problems, 0, "")
 	}
-	r.Partial, r.Verified = true, false
-	r.Problems = append([]string{why.Error()}, r.Problems...)
+	r.Partial, r.Verified, r.Problems[0] = true, false, why.Error()
 }
 
 // Failed reports whether something was wrong, or the run broke off.

@@ -82,7 +82,10 @@ func limit(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	res.MessagesPS, res.BytesPerUpd = res.UpdatesPS, limitBytes
 	tick.say("limit: %.0f writes/s to %d sockets", res.MessagesPS, cfg.Conns)
 	err := s.floor(ctx, res)
-	res.UpdatesPS, res.MessagesPS, res.Verified, res.Partial = 0, 0, err == nil, err != nil
+	res.UpdatesPS, res.MessagesPS, res.Verified = 0, 0, true
+	if err != nil {
+		res.breakOff(err)
+	}
 	return res, err
 }
 

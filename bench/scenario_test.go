@@ -29,7 +29,9 @@ func TestScenarios(t *testing.T) {
 		set  func(*Config)
 		did  func(*Result) bool
 	}{
-		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorUS > 0 && r.FloorPS > 0 }},
+		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool {
+			return r.UpdatesPS > 0 && r.FloorUS > 0 && (r.OfFloor > 0 || math.Abs(r.FloorPS/r.MessagesPS-1) > 0.09)
+		}},
 		{"slow", func(c *Config) { c.Updates, c.Slow = 40_000, 0.25 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
 		{"slow", func(c *Config) { c.Updates, c.Slow, c.SlowBytes = 40_000, 0.25, 4000 }, func(r *Result) bool { return r.Conflation.Slow > 0 && r.SlowLatencyUS.Max > 0 }},
 		{"burst", func(c *Config) { c.Duration, c.Burst, c.Floor = 3*time.Second, 0, true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorPS > 0 }},
@@ -128,6 +130,18 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// So does the floor alone.
+func TestLimitInterrupted(t *testing.T) {
+	cfg := small(t)
+	cfg.Scenario, cfg.Floor = "limit", true
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	res, err := Run(ctx, cfg, nil)
+	if err != errInterrupted || !res.Partial || res.Verified || len(res.Problems) != 1 || res.Problems[0] != errInterrupted.Error() {
+		t.Errorf("%v, %+v", err, res)
+	}
+}
+
 // A clock that is set makes latencies worthless: that is told.
 func TestClockSet(t *testing.T) {
 	c := clock{now: func() (wall, passed time.Duration) { return 0, 0 }}
@@ -143,16 +157,7 @@ func TestClockSet(t *testing.T) {
 			t.Errorf("set by %v after %+v", c.set, step)
 		}
 	}
-	cfg := small(t)
-	st, err := newStand(t.Context(), &cfg, (*stand).begin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.close()
-	symbols, err := st.symbols(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, symbols := smallStand(t, func(*Config) {})
 	r, err := newRun(t.Context(), st, &Load{Nodes: st.endpoints, Redis: st.redis, Symbols: symbols}, newTicker(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +171,7 @@ func TestClockSet(t *testing.T) {
 		return 0, 0
 	}
 	err = r.phases(t.Context(), func(ctx context.Context, _ *run) error {
-		sleep(ctx, cfg.Duration/2)
+		sleep(ctx, st.cfg.Duration/2)
 		set.Store(true)
 		return nil
 	})

@@ -2,10 +2,10 @@ package bench
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // counts is what a worker's subscribers got, summed.
@@ -40,8 +40,8 @@ func newCounts() counts {
 // reasonsMax is how many reasons are told apart: a server may make them up.
 const reasonsMax = 50
 
-// note counts a reason.
-func note(m map[string]int64, why string) {
+// countReason counts one.
+func countReason(m map[string]int64, why string) {
 	why = printable(why)
 	if _, known := m[why]; !known && len(m) >= reasonsMax {
 		why = "others"
@@ -52,17 +52,12 @@ func note(m map[string]int64, why string) {
 // printableMost is how long a text of a server may be, in bytes.
 const printableMost = 200
 
-// printable makes a text of a server fit for a terminal: no control characters, not long.
+// printable makes a text of a server fit for a terminal, and not long.
 func printable(text string) string {
 	if len(text) > printableMost {
 		text = text[:printableMost] + "..."
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
+	return codec.Printable(text)
 }
 
 // restart counts anew what flows; verdicts and losses stay, whenever they were.

@@ -66,17 +66,11 @@ func (r *Result) Print(w io.Writer) {
 		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
 			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
-	r.printCost(row)
+	if r.Seconds > 0 { // else it broke off before
+		r.printCost(row)
+	}
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
 	r.printOdd(row)
-}
-
-// metricsAdvice is how to know more of nodes that are not ours.
-func metricsAdvice(others bool) string {
-	if others {
-		return ": name the nodes' --node-metrics"
-	}
-	return ""
 }
 
 // printer writes a row of the table.
@@ -84,10 +78,10 @@ type printer func(name, format string, args ...any)
 
 // printCost writes what the nodes took.
 func (r *Result) printCost(row printer) {
-	if r.ServerCPU > 0 {
+	if r.ServerCPU > 0 || !r.others {
 		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
 	} else {
-		row("node CPU", "unknown%s", metricsAdvice(r.others))
+		row("node CPU", "unknown: name the nodes' --node-metrics")
 	}
 	switch {
 	case r.NoFloor != "":
@@ -97,10 +91,10 @@ func (r *Result) printCost(row printer) {
 	case r.FloorUS > 0:
 		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
 	}
-	if r.RSS > 0 {
+	if r.RSS > 0 || !r.others {
 		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
 	} else {
-		row("node memory", "unknown%s", metricsAdvice(r.others))
+		row("node memory", "unknown: name the nodes' --node-metrics")
 	}
 	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
 }

@@ -149,7 +149,7 @@ func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) err
 		}
 		t.reply(w, c, m)
 	case *codec.Error:
-		note(w.count.Refused, m.Text)
+		countReason(w.count.Refused, m.Text)
 	}
 	if t.msg.Type != codec.TypeData {
 		return nil
@@ -205,7 +205,7 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 		sym, known := t.byID[x.Symbol]
 		switch {
 		case x.Error != nil:
-			note(w.count.Refused, x.Error.Text)
+			countReason(w.count.Refused, x.Error.Text)
 			if known && x.Error.Retry {
 				w.asks = append(w.asks, ask{time.Now().Add(askAgain), w.index(c), c.gen, sym})
 			}

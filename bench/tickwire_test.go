@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -55,6 +56,27 @@ func TestTally(t *testing.T) {
 	n := &w.count
 	if n.Updates != 4 || n.Repeats != 1 || n.Merged != 2 || n.Gaps != 1 || n.Ahead != 2000 || w.second.TotalCount() != 3 || !c.ready || s.seq != 500 {
 		t.Errorf("%+v, %d latencies, %+v", n, w.second.TotalCount(), s)
+	}
+}
+
+// What the tape does not have is told from what the witness has not read yet.
+func TestNeverPublished(t *testing.T) {
+	w, err := newWorker(&Load{Redis: "redis://none", Symbols: []string{"sim:A"}, Conns: 1, Subs: 1, Nodes: make([]Endpoint, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.poll.Close()
+	at := time.Now().Add(-claimPatience / 2).UnixMicro()
+	w.claims = []claim{{at: at, u: codec.Update{Seq: 9}}}
+	if w.judge(claimPatience); len(w.claims) != 1 {
+		t.Error("judged while the witness may still read it")
+	}
+	w.judge(0)
+	w.claims = []claim{{at: at, u: codec.Update{Seq: 9}}}
+	w.truth.readTo = time.Now()
+	w.judge(0)
+	if w.count.Unproved != 1 || w.count.Wrong["never published"] != 1 || len(w.claims) > 0 {
+		t.Errorf("%+v", w.count)
 	}
 }
 

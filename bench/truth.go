@@ -179,10 +179,12 @@ func (t *truth) check(id uint32, prev int64, u *codec.Update) verdict {
 
 var scales = [...]codec.Field{codec.PriceScale, codec.SizeScale, codec.VolumeScale}
 
-// heardOf is until when the witness has read what is said of a symbol.
-func (t *truth) heardOf(id uint32) (at int64) {
+// heardOf is until when the witness has read what is said of a symbol, us since the Unix
+// epoch.
+func (t *truth) heardOf(id uint32) int64 {
+	at := t.readTo.UnixMicro()
 	if name := t.rows[id].stream; name != "" {
-		return t.heard[name]
+		return max(at, t.heard[name])
 	}
 	for _, one := range t.heard { // nobody has named it
 		at = max(at, one)

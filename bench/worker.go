@@ -103,7 +103,7 @@ func newWorker(load *Load) (*worker, error) {
 	w := &worker{
 		load: load, poll: poll, conns: make([]conn, load.Conns), start: time.Now(),
 		count: newCounts(), second: newHistogram(), total: newHistogram(), slow: newHistogram(),
-		in: make([]byte, readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
+		in: make([]byte, messageMax+ws.MaxHeaderSize+readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
 	}
 	switch load.Peer {
 	case "":
@@ -234,7 +234,7 @@ func (w *worker) dial(c *conn) {
 		}
 	}
 	if err != nil {
-		note(w.count.Lost, "dial: "+dialAdvice(err))
+		countReason(w.count.Lost, "dial: "+dialAdvice(err))
 		w.retry(c)
 		return
 	}
@@ -326,7 +326,7 @@ func (w *worker) lose(c *conn, why string) {
 		w.ready--
 	}
 	if why != "" {
-		note(w.count.Lost, why)
+		countReason(w.count.Lost, why)
 	}
 	c.rest = nil
 	if c.state == connOpen && (c.heard || why == "left") { // at once, as all do whose node is gone

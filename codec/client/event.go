@@ -2,9 +2,7 @@ package client
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -63,16 +61,5 @@ func (e Event) String() string {
 	if e.After > 0 {
 		text += "; again in " + e.After.Round(10*time.Millisecond).String()
 	}
-	return printable(text)
-}
-
-// printable is a peer's text as one line that does a terminal no harm.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
-	return strings.Join(strings.Fields(text), " ")
+	return codec.Printable(text)
 }

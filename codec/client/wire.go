@@ -106,7 +106,7 @@ func readReason(answer io.Reader) string {
 	}
 	defer r.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(r.Body, reasonMax))
-	return printable(string(body))
+	return codec.Printable(string(body))
 }
 
 // Read reads the connection's bytes.
@@ -171,9 +171,9 @@ func (w *wire) answer(h ws.Header, from io.Reader) error {
 		code, reason := ws.ParseCloseFrameData(payload)
 		w.write(ws.OpClose, payload[:min(2, len(payload)&^1)], byeTimeout)
 		if isFinal(int(code)) {
-			return &FinalError{int(code), printable(reason)}
+			return &FinalError{int(code), codec.Printable(reason)}
 		}
-		return errors.New(printable(fmt.Sprintf("closed by the node: %d %s", code, reason)))
+		return errors.New(codec.Printable(fmt.Sprintf("closed by the node: %d %s", code, reason)))
 	}
 	return nil
 }

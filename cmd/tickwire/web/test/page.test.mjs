@@ -105,6 +105,11 @@ scene('a pattern adds all that it matches, and Enter takes nothing away', { hash
   await page.getByRole('button', { name: 'Undo' }).click(); // while it is there
   assert.equal(await cards(page).count(), 0);
   await page.getByText('Nothing on the board').waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('sim:*');
+  await page.locator('#matches [role="option"]', { hasText: 'Add all' }).click();
+  await until('all are back', () => cards(page).count(), (n) => n === all);
+  await live(page);
 });
 
 const slowFrames = (page) => page.addInitScript(() => { requestAnimationFrame = (frame) => setTimeout(frame, 150); });
