@@ -161,7 +161,7 @@ func (l *loop) stamp() {
 }
 
 func (l *loop) timeout() time.Duration {
-	if len(l.again) > 0 {
+	if len(l.again) > 0 || l.mailbox.posted() {
 		return 0
 	}
 	return l.nextDue(max(0, l.sweepAt-l.clock))

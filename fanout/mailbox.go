@@ -57,6 +57,14 @@ func (m *mailbox) wake() {
 	}
 }
 
+// posted reports whether something waits. A loop that polled in the midst of a cycle has
+// taken the wake-up, and no other will come.
+func (m *mailbox) posted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.woken
+}
+
 // drain swaps what has gathered for the empty slices given, and reports whether
 // batches were lost.
 func (m *mailbox) drain(batches []*batch, errands []func(*loop)) ([]*batch, []func(*loop), bool) {

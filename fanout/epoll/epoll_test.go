@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +69,46 @@ func TestWakeEndsAWait(t *testing.T) {
 	}
 	if events, err := p.Wait(0); err != nil || len(events) != 0 {
 		t.Fatalf("a wake-up stayed behind: %v, %v", events, err)
+	}
+}
+
+// A loop that never sleeps keeps nobody beside it from a socket, not on one processor.
+func TestWaitOfNothingLetsOthersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	p := poll(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var got atomic.Int64
+	go func() {
+		for buf := make([]byte, 1); ; got.Add(1) {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	p.Wait(time.Millisecond) // the reader is asleep in its read
+	const rounds = 100
+	for i := range rounds {
+		peer.Write([]byte("x"))
+		for range 3 { // one is enough, but for the runtime's own work
+			p.Wait(0)
+		}
+		if n := got.Load(); n < int64(i) {
+			t.Fatalf("round %d: the reader beside the loop has had %d turns", i, n)
+		}
 	}
 }
 
@@ -154,8 +196,10 @@ func TestNothingAllocates(t *testing.T) {
 	p.Add(fd, Key{Index: 1})
 	var buf [8]byte
 	if n := testing.AllocsPerRun(100, func() {
-		p.Wake()
 		p.Wait(0)
+		p.Wake()
+		p.Wait(time.Minute)
+		p.Wait(time.Microsecond)
 		Read(fd, buf[:])
 		Write(fd, buf[:1])
 	}); n != 0 {

@@ -2,8 +2,12 @@ package epoll
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,9 +52,18 @@ const batchMax = 256
 // wakeKey marks the wake-up descriptor; no caller's Index reaches it.
 var wakeKey = Key{Index: 1<<32 - 1, Gen: 1<<32 - 1}
 
-// Poll is one epoll instance and its wake-up.
+// Poll is one epoll instance and its wake-up. It waits as any goroutine waits for a
+// socket: the epoll instance is a descriptor of the runtime's own poller. A thread
+// blocked in epoll_wait(2) would keep its processor from the goroutines beside it until
+// the runtime's monitor notices, up to 10 ms later.
 type Poll struct {
 	fd, wakefd int
+	file       *os.File // owns fd
+	conn       syscall.RawConn
+	take       func(fd uintptr) bool // p.poll, once made
+	yield      bool                  // poll is to be asked again
+	n          int                   // events in raw
+	err        error                 // of poll
 	raw        [batchMax]unix.EpollEvent
 	ready      [batchMax]Event
 }
@@ -61,13 +74,23 @@ func NewPoll() (*Poll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: create: %w", err)
 	}
-	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
+	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile asks the runtime to poll what is
 		unix.Close(fd)
-		return nil, fmt.Errorf("epoll: eventfd: %w", err)
+		return nil, fmt.Errorf("epoll: set non-blocking: %w", err)
 	}
-	p := &Poll{fd: fd, wakefd: wakefd}
-	if err := p.Add(wakefd, wakeKey); err != nil {
+	p := &Poll{fd: fd, wakefd: -1, file: os.NewFile(uintptr(fd), "epoll")}
+	p.take = p.poll
+	if p.conn, err = p.file.SyscallConn(); err == nil {
+		err = p.file.SetReadDeadline(time.Time{}) // refused when the runtime does not poll it
+	}
+	if err == nil {
+		p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if err := p.Add(p.wakefd, wakeKey); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -105,37 +128,65 @@ func (p *Poll) Remove(fd int) error {
 	return nil
 }
 
-// Wait blocks for at most timeout (negative: until something happens) and
-// returns what is ready; the slice is valid until the next Wait. A wake-up ends
-// the wait and is not among the events.
+// Wait blocks for at most timeout (negative: until something happens) and returns what
+// is ready; the slice is valid until the next Wait. A wake-up ends the wait and is not
+// among the events. With a timeout of 0 it lets other goroutines have their turn, those
+// too whose sockets have become ready, and returns.
 func (p *Poll) Wait(timeout time.Duration) ([]Event, error) {
-	// Rounded up: a timeout of 300 us given as 0 ms would spin until it is due.
-	ms := int((timeout + time.Millisecond - 1) / time.Millisecond)
-	if timeout < 0 {
-		ms = -1
+	p.yield = timeout == 0
+	if !p.yield && p.poll(0) {
+		return p.events()
 	}
-	n, err := unix.EpollWait(p.fd, p.raw[:], ms)
-	if err != nil {
-		if err == unix.EINTR {
-			return nil, nil
-		}
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	if err := p.file.SetReadDeadline(deadline); err != nil {
 		return nil, fmt.Errorf("epoll: wait: %w", err)
 	}
-	k := 0
-	for i := range p.raw[:n] {
-		key := Key{Index: uint32(p.raw[i].Fd), Gen: uint32(p.raw[i].Pad)}
-		if key == wakeKey {
-			var count [8]byte
-			unix.Read(p.wakefd, count[:])
-			continue
-		}
-		p.ready[k] = Event{Key: key, Ready: p.raw[i].Events}
-		k++
+	if err := p.conn.Read(p.take); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fmt.Errorf("epoll: wait: %w", err)
 	}
-	return p.ready[:k], nil
+	return p.events()
 }
 
-// Wake ends the Wait under way, or the next one. Any goroutine may call it.
+// poll takes what is ready, and reports whether anything is. A raw system call is not
+// seen by the runtime, which would make ready for one that takes long; this one does not.
+func (p *Poll) poll(uintptr) bool {
+	p.n, p.err = 0, nil
+	if p.yield {
+		p.yield = false
+		p.Wake() // so that we shall be asked again
+		return false
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax, 0, 0, 0)
+	if errno == unix.EINTR {
+		return true
+	}
+	if errno != 0 {
+		p.err = fmt.Errorf("epoll: wait: %w", errno)
+		return true
+	}
+	p.n = int(n)
+	return n > 0
+}
+
+// events are those that poll has taken.
+func (p *Poll) events() ([]Event, error) {
+	k := 0
+	for i := range p.raw[:p.n] {
+		key := Key{Index: uint32(p.raw[i].Fd), Gen: uint32(p.raw[i].Pad)}
+		if key != wakeKey {
+			p.ready[k] = Event{Key: key, Ready: p.raw[i].Events}
+			k++
+		}
+	}
+	p.n = 0
+	return p.ready[:k], p.err
+}
+
+// Wake ends the Wait under way, or the next one. Any goroutine may call it. The count
+// that it adds to is never read: edge-triggered, every addition is an event.
 func (p *Poll) Wake() {
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
@@ -145,5 +196,5 @@ func (p *Poll) Wake() {
 // Close closes the poll, not the descriptors registered with it.
 func (p *Poll) Close() {
 	unix.Close(p.wakefd)
-	unix.Close(p.fd)
+	p.file.Close()
 }

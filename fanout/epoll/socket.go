@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,22 +70,26 @@ func Accept(listener int, timeout time.Duration) (fd int, err error) {
 }
 
 // Read reads what is there: ErrAgain when nothing is, 0 at the end of stream.
-func Read(fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, p)
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
-}
+func Read(fd int, p []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, p) }
 
 // Write writes what the kernel takes, which may be less than p; ErrAgain when it
 // takes nothing.
-func Write(fd int, p []byte) (int, error) {
+func Write(fd int, p []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, p) }
+
+// transfer is a recvfrom(2) or sendto(2) that does not block, which is why the runtime
+// need not know of it.
+func transfer(call uintptr, fd int, p []byte) (int, error) {
 	for {
-		n, err := unix.Write(fd, p)
-		if err != unix.EINTR {
-			return max(n, 0), err
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, ErrAgain
+		default:
+			return 0, errno
 		}
 	}
 }
