@@ -85,16 +85,30 @@ func TestNoAllocations(t *testing.T) {
 	for name, c := range map[string]struct {
 		conns, symbols, changed int
 		json                    bool
+		pause                   time.Duration
 	}{
-		"by list":       {100, 100, 1, false},
-		"by scan":       {100, 50, 50, false},
-		"json":          {100, 50, 5, true},
-		"many messages": {10, 2000, 2000, false},
+		"by list":       {100, 100, 1, false, 0},
+		"by scan":       {100, 50, 50, false, 0},
+		"json":          {100, 50, 5, true, 0},
+		"many messages": {10, 2000, 2000, false, 0},
+		"in turns":      {100, 50, 5, false, time.Minute},
 	} {
 		crowd := newCrowd(t, c.conns, c.symbols, c.json, 0)
 		run := func() {
 			crowd.tick(c.changed)
 			crowd.runCycle(nil)
+		}
+		if crowd.cfg.Pace = c.pause; c.pause > 0 { // and all have their turn
+			crowd.pacer.pause = c.pause
+			run = func() {
+				for ci := range crowd.conns {
+					crowd.conns[ci].hot = hotAfter
+				}
+				crowd.tick(c.changed)
+				crowd.runCycle(nil)
+				crowd.pacer.turn -= paceTurns
+				crowd.runCycle(nil)
+			}
 		}
 		run()
 		before := crowd.count[updatesOut]

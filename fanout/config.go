@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"runtime"
 	"time"
@@ -16,6 +17,7 @@ type Config struct {
 	MaxConns  int           `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
 	MaxSubs   int           `default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
 	Heartbeat time.Duration `default:"5s" env:"TICKWIRE_HEARTBEAT" placeholder:"TIME" help:"Silence after which a heartbeat is sent. [${default}]"`
+	Pace      time.Duration `default:"16ms" env:"TICKWIRE_PACE" placeholder:"TIME" help:"What a busy node waits at most between two messages to one connection: more latency for less CPU. 0s is never. [${default}]"`
 	Stall     time.Duration `default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
 
@@ -33,6 +35,8 @@ func (cfg *Config) Validate() error {
 		return errors.New("--loops, --max-conns and --max-subs are at least 1")
 	case cfg.Heartbeat < time.Second || cfg.Stall < time.Second:
 		return errors.New("--heartbeat and --stall are at least 1s")
+	case cfg.Pace < 0 || cfg.Pace > paceMost:
+		return fmt.Errorf("--pace is from 0s to %v", paceMost)
 	case cfg.Drain < 0:
 		return errors.New("--drain is at least 0s")
 	}

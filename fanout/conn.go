@@ -26,16 +26,17 @@ type conn struct {
 	gen   uint32 // told to epoll, so that an event of a former conn is known
 	state uint8
 
-	json    bool // the subprotocol
-	due     bool // in loop.scheduled
-	blocked bool // the socket took less than it was given: tail waits
-	paused  bool // the client asked for silence
-	choked  bool // the client has not answered a ping for too many bytes
-	answers bool // it answers pings
-	asked   bool // a ping is not answered yet
-	slow    bool // was blocked or choked since its last whole flush
-	unread  bool // bytes came while it was blocked
-	queued  bool // in loop.again
+	json    bool  // the subprotocol
+	due     bool  // in loop.scheduled, or waiting in the pacer
+	blocked bool  // the socket took less than it was given: tail waits
+	paused  bool  // the client asked for silence
+	choked  bool  // the client has not answered a ping for too many bytes
+	answers bool  // it answers pings
+	asked   bool  // a ping is not answered yet
+	slow    bool  // was blocked or choked since its last whole flush
+	unread  bool  // bytes came while it was blocked
+	queued  bool  // in loop.again
+	hot     uint8 // messages in a row, each soon after the one before; see pace.go
 	op      ws.OpCode
 
 	lanes uint32 // first lane; 0 none

@@ -3,6 +3,7 @@ package fanout
 import (
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -91,6 +92,14 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 		opts.Name += "_total"
 		factory.NewCounterFunc(prometheus.CounterOpts(opts), sum)
 	}
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "pause_seconds",
+		Help: "What the busiest loop waits between two messages to a connection that has many."},
+		func() (most float64) {
+			for _, l := range n.loops {
+				most = max(most, time.Duration(l.pacer.published.Load()).Seconds())
+			}
+			return most
+		})
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the board."},
 		func() float64 { return float64(len(n.master.list())) })
 }

@@ -4,13 +4,18 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// due finds the conns to flush in this cycle, by the cheaper of two ways. When
-// few rows changed, their lists of subscribers name the lanes, and what to look
-// at in each. When many did, every lane is scanned: its subs lie in a row, while
-// the lists would touch lanes at random, and each lane many times.
+// due finds the conns to flush in this cycle.
 func (l *loop) due() {
 	l.advance()
-	changed := l.board.changed
+	l.mark(l.board.changed)
+	l.takeTurns() // of those too that have been marked just now
+}
+
+// mark notes in the lanes that rows of theirs have changed, by the cheaper of two ways.
+// When few rows changed, their lists of subscribers name the lanes, and what to look
+// at in each. When many did, every lane is scanned: its subs lie in a row, while
+// the lists would touch lanes at random, and each lane many times.
+func (l *loop) mark(changed []uint32) {
 	if len(changed) == 0 {
 		return
 	}
@@ -19,9 +24,9 @@ func (l *loop) due() {
 		reach += uint64(l.board.rows[id].nsubs)
 	}
 	if reach*scanAdvantage > uint64(l.rawSubs)+uint64(len(l.lanes)) {
-		l.dueByScan(signature(changed))
+		l.markByScan(signature(changed))
 	} else {
-		l.dueByList(changed)
+		l.markByList(changed)
 	}
 }
 
@@ -37,17 +42,17 @@ func signature(ids []uint32) (sig uint64) {
 	return sig
 }
 
-func (l *loop) dueByScan(dirty uint64) {
+func (l *loop) markByScan(dirty uint64) {
 	for li := range l.lanes {
 		ln := &l.lanes[li]
-		if ln.conn != 0 && ln.period == 0 && !ln.asleep && ln.sig&dirty != 0 {
+		if ln.conn != 0 && ln.period == 0 && !ln.asleep && !ln.scan && ln.sig&dirty != 0 {
 			ln.scan = true
 			l.schedule(ln.conn)
 		}
 	}
 }
 
-func (l *loop) dueByList(changed []uint32) {
+func (l *loop) markByList(changed []uint32) {
 	for _, id := range changed {
 		r := &l.board.rows[id]
 		for _, s := range l.subscribers.get(r.subscribers)[:r.nsubs] {
@@ -56,7 +61,9 @@ func (l *loop) dueByList(changed []uint32) {
 				continue
 			}
 			if ln.hit == 0 {
-				l.schedule(ln.conn)
+				if l.schedule(ln.conn); ln.scan {
+					continue // it waits
+				}
 			}
 			l.hits = append(l.hits, hit{row: id, next: ln.hit})
 			ln.hit = uint32(len(l.hits) - 1)
@@ -64,11 +71,13 @@ func (l *loop) dueByList(changed []uint32) {
 	}
 }
 
-// schedule puts a conn on the list of those to flush, once.
+// schedule puts a conn on the list of those to flush, or has it wait, once.
 func (l *loop) schedule(ci uint32) {
 	if c := &l.conns[ci]; !c.due {
 		c.due = true
-		l.scheduled = append(l.scheduled, ci)
+		if !l.hold(ci) {
+			l.scheduled = append(l.scheduled, ci)
+		}
 	}
 }
 
@@ -118,6 +127,7 @@ func (l *loop) flush(ci uint32) {
 
 // sendFrame sends the message gathered, and reports whether another may follow.
 func (l *loop) sendFrame(ci uint32) bool {
+	l.heat(&l.conns[ci], l.frame.n+l.frame.merged)
 	l.count[messages]++
 	l.count[updatesOut] += uint64(l.frame.n)
 	return l.write(ci, l.frame.seal(l.sentAt)) && l.credit(ci)
@@ -214,6 +224,7 @@ func (l *loop) putImage(id uint32, view codec.Mask) {
 func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {
 	if flags&codec.Conflated != 0 {
 		l.count[conflatedRate+counter(flags&codec.ReasonMask)>>2-1]++
+		l.frame.merged++
 	}
 	json := l.frame.json
 	for i := range r.variants {

@@ -23,6 +23,12 @@
 // delta, the merged update of a slow socket or a low rate, and, with base 0, the
 // image. Nothing is queued for anyone.
 //
+// # Pace
+//
+// A loop with little to do flushes at once. One with much lets conns that have many
+// messages take turns, so that what changes between two of them shares a message, and
+// has the turns as far apart as it can keep up with. pace.go
+//
 // # Ownership
 //
 // A loop owns its epoll, listener, board, conns, lanes and slabs; one goroutine

@@ -14,10 +14,11 @@ import (
 // frame gathers the updates of one data message behind room for its headers, so
 // that a message is written from one piece of memory.
 type frame struct {
-	buf  []byte // headroom, then the updates
-	n    int    // updates
-	json bool
-	head []byte // scratch of seal
+	buf    []byte // headroom, then the updates
+	n      int    // updates
+	merged int    // of which are several in one
+	json   bool
+	head   []byte // scratch of seal
 }
 
 // headroom holds the longest WebSocket header of a server (10) and the longest
@@ -28,7 +29,7 @@ func (f *frame) begin(json bool) {
 	if cap(f.buf) == 0 {
 		f.buf = make([]byte, 0, 2*messageBytes)
 	}
-	f.buf, f.n, f.json = f.buf[:headroom], 0, json
+	f.buf, f.n, f.merged, f.json = f.buf[:headroom], 0, 0, json
 }
 
 func (f *frame) put(update []byte) {

@@ -53,6 +53,7 @@ type loop struct {
 	nsubs      int // of all lanes
 	rawSubs    int // of lanes with period 0: what a scan of all of them passes
 	wheel      wheel
+	pacer      pacer
 	patterns   map[uint32][]pattern // by conn: rare, so not in conn
 
 	subs        slab[sub]        // of lanes
@@ -140,6 +141,7 @@ func (l *loop) runCycle(events []epoll.Event) {
 	l.sweep()
 	l.reap()
 	l.publish()
+	l.setPause()
 }
 
 // begin opens a cycle.
@@ -164,7 +166,7 @@ func (l *loop) timeout() time.Duration {
 	if len(l.again) > 0 || l.mailbox.posted() {
 		return 0
 	}
-	return l.nextDue(max(0, l.sweepAt-l.clock))
+	return l.nextTurn(l.nextDue(max(0, l.sweepAt-l.clock)))
 }
 
 // drain applies what the mailbox holds to the board.

@@ -32,10 +32,13 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into tes
 //	send N TEXT                it sends what need not be a request
 //	tick SYMBOL field=value... an update of the tape; gap and image are flags,
 //	                           history=N a new one
+//	flood N SYMBOL...          N times, a millisecond apart: updates of them all
+//	skip                       what the conns received so far is not printed
 //	cycle                      the loop runs one cycle
 //	full N / take N BYTES      its socket takes nothing more / so many bytes
 //	writable N                 its socket takes everything again, and says so
 //	reset N                    its next write meets a reset
+//	cost DURATION              what a write takes, on the clock
 //	time DURATION              the clock goes on, and the loop runs a cycle
 //	lap                        the mailbox overflows
 //	limit N                    a conn may hold N subs
@@ -89,6 +92,7 @@ type stage struct {
 	l      *loop
 	stream stream
 	now    time.Time
+	cost   time.Duration // of a write
 	seqs   map[string]int64
 	conns  map[int]uint32 // conn index by script number
 	fds    map[int]*fakeSocket
@@ -106,6 +110,7 @@ type fakeSocket struct {
 func (s *stage) Read(fd int, p []byte) (int, error) { return 0, epoll.ErrAgain }
 func (s *stage) Close(fd int)                       { s.fds[fd].closed = true }
 func (s *stage) Write(fd int, p []byte) (int, error) {
+	s.now = s.now.Add(s.cost)
 	f := s.fds[fd]
 	if f.reset {
 		return 0, unix.ECONNRESET
@@ -133,7 +138,7 @@ func testLoop(t testing.TB, cfg *Config) *loop {
 }
 
 func newStage(t *testing.T) *stage {
-	cfg := Config{Node: "stage", MaxConns: 100, MaxSubs: 10000, Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Loops: 1}
+	cfg := Config{Node: "stage", MaxConns: 100, MaxSubs: 10000, Heartbeat: 5 * time.Second, Pace: 16 * time.Millisecond, Stall: 30 * time.Second, Loops: 1}
 	s := &stage{t: t, now: time.UnixMicro(1_700_000_000_000_000), seqs: map[string]int64{}, conns: map[int]uint32{}, fds: map[int]*fakeSocket{}}
 	l := testLoop(t, &cfg)
 	l.now, l.start, l.sock = func() time.Time { return s.now }, s.now, s
@@ -168,6 +173,16 @@ func (s *stage) do(line string) {
 		s.l.request(s.conns[n], true, []byte(text))
 	case "tick":
 		s.tick(word[1], word[2:])
+	case "flood":
+		for i := range n {
+			for _, symbol := range word[2:] {
+				s.tick(symbol, []string{fmt.Sprintf("bid=%d", 1000+i)})
+			}
+			s.now = s.now.Add(time.Millisecond)
+			s.cycle()
+		}
+	case "skip":
+		s.received()
 	case "cycle":
 		s.cycle()
 	case "full":
@@ -180,10 +195,14 @@ func (s *stage) do(line string) {
 		s.l.writable(s.conns[n])
 	case "reset":
 		s.fds[n].reset = true
-	case "time":
+	case "cost", "time":
 		d, err := time.ParseDuration(word[1])
 		if err != nil {
 			s.t.Fatal(err)
+		}
+		if word[0] == "cost" {
+			s.cost = d
+			return
 		}
 		s.now = s.now.Add(d)
 		s.cycle()

@@ -1,0 +1,152 @@
+package fanout
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// A write costs some 10 us of CPU whatever it carries, an update in it a tenth of one.
+// So when a loop has much to do, conns that have message after message take turns, one
+// each in a pause, and what changes between two turns shares a message. The pause grows
+// with the loop's load, up to Config.Pace; who has few messages never waits. Beyond it a
+// loop that is at its end has a longer pause, which it can keep: everybody is served as
+// often, and nothing grows old in a queue.
+//
+// Neighbours in memory have their turn together, in order: their sockets, which the kernel
+// made one after the other, are then neighbours too. While a conn waits its raw lanes are
+// to be scanned, and that a row of theirs changes costs nothing.
+type pacer struct {
+	pause   time.Duration // 0: nobody waits
+	load    float64       // the part of the time that cycles take, lately
+	ended   time.Duration // when the last cycle did, on the loop's clock
+	stepped time.Duration // when the pause was looked at
+	turn    time.Duration // number of the last one, since the clock began, of this pause
+	waiting [paceTurns][]uint32
+	nwait   int // conns in waiting; one that was closed meanwhile is counted
+
+	published atomic.Int64 // pause, for a scrape
+}
+
+const (
+	paceTurns = 16 // in a pause
+	paceGroup = 32 // conns in a row that have the same
+	paceMost  = 100 * time.Millisecond
+	paceLong  = 5 * time.Second // a longer pause serves nobody
+
+	// paceEvery is how often the pause takes a step, and how far back the load looks.
+	paceEvery = 100 * time.Millisecond
+	// A step up is due above the first load, a step down below the second. Steps are
+	// such that one does not bring about its opposite.
+	loadHigh, loadLow = 0.3, 0.1 // up to Config.Pace, by 2
+	loadFull, loadMay = 0.9, 0.7 // beyond it, by 5/4
+
+	// hotAfter messages in a row, each soon after the one before or of so many updates,
+	// make a conn one that has message after message.
+	hotAfter   = 4
+	hotUpdates = 2
+)
+
+// setPause derives the pause from how much of the time the loop was at work, the
+// cycle included that ends now.
+func (l *loop) setPause() {
+	p := &l.pacer
+	whole := l.clock - p.ended
+	if whole <= 0 {
+		return
+	}
+	busy := float64(l.clock-l.began) / float64(whole)
+	p.load += (busy - p.load) * min(1, float64(whole)/float64(paceEvery))
+	p.ended = l.clock
+	if l.clock-p.stepped < paceEvery {
+		return
+	}
+	p.stepped = l.clock
+	if pause := nextPause(p.pause, l.cfg.Pace, p.load); pause != p.pause {
+		p.pause, p.turn = pause, turnAt(l.clock, pause)
+		p.published.Store(int64(pause))
+	}
+}
+
+// nextPause is a pause a step on.
+func nextPause(pause, pace time.Duration, load float64) time.Duration {
+	switch {
+	case pause < pace && load > loadHigh:
+		return min(max(2*pause, pace/8), pace)
+	case pause <= pace && load < loadLow && pause > pace/8:
+		return pause / 2
+	case pause <= pace && load < loadLow:
+		return 0
+	case pause >= pace && load > loadFull:
+		return min(pause*5/4, paceLong)
+	case pause > pace && load < loadMay:
+		return max(pause*4/5, pace)
+	}
+	return pause
+}
+
+// turnAt numbers the turns of a pause.
+func turnAt(clock, pause time.Duration) time.Duration {
+	if pause == 0 {
+		return 0
+	}
+	return clock * paceTurns / pause
+}
+
+// heat notes that a conn has a message now, of so many updates. One that comes less than
+// half a pause after the last would have shared it; of one that waited, the updates tell.
+func (l *loop) heat(c *conn, updates int) {
+	pause, since := max(l.cfg.Pace, l.pacer.pause), l.clock-c.spoke
+	if since > pause/2 && (updates < hotUpdates || since > 2*pause) {
+		c.hot = 0
+	} else if c.hot < hotAfter {
+		c.hot++
+	}
+}
+
+// hold has a conn wait for its turn if it is to, and reports whether it is.
+func (l *loop) hold(ci uint32) bool {
+	c, p := &l.conns[ci], &l.pacer
+	if p.pause == 0 || c.hot < hotAfter {
+		return false
+	}
+	list := &p.waiting[ci/paceGroup%paceTurns]
+	*list = append(*list, ci)
+	p.nwait++
+	for li := c.lanes; li != 0; li = l.lanes[li].next {
+		if ln := &l.lanes[li]; ln.period == 0 && !ln.asleep {
+			ln.scan = true
+		}
+	}
+	return true
+}
+
+// takeTurns makes the conns due whose turn has come.
+func (l *loop) takeTurns() {
+	p := &l.pacer
+	last := turnAt(l.clock, p.pause)
+	if p.pause == 0 {
+		p.turn = -paceTurns // nobody has to wait any more
+	}
+	for turn := max(p.turn, last-paceTurns) + 1; p.nwait > 0 && turn <= last; turn++ {
+		list := &p.waiting[turn&(paceTurns-1)]
+		slices.Sort(*list)
+		l.scheduled = append(l.scheduled, *list...)
+		p.nwait -= len(*list)
+		*list = (*list)[:0]
+	}
+	p.turn = last
+}
+
+// nextTurn is how long until a conn that waits has its turn, at most most.
+func (l *loop) nextTurn(most time.Duration) time.Duration {
+	p := &l.pacer
+	if p.nwait == 0 {
+		return most
+	}
+	turn := p.turn + 1
+	for len(p.waiting[turn&(paceTurns-1)]) == 0 {
+		turn++
+	}
+	return min(most, max(0, (turn*p.pause+paceTurns-1)/paceTurns-l.clock))
+}

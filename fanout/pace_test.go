@@ -1,0 +1,97 @@
+package fanout
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// However much there is to do, the pause comes to rest: a step is not taken back by the
+// next.
+func TestPauseComesToRest(t *testing.T) {
+	const pace = 16 * time.Millisecond
+	for _, work := range []time.Duration{0, 10, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1000_000} {
+		work *= time.Microsecond // for one message to each conn that waits
+		var (
+			pause   time.Duration
+			changes int
+		)
+		for step := range 200 {
+			load := min(1, float64(work)/float64(max(pause, time.Millisecond)))
+			if next := nextPause(pause, pace, load); next != pause {
+				pause = next
+				if step >= 100 {
+					changes++
+				}
+			}
+		}
+		if changes > 0 {
+			t.Errorf("work of %v: the pause changes again and again, last to %v", work, pause)
+		}
+		if load := float64(work) / float64(max(pause, time.Millisecond)); pause > 0 && load < loadLow/2 || pause < paceLong && load > 1 {
+			t.Errorf("work of %v: a pause of %v, which is a load of %.2f", work, pause, load)
+		}
+	}
+}
+
+// slowSink is a socket for many: a write takes a while, on a clock of its own.
+type slowSink struct {
+	now    time.Time
+	cost   time.Duration
+	writes []int       // by descriptor
+	last   []time.Time // when
+	most   time.Duration
+}
+
+func (s *slowSink) Read(int, []byte) (int, error) { return 0, nil }
+func (s *slowSink) Close(int)                     {}
+func (s *slowSink) Write(fd int, p []byte) (int, error) {
+	s.now = s.now.Add(s.cost)
+	s.writes[fd]++
+	s.most = max(s.most, s.now.Sub(s.last[fd]))
+	s.last[fd] = s.now
+	return len(p), nil
+}
+
+// What is offered is several times what the loop can write: everybody is served as
+// often, and as soon as that allows.
+func TestOverloadIsSharedEvenly(t *testing.T) {
+	const conns, cost = 1500, 20 * time.Microsecond // 30 ms for a message to each
+	for _, perMS := range []int{1, 4, 16} {
+		t.Run(fmt.Sprint(perMS), func(t *testing.T) {
+			c := newCrowd(t, conns, 50, false, 0)
+			c.cfg.Pace = 16 * time.Millisecond
+			s := &slowSink{now: time.Now(), cost: cost, writes: make([]int, conns+1), last: make([]time.Time, conns+1)}
+			for ci := range c.conns {
+				c.conns[ci].fd = int32(ci)
+			}
+			c.sock, c.start, c.now = s, s.now, func() time.Time { return s.now }
+			offered := s.now
+			run := func(d time.Duration) {
+				for end := s.now.Add(d); s.now.Before(end); c.runCycle(nil) {
+					for s.now = s.now.Add(100 * time.Microsecond); offered.Before(s.now); offered = offered.Add(time.Millisecond) {
+						c.tick(perMS)
+					}
+				}
+			}
+			run(5 * time.Second)
+			clear(s.writes)
+			s.most = 0
+			run(3 * time.Second)
+			least, most := s.writes[1], s.writes[1]
+			for _, n := range s.writes[1:] {
+				least, most = min(least, n), max(most, n)
+			}
+			if float64(most) > 1.1*float64(least) {
+				t.Errorf("of %d conns one had %d writes, another %d", conns, most, least)
+			}
+			if once := conns * cost; s.most > 2*once {
+				t.Errorf("a conn waited %v, where all are served in %v", s.most, once)
+			}
+			if c.pacer.load > 0.99 {
+				t.Errorf("a load of %.2f at a pause of %v", c.pacer.load, c.pacer.pause)
+			}
+			t.Logf("%d to %d writes in 3 s, the longest wait %v, pause %v, load %.2f", least, most, s.most, c.pacer.pause, c.pacer.load)
+		})
+	}
+}
