@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 // prebuilt frame to so many sockets so many times a second. No protocol, no maps, no
 // market; the socket options and the system calls are those of a node. A write that wakes
 // a sleeping reader costs twice one that does not, so that its pace is that of the run
-// it stands beside.
+// it stands beside. The sockets have their turn in a random order, as a symbol's
+// subscribers are: in the order in which they were made a write costs a tenth less.
 type Floor struct {
 	Listen string  `required:"" help:"Address."`
 	Bytes  int     `default:"60" help:"Payload of a frame."`
@@ -82,6 +84,8 @@ func (f *Floor) Run(ctx context.Context) error {
 			if n, _ := epoll.Read(fd, in); fd >= 0 && bytes.HasPrefix(in[:n], []byte("GET ")) {
 				epoll.Write(fd, answer)
 				open = append(open, fd)
+				i, last := rand.IntN(len(open)), len(open)-1
+				open[i], open[last] = open[last], open[i]
 			}
 		}
 		if now := time.Now(); len(open) > 0 && !now.Before(due) {
