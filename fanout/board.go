@@ -30,8 +30,7 @@ type row struct {
 	last    codec.Mask // what changed in the last cycle that changed anything
 	hash    uint32     // codec.SymbolHash of the name
 
-	subscribers uint32 // slab handle
-	nsubs       uint32 // subscribers in it
+	subscribers laneSet
 
 	variants    [4]variant
 	nextVariant uint8 // to be replaced

@@ -21,7 +21,7 @@ func (l *loop) mark(changed []uint32) {
 	}
 	var reach uint64 // entries the lists would visit
 	for _, id := range changed {
-		reach += uint64(l.board.rows[id].nsubs)
+		reach += uint64(l.board.rows[id].subscribers.n)
 	}
 	if reach*scanAdvantage > uint64(l.rawSubs)+uint64(len(l.lanes)) {
 		l.markByScan(signature(changed))
@@ -54,9 +54,8 @@ func (l *loop) markByScan(dirty uint64) {
 
 func (l *loop) markByList(changed []uint32) {
 	for _, id := range changed {
-		r := &l.board.rows[id]
-		for _, s := range l.subscribers.get(r.subscribers)[:r.nsubs] {
-			ln := &l.lanes[s.lane]
+		for li := range l.board.rows[id].subscribers.all(&l.subscribers) {
+			ln := &l.lanes[li]
 			if ln.asleep || ln.scan {
 				continue
 			}
@@ -168,16 +167,16 @@ func (l *loop) scan(ci uint32, ln *lane) {
 func (l *loop) scanRest(ci uint32, ln *lane) bool {
 	subs := l.subs.get(ln.subs)[:ln.n]
 	for ; ln.cursor < ln.n; ln.cursor++ {
-		row := subs[ln.cursor].row
-		id := row & rowMask
-		if row&isNew == 0 && l.board.cur[id] <= ln.base {
+		s := subs[ln.cursor]
+		id := s.id()
+		if s&isNew == 0 && l.board.cur[id] <= ln.base {
 			continue
 		}
 		if !l.room(ci) {
 			return false
 		}
-		if row&isNew != 0 {
-			subs[ln.cursor].row = row &^ isNew
+		if s&isNew != 0 {
+			subs[ln.cursor] = s &^ isNew
 			l.putImage(id, ln.view)
 		} else {
 			l.put(ci, ln, id)

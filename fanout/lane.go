@@ -33,28 +33,16 @@ type lane struct {
 	asleep bool
 }
 
-// sub is one row that a lane subscribes to. The row of a raw lane's sub lists it as a
-// subscriber, and each knows where the other stands: both lists are unordered, and
-// an end takes no search, however long they are.
-type sub struct {
-	row uint32 // and isNew, isNamed
-	at  uint32 // among the row's subscribers
-}
-
-// subscriber is a raw lane that has a sub of a row.
-type subscriber struct {
-	lane uint32
-	at   uint32 // among the lane's subs
-}
+// sub is one row that a lane subscribes to, with its marks.
+type sub uint32
 
 const (
-	isNew   = 1 << 31 // the sub waits for its image
-	isNamed = 1 << 30 // the client holds the symbol's own name, besides patterns
-	rowMask = isNamed - 1
+	isNew   sub = 1 << 31 // the sub waits for its image
+	isNamed sub = 1 << 30 // the client holds the symbol's own name, besides patterns
 )
 
-func (s sub) id() uint32  { return s.row & rowMask }
-func (s sub) named() bool { return s.row&isNamed != 0 }
+func (s sub) id() uint32  { return uint32(s &^ (isNew | isNamed)) }
+func (s sub) named() bool { return s&isNamed != 0 }
 
 // subAt is the sub that a note tells of.
 func (l *loop) subAt(n *note) *sub { return &l.subs.get(l.lanes[n.lane].subs)[n.at] }
@@ -102,15 +90,13 @@ func (l *loop) join(li, id uint32, named bool) {
 	c.hash ^= r.hash
 	l.nsubs++
 	if ln.period == 0 {
-		r.subscribers = l.subscribers.grow(r.subscribers, int(r.nsubs), int(r.nsubs)+1)
-		l.subscribers.get(r.subscribers)[r.nsubs] = subscriber{li, ln.n}
-		r.nsubs++
+		r.subscribers.add(&l.subscribers, li, uint32(len(l.lanes)))
 		l.rawSubs++
 	}
 	ln.subs = l.subs.grow(ln.subs, int(ln.n), int(ln.n)+1)
-	s := sub{id | isNew, r.nsubs - 1}
+	s := sub(id) | isNew
 	if named {
-		s.row |= isNamed
+		s |= isNamed
 	}
 	l.subs.get(ln.subs)[ln.n] = s
 	ln.n++
@@ -121,37 +107,23 @@ func (l *loop) join(li, id uint32, named bool) {
 	n.lane, n.at = li, ln.n-1
 }
 
-// leave ends the sub at index i of a lane: the last takes its place, here and among
-// the row's subscribers.
+// leave ends the sub at index i of a lane, where the last takes its place.
 func (l *loop) leave(li, i uint32) {
 	ln := &l.lanes[li]
 	subs := l.subs.get(ln.subs)
-	ended := subs[i]
-	id := ended.id()
+	id := subs[i].id()
 	c, r := &l.conns[ln.conn], &l.board.rows[id]
 	c.subs--
 	c.hash ^= r.hash
 	l.nsubs--
 	if ln.period == 0 {
 		l.rawSubs--
-		r.nsubs--
-		list := l.subscribers.get(r.subscribers)
-		last := list[r.nsubs]
-		list[ended.at] = last
-		l.subs.get(l.lanes[last.lane].subs)[last.at].at = ended.at
-		if r.nsubs == 0 {
-			l.subscribers.release(r.subscribers)
-			r.subscribers = 0
-		}
+		r.subscribers.remove(&l.subscribers, li)
 	}
 	l.note(id).lane = 0
 	if ln.n--; i != ln.n {
-		moved := subs[ln.n]
-		subs[i] = moved
-		if ln.period == 0 {
-			l.subscribers.get(l.board.rows[moved.id()].subscribers)[moved.at].at = i
-		}
-		l.note(moved.id()).at = i
+		subs[i] = subs[ln.n]
+		l.note(subs[i].id()).at = i
 	}
 	if ln.hit != 0 {
 		ln.hit, ln.scan = 0, true // among the hits may be the row that leaves

@@ -56,9 +56,9 @@ type loop struct {
 	pacer      pacer
 	patterns   map[uint32][]pattern // by conn: rare, so not in conn
 
-	subs        slab[sub]        // of lanes
-	subscribers slab[subscriber] // of rows
-	bytes       slab[byte]       // of conns
+	subs        slab[sub]    // of lanes
+	subscribers slab[uint32] // lane sets, of rows
+	bytes       slab[byte]   // of conns
 
 	// The cycle's own, emptied by the next.
 	scheduled []uint32 // conns to flush
@@ -96,14 +96,17 @@ func newLoop(s *shared) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Room for its share of the conns: what is not used is not resident, while growing
+	// would leave outgrown copies behind. The kernel's share is uneven by a few percent.
+	share := s.cfg.MaxConns/s.cfg.Loops*9/8 + 64
 	l := &loop{
 		shared:   s,
 		mailbox:  mailbox{poll: poll},
 		sock:     kernel{},
 		listener: -1,
 		now:      time.Now,
-		conns:    make([]conn, 1),
-		lanes:    make([]lane, 1),
+		conns:    make([]conn, 1, share),
+		lanes:    make([]lane, 1, share),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
 		in:       make([]byte, requestBytes+ws.MaxHeaderSize+2*readBytes),

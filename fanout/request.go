@@ -172,7 +172,7 @@ func (l *loop) unsubscribe(ci uint32, r *codec.Request) {
 			continue
 		}
 		if l.patternTakes(ci, id) {
-			l.subAt(n).row &^= isNamed
+			*l.subAt(n) &^= isNamed
 		} else {
 			l.leave(n.lane, n.at)
 		}

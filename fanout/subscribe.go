@@ -127,7 +127,7 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 		if n.ahead || row.update.History != p.History {
 			continue
 		}
-		l.subAt(n).row &^= isNew
+		*l.subAt(n) &^= isNew
 		mask, gap := l.master.since(id, p.Seq)
 		var flags codec.Flags
 		if row.update.Seq-p.Seq > 1 {
