@@ -19,6 +19,11 @@ const (
 	windowMax  = 1 << 20
 )
 
+// pingDue reports whether a ping belongs behind so many bytes.
+func (c *conn) pingDue(n int) bool {
+	return c.answers && !c.asked && c.flow+uint32(n) >= creditPing
+}
+
 // appendPing appends the conn's next ping.
 func (c *conn) appendPing(dst []byte) []byte {
 	c.pinged++
@@ -31,18 +36,14 @@ func (c *conn) appendPing(dst []byte) []byte {
 // credit looks at what a conn was sent since its last answer, and reports whether
 // it may be sent more.
 func (l *loop) credit(ci uint32) bool {
-	switch c := &l.conns[ci]; {
-	case !c.answers:
-	case !c.asked && c.flow >= creditPing:
-		l.control = c.appendPing(l.control[:0])
-		return l.write(ci, l.control)
-	case c.asked && c.flow >= c.window:
-		c.choked, c.slow, c.since = true, true, l.clock
-		l.events.chokes.Inc()
-		l.sleep(c)
-		return false
+	c := &l.conns[ci]
+	if !c.answers || !c.asked || c.flow < c.window {
+		return true
 	}
-	return true
+	c.choked, c.slow, c.since = true, true, l.clock
+	l.events.chokes.Inc()
+	l.sleep(c)
+	return false
 }
 
 // pong takes a pong, and reports whether it was waited for: of the last ping, once, it

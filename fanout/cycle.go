@@ -126,10 +126,17 @@ func (l *loop) flush(ci uint32) {
 
 // sendFrame sends the message gathered, and reports whether another may follow.
 func (l *loop) sendFrame(ci uint32) bool {
-	l.heat(&l.conns[ci], l.frame.n+l.frame.merged)
+	c := &l.conns[ci]
+	l.heat(c, l.frame.n+l.frame.merged)
 	l.count[messages]++
 	l.count[updatesOut] += uint64(l.frame.n)
-	return l.write(ci, l.frame.seal(l.sentAt)) && l.credit(ci)
+	out := l.frame.seal(l.sentAt)
+	if !c.pingDue(len(out)) {
+		return l.write(ci, out) && l.credit(ci)
+	}
+	taken := l.write(ci, c.appendPing(out)) // one write for both
+	c.flow = 0
+	return taken
 }
 
 // collect puts the rows that hit a settled lane into the frame.
