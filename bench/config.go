@@ -32,6 +32,8 @@ type Config struct {
 	SlowBytes int           `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
 	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
 	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
+	Of        string        `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
+	Values    []float64     `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values."`
 	Burst     float64       `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
 	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
 	JSON      bool          `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
@@ -145,6 +147,9 @@ func (cfg *Config) Complete() error {
 		return errors.New("--ramp is above 0, and a million at most")
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
+	}
+	if err := cfg.completeSweep(); err != nil {
+		return err
 	}
 	cfg.complete = true
 	return nil

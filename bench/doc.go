@@ -1,7 +1,7 @@
 // Package bench measures a node, or what users would take instead, as a black box: real
 // sockets, many processes, and every number verified.
 //
-//  1. A scenario is one run or several: scenario.go, saturate.go. A run goes through
+//  1. A scenario is one run or several: scenario.go, saturate.go, sweep.go. A run goes through
 //     its phases in run.go.
 //  2. What is to be measured is started, Redis and feed with it, each pinned to its
 //     cores: stand.go, proc.go. Nodes that run already are endpoints: endpoint.go.

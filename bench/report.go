@@ -54,47 +54,6 @@ func drawn(draws ...func() ([]picture, error)) (all []picture, err error) {
 	return all, nil
 }
 
-// drawSteps shows what saturate's rates did.
-func (r *Result) drawSteps() ([]picture, error) {
-	n := len(r.Steps)
-	if n < 2 || r.Steps[0].Offered <= 0 || r.Steps[n-1].Offered <= r.Steps[0].Offered {
-		return nil, nil
-	}
-	p50, p99 := series{Name: "p50"}, series{Name: "p99", Ink: 1}
-	above := series{Name: "p99, not within", Ink: 3, Dots: true}
-	asked, came := series{Name: "offered", Ink: 2, Dashed: true}, series{Name: "delivered"}
-	x := scale{logarithmic: true, from: r.Steps[0].Offered, to: r.Steps[n-1].Offered, label: short}
-	each := ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)) // subscribers of a symbol
-	for _, s := range r.Steps {
-		if s.P99 == 0 { // nobody came up
-			continue
-		}
-		p50.points = append(p50.points, plotter.XY{X: s.Offered, Y: inMS(s.P50)})
-		p99.points = append(p99.points, plotter.XY{X: s.Offered, Y: inMS(s.P99)})
-		asked.points = append(asked.points, plotter.XY{X: s.Offered, Y: max(1, s.Offered*each)})
-		came.points = append(came.points, plotter.XY{X: s.Offered, Y: max(1, s.UpdatesPS)})
-		if !s.Within {
-			above.points = append(above.points, plotter.XY{X: s.Offered, Y: inMS(s.P99)})
-		}
-	}
-	latencies := []series{p50, p99}
-	if len(above.points) > 0 {
-		latencies = append(latencies, above)
-	}
-	least, most := extent(latencies)
-	latency, err := draw(half, x, logScale(least, most, lasting), latencies)
-	if err != nil {
-		return nil, err
-	}
-	rates := []series{asked, came}
-	least, most = extent(rates)
-	rate, err := draw(half, x, logScale(least, most, short), rates)
-	return []picture{
-		{"Latency by load", "Against the updates a second that the feed offers. Both scales are logarithmic.", latencies, latency},
-		{"Deliveries by load", "Updates a second of all subscribers together, against what the feed offers. Those merged are not counted. Both scales are logarithmic.", rates, rate},
-	}, err
-}
-
 // drawLatency shows latencies second by second.
 func (r *Result) drawLatency() ([]picture, error) {
 	lines := []series{{Name: "p50"}, {Name: "p99", Ink: 1}, {Name: "max", Ink: 2}}

@@ -73,7 +73,7 @@ func TestReportPlots(t *testing.T) {
 	}
 	wants(t, got, `class="verdict">verified`, ">1.1 ms<", ">2.3 ms<", ">2 KB<", ">9.50 us<", "0.85 s",
 		">2 s</text>", ">12 s</text>", ">10 ms\u00a0<", ">1 s\u00a0<", ">4k\u00a0<", ">30 MB\u00a0<", ">p99.9<")
-	if strings.Contains(got, `class="alarm"`) || strings.Contains(got, "Latency by load") {
+	if strings.Contains(got, `class="alarm"`) || strings.Contains(got, "Latency by updates") {
 		t.Error("a good run of storm has an alarm, or saturate's plots")
 	}
 }
@@ -81,12 +81,14 @@ func TestReportPlots(t *testing.T) {
 func TestReportSteps(t *testing.T) {
 	r := measuredResult()
 	for i, rate := range []float64{500, 1000, 2000} {
-		r.Steps = append(r.Steps, Step{Offered: rate, UpdatesPS: 10 * rate, P50: 1000, P99: int64(4000 * (i + 1)), Within: i < 2})
+		r.Steps = append(r.Steps, Step{Value: rate, Deliveries: 12 * rate, UpdatesPS: 10 * rate, CPUPerUpd: 2, CPUPerMsg: 10, RSSPerConn: 2048, P50: 1000, P99: int64(4000 * (i + 1)), Within: i < 2})
 	}
 	got := written(t, r)
-	wants(t, got, "Latency by load", "Deliveries by load", "p99, not within", "</i>offered<", ">500</text>", ">2k</text>")
-	r.Steps[2].Within = true
-	if strings.Contains(written(t, r), "above --bound") {
+	wants(t, got, "Latency by updates a second offered", "Deliveries by", "CPU by", "Memory by", "p99, not within", "</i>offered<", ">500</text>", ">2k</text>")
+	r.Steps[2].Within, r.Settings.Of = true, "conns"
+	got = written(t, r)
+	wants(t, got, "Latency by subscribers")
+	if strings.Contains(got, "not within") {
 		t.Error("a step within the bound is shown as above")
 	}
 }

@@ -37,7 +37,7 @@ type Result struct {
 	Seconds      float64 `json:"measured_s"`
 
 	RecoverySeconds float64 `json:"recovery_s"` // of storm: from the kill to everybody whole
-	Steps           []Step  `json:"steps"`      // of saturate
+	Steps           []Step  `json:"steps"`      // of saturate and sweep
 
 	MessagesPS  float64    `json:"messages_per_s"`
 	UpdatesPS   float64    `json:"updates_per_s"` // delivered

@@ -10,18 +10,6 @@ import (
 	"time"
 )
 
-// Step is one rate of saturate.
-type Step struct {
-	Offered   float64 `json:"offered_updates_per_s"`
-	UpdatesPS float64 `json:"updates_per_s"`
-	Conflated float64 `json:"conflation_ratio"`
-	P50       int64   `json:"p50_us"`
-	P99       int64   `json:"p99_us"`
-	ServerCPU float64 `json:"server_cores"`
-	Within    bool    `json:"within_bound"`
-	Limit     string  `json:"limit"` // what was not within: the latency, or what else was at its end
-}
-
 // saturate looks for the highest rate of the feed at which the p99 latency is within the
 // bound, and returns the run that had it; the last one, if none has. A rate that is not
 // within is tried twice: machines have moods.
@@ -47,8 +35,7 @@ func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 			best = cmp.Or(res, best)
 			return false, cmp.Or(err, errWrong)
 		}
-		s := Step{Offered: rate, UpdatesPS: res.UpdatesPS, Conflated: res.Conflation.Ratio, P50: res.LatencyUS.P50, P99: res.LatencyUS.P99, ServerCPU: res.ServerCPU, Limit: res.limit(cfg.Bound)}
-		s.Within = s.Limit == ""
+		s := res.step(rate)
 		steps = append(steps, s)
 		if s.Within || !slices.ContainsFunc(steps, func(s Step) bool { return s.Within }) {
 			best = res

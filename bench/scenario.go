@@ -30,6 +30,7 @@ func init() {
 		"idle":     {run: steady, set: idleDefaults, load: "idle"},
 		"soak":     {run: steady, set: soakDefaults},
 		"saturate": {run: saturate, own: true},
+		"sweep":    {run: sweep, own: true},
 		"peers":    {run: steady, own: true}, // of one system; RunPeers has it of all
 		"limit":    {run: limit, own: true},
 	}

@@ -43,6 +43,9 @@ func TestScenarios(t *testing.T) {
 			n := len(r.Steps)
 			return n > 1 && r.Steps[0].Within && r.Steps[n-1].Limit != "" && r.PublishedPS > 0
 		}},
+		{"sweep", func(c *Config) { c.Of, c.Values, c.Duration = "conns", []float64{10, 40}, time.Second }, func(r *Result) bool {
+			return len(r.Steps) == 2 && r.Steps[0].Value == 10 && r.Steps[1].UpdatesPS > 0 && r.Conns == 40 && r.Steps[0].Offered == 4*r.Steps[1].Offered
+		}},
 		{"limit", func(c *Config) { c.Floor = true }, func(r *Result) bool { return r.FloorUS > 0 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {

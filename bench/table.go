@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -34,6 +35,9 @@ func (r *Result) Print(w io.Writer) {
 		return
 	}
 	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
+	if n := len(r.Steps); r.Scenario == "sweep" && n > 0 {
+		row("sweep", "of %s, from %.0f to %.0f; the other rows are of the last run", r.swept(), r.Steps[0].Value, r.Steps[n-1].Value)
+	}
 	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
 	switch {
 	case r.Offered == 0 && r.SeqsAlone:
@@ -63,7 +67,7 @@ func (r *Result) Print(w io.Writer) {
 		row("highest rate", "%s", r.highest())
 	}
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %.0f/s offered", s.Offered), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU,
+		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores, %.2f us an update%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU, s.CPUPerUpd,
 			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
 	if r.Seconds > 0 { // else it broke off before
@@ -72,6 +76,9 @@ func (r *Result) Print(w io.Writer) {
 	row("verified", "%d distinct updates held against the feed's, %d too late; %d subscriptions ended right", r.Checked, r.Unproved, r.Ended)
 	r.printOdd(row)
 }
+
+// swept is the setting that the steps go through.
+func (r *Result) swept() string { return cmp.Or(r.Settings.Of, "updates") }
 
 // printer writes a row of the table.
 type printer func(name, format string, args ...any)

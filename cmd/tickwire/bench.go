@@ -13,7 +13,7 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate or limit; or peers, the same load on what could be taken instead. [steady]"`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep or limit; or peers, the same load on what could be taken instead. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
 	page     *os.File
