@@ -85,11 +85,14 @@ func (l *loop) schedule(ci uint32) {
 func (l *loop) flushAll() {
 	began := l.clock
 	for i := 0; i < len(l.scheduled); i++ {
-		if i%flushChunk == flushChunk-1 {
-			l.serve(0)
-		}
 		if i%64 == 63 {
 			l.stamp()
+		}
+		if i%flushChunk == flushChunk-1 {
+			paused := l.clock
+			l.serve(0)
+			l.stamp()
+			began += l.clock - paused
 		}
 		l.flush(l.scheduled[i])
 	}

@@ -37,7 +37,7 @@ type loop struct {
 	cycle   uint64        // number of the cycle under way; the first is 1
 	clock   time.Duration // since start, as last read
 	began   time.Duration // when the cycle did
-	flushed time.Duration // how long the last flush took
+	flushed time.Duration // how long the last flush took, without what it let others do
 	start   time.Time
 	sentAt  int64 // us since the epoch, as data messages carry it
 

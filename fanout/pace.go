@@ -19,6 +19,7 @@ import (
 type pacer struct {
 	pause   time.Duration // 0: nobody waits
 	load    float64       // the part of the time that cycles take, lately
+	flush   float64       // and flushing, of which a longer pause has less
 	ended   time.Duration // when the last cycle did, on the loop's clock
 	stepped time.Duration // when the pause was looked at
 	turn    time.Duration // number of the last one, since the clock began, of this pause
@@ -38,8 +39,9 @@ const (
 	paceEvery = 100 * time.Millisecond
 	// A step up is due above the first load, a step down below the second. Steps are
 	// such that one does not bring about its opposite.
-	loadHigh, loadLow = 0.3, 0.1 // up to Config.Pace, by 2
-	loadFull, loadMay = 0.9, 0.7 // beyond it, by 5/4
+	loadHigh, loadLow   = 0.3, 0.1  // up to Config.Pace, by 2
+	loadFull, loadMay   = 0.9, 0.7  // beyond it, by 5/4
+	flushMost, flushMay = 0.75, 0.5 // if it is flushing that there is too much of
 
 	// hotAfter messages in a row, each soon after the one before or of so many updates,
 	// make a conn one that has message after message.
@@ -55,21 +57,22 @@ func (l *loop) setPause() {
 	if whole <= 0 {
 		return
 	}
-	busy := float64(l.clock-l.began) / float64(whole)
-	p.load += (busy - p.load) * min(1, float64(whole)/float64(paceEvery))
+	weight := min(1, float64(whole)/float64(paceEvery))
+	p.load += (float64(l.clock-l.began)/float64(whole) - p.load) * weight
+	p.flush += (float64(l.flushed)/float64(whole) - p.flush) * weight
 	p.ended = l.clock
 	if l.clock-p.stepped < paceEvery {
 		return
 	}
 	p.stepped = l.clock
-	if pause := nextPause(p.pause, l.cfg.Pace, p.load); pause != p.pause {
+	if pause := nextPause(p.pause, l.cfg.Pace, p.load, p.flush); pause != p.pause {
 		p.pause, p.turn = pause, turnAt(l.clock, pause)
 		p.published.Store(int64(pause))
 	}
 }
 
 // nextPause is a pause a step on.
-func nextPause(pause, pace time.Duration, load float64) time.Duration {
+func nextPause(pause, pace time.Duration, load, flush float64) time.Duration {
 	switch {
 	case pause < pace && load > loadHigh:
 		return min(max(2*pause, pace/8), pace)
@@ -77,9 +80,9 @@ func nextPause(pause, pace time.Duration, load float64) time.Duration {
 		return pause / 2
 	case pause <= pace && load < loadLow:
 		return 0
-	case pause >= pace && load > loadFull:
+	case pause >= pace && load > loadFull && flush > flushMost:
 		return min(pause*5/4, paceLong)
-	case pause > pace && load < loadMay:
+	case pause > pace && (load < loadMay || flush < flushMay):
 		return max(pause*4/5, pace)
 	}
 	return pause

@@ -18,7 +18,7 @@ func TestPauseComesToRest(t *testing.T) {
 		)
 		for step := range 200 {
 			load := min(1, float64(work)/float64(max(pause, time.Millisecond)))
-			if next := nextPause(pause, pace, load); next != pause {
+			if next := nextPause(pause, pace, load, load); next != pause {
 				pause = next
 				if step >= 100 {
 					changes++
@@ -31,6 +31,22 @@ func TestPauseComesToRest(t *testing.T) {
 		if load := float64(work) / float64(max(pause, time.Millisecond)); pause > 0 && load < loadLow/2 || pause < paceLong && load > 1 {
 			t.Errorf("work of %v: a pause of %v, which is a load of %.2f", work, pause, load)
 		}
+	}
+}
+
+// A loop that has its hands full with handshakes and requests does not make those wait
+// long who have nothing to do with it.
+func TestPauseIsOfFlushing(t *testing.T) {
+	const pace = 16 * time.Millisecond
+	pause := time.Duration(0)
+	for range 100 {
+		pause = nextPause(pause, pace, 1, 0.4)
+	}
+	if pause != pace {
+		t.Errorf("a pause of %v", pause)
+	}
+	if pause = nextPause(5*pace, pace, 1, 0.4); pause != 4*pace {
+		t.Errorf("after 80 ms, when what there was to flush has become less, %v", pause)
 	}
 }
 
