@@ -274,6 +274,6 @@ func TestManySymbols(t *testing.T) {
 	e, body, perr := codec.ParseEntry(blob)
 	r := newReader()
 	if err := errors.Join(err, perr, r.read(body, e.Count, false)); err != nil || e.ID != id || fmt.Sprint(r.quotes) != fmt.Sprint(n.quotes) {
-		t.Errorf("the checkpoint, as of %s, is not what was read: %v", e.ID, err)
+		t.Errorf("the checkpoint, of %d symbols as of %s, is not what was read, %d as of %s: %v", len(r.quotes), e.ID, len(n.quotes), id, err)
 	}
 }
