@@ -32,8 +32,10 @@ func TestScenarios(t *testing.T) {
 		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool {
 			return r.UpdatesPS > 0 && r.FloorUS > 0 && (r.OfFloor > 0 || math.Abs(r.FloorPS/r.MessagesPS-1) > 0.09)
 		}},
-		{"slow", func(c *Config) { c.Updates, c.Slow = 40_000, 0.25 }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
-		{"slow", func(c *Config) { c.Updates, c.Slow, c.SlowBytes = 40_000, 0.25, 4000 }, func(r *Result) bool { return r.Conflation.Slow > 0 && r.SlowLatencyUS.Max > 0 }},
+		{"slow", func(c *Config) { c.Updates, c.Subs, c.Slow, c.Duration = 40_000, 20, 0.25, 6*time.Second }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
+		{"slow", func(c *Config) {
+			c.Updates, c.Subs, c.Slow, c.SlowBytes, c.Duration = 40_000, 20, 0.25, 4000, 6*time.Second
+		}, func(r *Result) bool { return r.Conflation.Slow > 0 && r.SlowLatencyUS.Max > 0 }},
 		{"burst", func(c *Config) { c.Duration, c.Burst, c.Floor = 3*time.Second, 0, true }, func(r *Result) bool { return r.UpdatesPS > 0 && r.FloorPS > 0 }},
 		{"churn", func(c *Config) { c.Churn = 20 }, func(r *Result) bool { return r.Lost["left"] > 10 }},
 		{"storm", func(c *Config) { c.Duration = 8 * time.Second }, func(r *Result) bool { return r.RecoverySeconds > 0 }},
