@@ -31,7 +31,7 @@ type Config struct {
 	Slow      float64       `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
 	SlowBytes int           `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
 	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
-	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate: the p99 latency that is still good. [${default}]"`
+	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate and sweep: the p99 latency that is still good. [${default}]"`
 	Of        string        `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
 	Values    []float64     `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values."`
 	Burst     float64       `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`

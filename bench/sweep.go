@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,9 +101,9 @@ func sweep(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 		tick.say("sweep: %s %g", cfg.Of, v)
 		step := cfg.at(v)
 		res, err := single(ctx, &step, tick, nil)
-		if last = cmp.Or(res, last); res != nil {
+		if res != nil {
 			steps = append(steps, res.step(v))
-			res.Steps, res.Settings.Values = steps, cfg.Values
+			res.Steps, last = steps, res
 		}
 		if err != nil && !errors.Is(err, errRamp) {
 			return last, err

@@ -11,8 +11,8 @@ import "github.com/tickwire/tickwire/codec"
 //	   +---------------------------> scan -----------------+
 //
 // Settled: nothing changed after base. Hit: what changed is listed in hits. Scan:
-// the subs themselves must be looked through. A lane whose conn is blocked or
-// paused is asleep: nobody visits it, and it wakes to a scan.
+// the subs themselves must be looked through, when the conn has its turn. A lane whose
+// conn is blocked or paused is asleep: nobody visits it, and it wakes to a scan.
 type lane struct {
 	conn uint32
 	next uint32 // next lane of the conn, or next free lane

@@ -40,6 +40,7 @@ func TestWrongFlags(t *testing.T) {
 		"bench sweep":                           "one setting: --of conns, or",
 		"bench sweep --of subs --values 9":      "two or more, ascending",
 		"bench sweep --of subs --values 9,999":  "--of subs, 999: --subs 999 of --symbols 200",
+		"fanout --pace 1s":                      "--pace is from 0s to 100ms",
 		"bench --of subs":                       "are of bench sweep",
 		"bench --zipf 0.5":                      "--zipf is above 1",
 		"bench --burst 0.5":                     "--burst is from 1",

@@ -35,7 +35,7 @@ func TestOps(t *testing.T) {
 	tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
 	tickwire(t, "fanout", "--redis", redis, "--listen", "127.0.0.1:0", "--metrics", at(node))
 	for port, want := range map[string]string{
-		up: "tickwire_feed_ tickwire_fanout_ tickwire_tape_", feed: "tickwire_feed_", node: "tickwire_fanout_ tickwire_tape_",
+		up: "tickwire_feed_ tickwire_fanout_ tickwire_tape_", feed: "tickwire_feed_", node: "tickwire_fanout_pause_seconds tickwire_tape_",
 	} {
 		within(t, 10*time.Second, "ready: "+want, func() bool { return page("http://"+at(port)+"/readyz") != "" })
 		metrics := page("http://" + at(port) + "/metrics")
