@@ -55,7 +55,6 @@ func (f *Floor) Run(ctx context.Context) error {
 		in     = make([]byte, 64<<10)
 		fds    = []int{-1} // by key; 0 is the listener
 		open   []int
-		next   int
 		owed   float64
 		period = time.Second / time.Duration(f.Bursts)
 		start  = time.Now()
@@ -84,8 +83,6 @@ func (f *Floor) Run(ctx context.Context) error {
 			if n, _ := epoll.Read(fd, in); fd >= 0 && bytes.HasPrefix(in[:n], []byte("GET ")) {
 				epoll.Write(fd, answer)
 				open = append(open, fd)
-				i, last := rand.IntN(len(open)), len(open)-1
-				open[i], open[last] = open[last], open[i]
 			}
 		}
 		if now := time.Now(); len(open) > 0 && !now.Before(due) {
@@ -94,8 +91,7 @@ func (f *Floor) Run(ctx context.Context) error {
 				continue
 			}
 			for owed += f.Burst; owed >= 1; owed-- {
-				epoll.Write(open[next], frame)
-				next = (next + 1) % len(open)
+				epoll.Write(open[rand.IntN(len(open))], frame)
 			}
 		}
 	}
