@@ -138,6 +138,9 @@ func (w *worker) tally(c *conn, s *sub, x *what) {
 		n.Ahead = max(n.Ahead, -age)
 		if age = min(max(1, age), latencyMaxUS); !c.slow {
 			w.second.RecordValue(age)
+			if w.measuring && w.sentAt > 0 {
+				w.sent.RecordValue(min(max(1, w.sentAt-due), latencyMaxUS))
+			}
 		} else if w.measuring {
 			w.slow.RecordValue(age)
 		}

@@ -28,6 +28,9 @@ type conn struct {
 	waits  int    // subs that are not answered, or have no image
 	ready  bool   // none waits
 
+	messages uint32 // of data, while it is measured
+	unread   uint32 // bytes that a slow one found when it was woken, sent before
+
 	dialledAt int64 // ns since the Unix epoch
 	tls       *epoll.TLS
 }

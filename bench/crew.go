@@ -216,6 +216,13 @@ func add(reports []Report) (r Report) {
 		r.Stale += one.Stale
 		r.Published = max(r.Published, one.Published) // each has read all of it
 		r.Subs += one.Subs
+		r.Woken += one.Woken
+		r.Unread += one.Unread
+		r.UnreadMax = max(r.UnreadMax, one.UnreadMax)
+		if i == 0 || one.Most > 0 && one.Fewest < r.Fewest {
+			r.Fewest = one.Fewest
+		}
+		r.Most = max(r.Most, one.Most)
 		r.Blind = r.Blind || one.Blind
 		r.Trouble = cmp.Or(r.Trouble, one.Trouble)
 		r.Counts.add(&one.Counts)
@@ -226,26 +233,38 @@ func add(reports []Report) (r Report) {
 	return r
 }
 
-// measured is what was counted from measure to stop, and its latencies, of the slow apart; ok is false while
-// not all workers have said: then it is what they said last, until sum.At.
-func (k *crew) measured() (sum Report, h, slow *hdrhistogram.Histogram, ok bool) {
+// window is what was counted from measure to stop.
+type window struct {
+	Report
+	latency *hdrhistogram.Histogram // of those that read
+	slow    *hdrhistogram.Histogram // of slow subscribers
+	sent    *hdrhistogram.Histogram // ages of updates when they were sent
+	whole   bool                    // all workers have said; else it is what they said last, until At
+}
+
+func (k *crew) measured() window {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h, slow = newHistogram(), newHistogram()
-	if sum = add(k.window); sum.Kind != theWindow {
-		h.Merge(k.total)
-		since := slices.DeleteFunc(slices.Clone(k.last), func(r Report) bool { return r.At < k.began })
-		return add(since), h, slow, false
+	w := window{Report: add(k.window), latency: newHistogram(), slow: newHistogram(), sent: newHistogram()}
+	if w.Kind != theWindow {
+		w.latency.Merge(k.total)
+		w.Report = add(slices.DeleteFunc(slices.Clone(k.last), func(r Report) bool { return r.At < k.began }))
+		return w
 	}
+	w.whole = true
 	for i := range k.window {
-		if one, err := hdrhistogram.Decode(k.window[i].Latency); err == nil {
-			h.Merge(one)
-		}
-		if one, err := hdrhistogram.Decode(k.window[i].Slow); err == nil {
-			slow.Merge(one)
-		}
+		merge(w.latency, k.window[i].Latency)
+		merge(w.slow, k.window[i].Slow)
+		merge(w.sent, k.window[i].Sent)
 	}
-	return sum, h, slow, true
+	return w
+}
+
+// merge adds an encoded histogram to another.
+func merge(h *hdrhistogram.Histogram, encoded []byte) {
+	if one, err := hdrhistogram.Decode(encoded); err == nil {
+		h.Merge(one)
+	}
 }
 
 // timeline is the seconds that were measured, in which all workers spoke.
@@ -279,7 +298,7 @@ func (k *crew) used() (each []time.Duration) {
 func (k *crew) report(ctx context.Context, procs []*proc) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleMost, errors.New("workers do not report"))
 	defer cancel()
-	return wait(ctx, "reports", procs, func() bool { _, _, _, ok := k.measured(); return ok })
+	return wait(ctx, "reports", procs, func() bool { return k.measured().whole })
 }
 
 func (k *crew) close() {

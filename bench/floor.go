@@ -159,7 +159,7 @@ func (s *stand) floor(ctx context.Context, res *Result) error {
 	if err := k.report(ctx, procs); err != nil {
 		return err
 	}
-	sum, _, _, _ := k.measured()
+	sum := k.measured()
 	res.FloorUS = ratio(float64(cpu.Microseconds()), float64(sum.Counts.Messages))
 	res.FloorPS = float64(sum.Counts.Messages) / floorFor.Seconds()
 	if pace := ratio(res.FloorPS, res.MessagesPS); pace > 0.9 && pace < 1.1 {

@@ -21,13 +21,19 @@ type Report struct {
 	Counts  counts `json:"counts"`
 	Latency []byte `json:"latency"` // as HdrHistogram encodes it
 
-	Holes     int    `json:"holes"`     // of the witness
-	Published int64  `json:"published"` // updates that the feed sent while it was measured, as the witness has read them
-	Stale     int64  `json:"stale"`     // distinct updates that a node called stale, and the feed did not
-	Slow      []byte `json:"slow"`      // theWindow: latencies of slow subscribers
-	Subs      int    `json:"subs"`      // the last: subscriptions that ended with the feed's state
-	Trouble   string `json:"trouble"`   // of the witness, with the tape
-	Blind     bool   `json:"blind"`     // the last: the witness did not read the tape to its end
+	Holes     int    `json:"holes"`      // of the witness
+	Published int64  `json:"published"`  // updates that the feed sent while it was measured, as the witness has read them
+	Stale     int64  `json:"stale"`      // distinct updates that a node called stale, and the feed did not
+	Slow      []byte `json:"slow"`       // theWindow: latencies of slow subscribers
+	Sent      []byte `json:"sent"`       // theWindow: ages of updates when they were sent
+	Fewest    int64  `json:"fewest"`     // theWindow: messages of the subscriber that got the fewest; not of the slow
+	Most      int64  `json:"most"`       // and of the one that got most
+	Woken     int    `json:"woken"`      // the last: slow subscribers that read on in the end
+	Unread    int64  `json:"unread"`     // the last: bytes they found that were sent before, together
+	UnreadMax int64  `json:"unread_max"` // and one of them at the most
+	Subs      int    `json:"subs"`       // the last: subscriptions that ended with the feed's state
+	Trouble   string `json:"trouble"`    // of the witness, with the tape
+	Blind     bool   `json:"blind"`      // the last: the witness did not read the tape to its end
 	Kind      string `json:"kind"`
 }
 
@@ -152,6 +158,10 @@ func (w *worker) obey(o order, out *json.Encoder) error {
 		w.second.Reset()
 		w.total.Reset()
 		w.slow.Reset()
+		w.sent.Reset()
+		for i := range w.conns {
+			w.conns[i].messages = 0
+		}
 		w.began = now.UnixMicro()
 		w.truth.measured(w.began, math.MaxInt64)
 	case orderStop:
@@ -159,7 +169,9 @@ func (w *worker) obey(o order, out *json.Encoder) error {
 		w.total.Merge(w.second)
 		r := w.report(theWindow, w.total)
 		r.Slow, _ = w.slow.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-		w.wake()
+		r.Sent, _ = w.sent.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+		r.Fewest, r.Most = w.shares()
+		w.wake(now)
 		return out.Encode(r)
 	case orderSettle:
 		w.settling = now
@@ -178,7 +190,26 @@ func (w *worker) last() *Report {
 	}
 	r := w.report(theLast, w.second)
 	r.Subs, r.Blind = subs, w.truth != nil && !w.complete(w.settling)
+	for i := range w.conns {
+		if c := &w.conns[i]; c.slow {
+			r.Woken++
+			r.Unread += int64(c.unread)
+			r.UnreadMax = max(r.UnreadMax, int64(c.unread))
+		}
+	}
 	return r
+}
+
+// shares is how many messages subscribers had, the one with the fewest and the one with
+// most, of those that read.
+func (w *worker) shares() (fewest, most int64) {
+	fewest = math.MaxInt64
+	for i := range w.conns {
+		if c := &w.conns[i]; !c.slow {
+			fewest, most = min(fewest, int64(c.messages)), max(most, int64(c.messages))
+		}
+	}
+	return min(fewest, most), most
 }
 
 // settled reports whether every subscriber has all there is, or has had time enough.
@@ -193,8 +224,8 @@ func (w *worker) settled() bool {
 }
 
 // wake has slow readers read on, as fast as they can.
-func (w *worker) wake() {
-	w.measuring = false
+func (w *worker) wake(now time.Time) {
+	w.measuring, w.wokenAt = false, now.UnixMicro()
 	for i := range w.conns {
 		if c := &w.conns[i]; c.slow && c.fd >= 0 && c.state == connOpen {
 			w.again = append(w.again, uint32(i))

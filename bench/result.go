@@ -47,6 +47,12 @@ type Result struct {
 
 	LatencyUS     percentiles `json:"latency_us"`      // from when a tick was due
 	SlowLatencyUS percentiles `json:"slow_latency_us"` // of slow subscribers, who are not in latency_us
+	SentAgeUS     percentiles `json:"sent_age_us"`     // from when a tick was due until the node sent it, as it says
+	Fewest        int64       `json:"fewest_messages"` // of the subscriber that got the fewest, those apart that are slow
+	Most          int64       `json:"most_messages"`   // and of the one that got most
+	Woken         int         `json:"woken"`           // slow subscribers, who read on when all was measured
+	Unread        int64       `json:"unread_bytes"`    // that such a one then found, sent before: on the average
+	UnreadMax     int64       `json:"unread_bytes_max"`
 
 	CPUPerUpdUS float64 `json:"cpu_us_per_update"` // of the nodes
 	CPUPerMsgUS float64 `json:"cpu_us_per_message"`
@@ -143,12 +149,13 @@ func newResult(cfg *Config, s *stand) *Result {
 }
 
 // measured takes what was counted while it was measured.
-func (r *Result) measured(passed time.Duration, sum *Report, h *hdrhistogram.Histogram, cpu time.Duration) {
-	r.LatencyUS = percentilesOf(h)
-	for _, b := range h.CumulativeDistributionWithTicks(5) {
+func (r *Result) measured(passed time.Duration, w *window, cpu time.Duration) {
+	r.LatencyUS, r.SlowLatencyUS, r.SentAgeUS = percentilesOf(w.latency), percentilesOf(w.slow), percentilesOf(w.sent)
+	r.Fewest, r.Most = w.Fewest, w.Most
+	for _, b := range w.latency.CumulativeDistributionWithTicks(5) {
 		r.Distribution = append(r.Distribution, Percent{b.Quantile, b.ValueAt})
 	}
-	c := &sum.Counts
+	c := &w.Counts
 	r.Seconds = passed.Seconds()
 	r.MessagesPS = ratio(float64(c.Messages), r.Seconds)
 	r.UpdatesPS = ratio(float64(c.Updates), r.Seconds)
@@ -196,6 +203,7 @@ func (r *Result) finish(k *crew) {
 	r.PublishedPS = ratio(float64(sum.Published), r.Seconds)
 	if sum.Kind == theLast { // what the slow were sent last counts, too
 		r.conflated(c)
+		r.Woken, r.Unread, r.UnreadMax = sum.Woken, sum.Unread/int64(max(1, sum.Woken)), sum.UnreadMax
 	}
 	for kind, n := range c.Wrong {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))

@@ -187,14 +187,13 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 			err = r.crew.report(ctx, r.procs)
 		}
 	}
-	sum, h, slow, whole := r.crew.measured()
+	w := r.crew.measured()
 	cpu := after.cpu - before.cpu
-	if !whole { // a part of it
-		said := max(0, time.UnixMicro(sum.At).Sub(began))
+	if !w.whole { // a part of it
+		said := max(0, time.UnixMicro(w.At).Sub(began))
 		cpu, passed = time.Duration(float64(cpu)*ratio(said.Seconds(), passed.Seconds())), said
 	}
-	r.res.measured(passed, &sum, h, cpu)
-	r.res.SlowLatencyUS = percentilesOf(slow)
+	r.res.measured(passed, &w, cpu)
 	r.res.harness(passed, own, ownAfter)
 	r.res.memory(r.idle, after)
 	r.res.unread = r.stand.unread

@@ -19,6 +19,9 @@ type Step struct {
 	Conflated  float64 `json:"conflation_ratio"`
 	P50        int64   `json:"p50_us"`
 	P99        int64   `json:"p99_us"`
+	SentP99    int64   `json:"sent_age_p99_us"` // what of it had passed when the node sent it
+	Fewest     int64   `json:"fewest_messages"` // of a subscriber
+	Most       int64   `json:"most_messages"`
 	ServerCPU  float64 `json:"server_cores"`
 	CPUPerUpd  float64 `json:"cpu_us_per_update"`
 	CPUPerMsg  float64 `json:"cpu_us_per_message"`
@@ -32,7 +35,7 @@ func (r *Result) step(value float64) Step {
 	limit := r.limit(r.Settings.Bound)
 	return Step{
 		Value: value, Offered: r.Offered, Deliveries: r.Offered * ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)),
-		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio, P50: r.LatencyUS.P50, P99: r.LatencyUS.P99,
+		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio, P50: r.LatencyUS.P50, P99: r.LatencyUS.P99, SentP99: r.SentAgeUS.P99, Fewest: r.Fewest, Most: r.Most,
 		ServerCPU: r.ServerCPU, CPUPerUpd: r.CPUPerUpdUS, CPUPerMsg: r.CPUPerMsgUS, RSSPerConn: r.RSSPerConn,
 		Within: limit == "", Limit: limit,
 	}

@@ -54,8 +54,17 @@ func (r *Result) Print(w io.Writer) {
 	if l := r.LatencyUS; l.Max > 0 {
 		row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 	}
+	if s := r.SentAgeUS; s.Max > 0 {
+		row("of it, until it was sent", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
+	}
 	if s := r.SlowLatencyUS; s.Max > 0 {
 		row("of slow readers", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
+	}
+	if r.Woken > 0 {
+		row("slow readers found", "%d bytes that were sent before they read on, one of them %d", r.Unread, r.UnreadMax)
+	}
+	if r.Most > 0 {
+		row("shares", "%d to %d messages a subscriber", r.Fewest, r.Most)
 	}
 	if r.ReconnectsPS > 0 {
 		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)

@@ -130,8 +130,8 @@ const noID = 1<<32 - 1
 
 func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) error {
 	if op == ws.OpBinary {
-		if updates, rest, ok := dataHeader(payload); ok {
-			w.count.Messages++
+		if updates, sentAt, rest, ok := dataHeader(payload); ok {
+			w.heard(c, sentAt, len(payload))
 			return t.data(w, c, updates, rest)
 		}
 	}
@@ -154,7 +154,7 @@ func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) err
 	if t.msg.Type != codec.TypeData {
 		return nil
 	}
-	w.count.Messages++
+	w.heard(c, t.msg.SentAt, len(payload))
 	for i := range t.msg.Updates {
 		u := &t.msg.Updates[i]
 		s := c.find(u.ID)
@@ -222,13 +222,23 @@ func (t *tickwire) reply(w *worker, c *conn, r *codec.Reply) {
 
 // dataHeader reads the opening of a binary data message: [0, sent_at, and the number
 // of its updates.
-func dataHeader(p []byte) (updates int, rest []byte, ok bool) {
+func dataHeader(p []byte) (updates int, sentAt int64, rest []byte, ok bool) {
 	n, rest, ok := arrayLen(p)
 	if !ok || n < 2 || len(rest) < 2 || rest[0] != 0 {
-		return 0, p, false
+		return 0, 0, p, false
 	}
-	_, rest, ok = uintOf(rest[1:])
-	return n - 2, rest, ok
+	at, rest, ok := uintOf(rest[1:])
+	return n - 2, int64(at), rest, ok
+}
+
+// heard counts a data message of so many bytes.
+func (w *worker) heard(c *conn, sentAt int64, bytes int) {
+	w.count.Messages++
+	c.messages++
+	w.sentAt = sentAt
+	if sentAt < w.wokenAt {
+		c.unread += uint32(bytes)
+	}
 }
 
 // data takes the updates of a message. Most have come to another subscriber before:

@@ -83,7 +83,11 @@ type worker struct {
 	second *hdrhistogram.Histogram // latencies since the last report
 	total  *hdrhistogram.Histogram
 	slow   *hdrhistogram.Histogram // of slow subscribers, while it is measured
+	sent   *hdrhistogram.Histogram // ages that updates had when the node sent them, likewise; not to the slow
 	began  int64                   // us since the Unix epoch: measuring
+
+	sentAt  int64 // us since the Unix epoch: when the node sent the message under way; 0: it does not say
+	wokenAt int64 // likewise: when slow subscribers began to read on; 0: not yet
 
 	in        []byte
 	out       []byte
@@ -102,7 +106,7 @@ func newWorker(load *Load) (*worker, error) {
 	}
 	w := &worker{
 		load: load, poll: poll, conns: make([]conn, load.Conns), start: time.Now(),
-		count: newCounts(), second: newHistogram(), total: newHistogram(), slow: newHistogram(),
+		count: newCounts(), second: newHistogram(), total: newHistogram(), slow: newHistogram(), sent: newHistogram(),
 		in: make([]byte, messageMax+ws.MaxHeaderSize+readBytes), rng: rand.New(rand.NewPCG(1, uint64(load.First))),
 	}
 	switch load.Peer {

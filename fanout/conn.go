@@ -33,6 +33,7 @@ type conn struct {
 	choked  bool  // the client has not answered a ping for too many bytes
 	answers bool  // it answers pings
 	asked   bool  // a ping is not answered yet
+	tried   bool  // its window is another since its last answer
 	slow    bool  // was blocked or choked since its last whole flush
 	unread  bool  // bytes came while it was blocked
 	queued  bool  // in loop.again
@@ -55,11 +56,14 @@ type conn struct {
 	pinged uint32        // number of the last ping
 	flow   uint32        // bytes written since that ping, or its answer
 	window uint32        // how many may be; see credit.go
+	batch  uint32        // bytes between the last two pings
+	speed  uint32        // bytes a second that it read when it was last choked; 0: since then it was not
 	tokens int32         // budget for requests; see limits.go
 	floods uint16        // frames without a token
 	since  time.Duration // when state, blocked or choked began, on the loop's clock
 	begun  time.Duration // when the message under way began
 	spoke  time.Duration // last write
+	heard  time.Duration // last answer to a ping
 	leave  time.Duration // draining: when to go; 0 not
 }
 

@@ -16,7 +16,8 @@ import (
 )
 
 // A conn that is choked because its client is far away is given a larger window each
-// time; one whose client stops gets the small one again.
+// time, and a smaller one when it has no use for that; one whose client stops gets the
+// smallest again, and one that reads slowly never has another.
 func TestWindow(t *testing.T) {
 	crowd := newCrowd(t, 1, 1000, false, 0)
 	l, c, now := crowd.loop, &crowd.conns[1], time.Now()
@@ -29,20 +30,25 @@ func TestWindow(t *testing.T) {
 	choke := func() (sent int) {
 		before := crowd.sink.wrote
 		for range 1000 {
-			if crowd.tick(1000); c.choked {
+			if crowd.tick(100); c.choked {
 				break
 			}
 			l.runCycle(nil)
 		}
 		return crowd.sink.wrote - before
 	}
+	c.flow = 0
 	l.control = c.appendPing(l.control[:0])
 	pong(0)
-	for want := windowMin; want < windowMax; want *= 2 {
-		if sent := choke(); !c.choked || sent < want || sent > want+4*creditPing {
-			t.Fatalf("choked %v after %d bytes, want %d", c.choked, sent, want)
+	choke()
+	pong(lagAfter / 2)
+	for want := 2 * windowMin; want < windowMax; want *= 2 {
+		for range 2 { // the second tells what the window is good for
+			if sent := choke(); !c.choked || sent < want || sent > want+2*creditPing {
+				t.Fatalf("choked %v after %d bytes, want %d", c.choked, sent, want)
+			}
+			pong(lagAfter / 2)
 		}
-		pong(lagAfter / 2)
 	}
 	choke()
 	if pong(lagAfter / 2); c.window != windowMax {
@@ -50,7 +56,24 @@ func TestWindow(t *testing.T) {
 	}
 	choke()
 	if pong(lagAfter); c.window != windowMin {
-		t.Errorf("a window of %d for a client that is slow", c.window)
+		t.Errorf("a window of %d for a client that stopped", c.window)
+	}
+	for range 50 {
+		if sent := choke(); c.window > 2*windowMin {
+			t.Fatalf("a window of %d for a client that is slow", c.window)
+		} else {
+			pong(time.Duration(sent) * time.Second / 20_000) // is what it reads
+		}
+	}
+	for range 20 { // it reads all, at once
+		for !c.asked {
+			crowd.tick(100)
+			l.runCycle(nil)
+		}
+		pong(time.Millisecond)
+	}
+	if c.window != windowMin || c.choked {
+		t.Errorf("a window of %d for a client that needs none", c.window)
 	}
 }
 
