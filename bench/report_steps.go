@@ -14,8 +14,10 @@ func (r *Result) drawSteps() ([]picture, error) {
 	}
 	var (
 		p50, p99      = series{Name: "p50"}, series{Name: "p99", Ink: 1}
+		sent          = series{Name: "p99 until it was sent", Ink: 2}
 		above         = series{Name: "p99, not within", Ink: 3, Dots: true}
 		asked, came   = series{Name: "offered", Ink: 2, Dashed: true}, series{Name: "delivered"}
+		messages      = series{Name: "messages", Ink: 1}
 		update, write = series{Name: "an update"}, series{Name: "a message", Ink: 1}
 		memory        = series{}
 	)
@@ -25,6 +27,8 @@ func (r *Result) drawSteps() ([]picture, error) {
 		}
 		p50.add(s.Value, inMS(s.P50))
 		p99.add(s.Value, inMS(s.P99))
+		sent.add(s.Value, inMS(s.SentP99))
+		messages.add(s.Value, max(1, s.MessagesPS))
 		asked.add(s.Value, max(1, s.Deliveries))
 		came.add(s.Value, max(1, s.UpdatesPS))
 		update.add(s.Value, max(0.01, s.CPUPerUpd))
@@ -34,13 +38,13 @@ func (r *Result) drawSteps() ([]picture, error) {
 			above.add(s.Value, inMS(s.P99))
 		}
 	}
-	latencies := []series{p50, p99}
+	latencies := []series{p50, p99, sent}
 	if len(above.points) > 0 {
 		latencies = append(latencies, above)
 	}
 	return r.drawByValue([]byValue{
 		{"Latency", "From when a tick was due until a subscriber had it", lasting, latencies},
-		{"Deliveries", "Updates a second of all subscribers together, those merged not counted", short, []series{asked, came}},
+		{"Deliveries", "Updates a second of all subscribers together, those merged not counted; and the messages they came in", short, []series{asked, came, messages}},
 		{"CPU", "Microseconds of the nodes' CPU", plain, []series{update, write}},
 		{"Memory", "Kilobytes of the nodes' resident memory a connection", plain, []series{memory}},
 	})

@@ -76,7 +76,8 @@ func (r *Result) Print(w io.Writer) {
 		row("highest rate", "%s", r.highest())
 	}
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered, %.1f %% merged, p50 %s, p99 %s, %.2f cores, %.2f us an update%s", s.UpdatesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), s.ServerCPU, s.CPUPerUpd,
+		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %.2f%s",
+			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, ratio(float64(s.Most), float64(s.Fewest)),
 			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
 	if r.Seconds > 0 { // else it broke off before

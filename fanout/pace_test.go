@@ -111,3 +111,29 @@ func TestOverloadIsSharedEvenly(t *testing.T) {
 		})
 	}
 }
+
+// A loop that is at its end has nobody speak twice in a pause, hot or not; who has said
+// nothing for so long speaks at once.
+func TestAtTheEndOneMessageAPause(t *testing.T) {
+	const pause = 50 * time.Millisecond
+	c, now := newCrowd(t, 1, 1, false, 0), time.Now()
+	c.cfg.Pace, c.start, c.now = 16*time.Millisecond, now, func() time.Time { return now }
+	said := func(after time.Duration, ticks int) bool {
+		now = now.Add(after)
+		before := c.count[messages]
+		c.pacer.pause, c.pacer.stepped = pause, now.Sub(c.start) // as if there were more to do
+		c.tick(ticks)
+		c.runCycle(nil)
+		return c.count[messages] > before
+	}
+	said(0, 1)
+	if !said(2*pause, 1) {
+		t.Error("who had said nothing for two pauses had to wait")
+	}
+	if said(pause/10, 1) {
+		t.Error("it spoke again, a tenth of a pause later")
+	}
+	if !said(pause, 0) {
+		t.Error("it did not have its turn within a pause")
+	}
+}
