@@ -26,6 +26,7 @@ type stream struct {
 	cursor codec.Cursor // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
+	readAt  time.Time // when it last gave entries
 	stale   bool      // its rows say so
 	synced  atomic.Bool
 	failed  int  // times in a row that Redis did not answer
@@ -102,6 +103,7 @@ func (s *stream) follow(ctx context.Context) error {
 
 // read waits for entries after the last; none is no error.
 func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
+	time.Sleep(xreadEvery - time.Since(s.readAt))
 	ctx, cancel := context.WithTimeout(ctx, xreadBlock+redisTimeout)
 	defer cancel()
 	count := int64(xreadCount)
@@ -117,6 +119,7 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}
+	s.readAt = time.Now()
 	return got[0].Messages, nil
 }
 
