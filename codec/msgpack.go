@@ -88,6 +88,9 @@ func (r *reader) put(err error) error {
 // rest is what has not been read yet.
 func (r *reader) rest() []byte { return r.all[len(r.all)-r.src.Len():] }
 
+// skip passes over bytes that are there.
+func (r *reader) skip(n int) { r.src.Seek(int64(n), io.SeekCurrent) }
+
 // cut turns the decoder's error into one of ours.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -123,33 +126,38 @@ func (r *reader) array() (int, error) {
 	return n, nil
 }
 
-// integer reads an integer of at most 53 bits.
+// integer reads an integer of at most 53 bits. It is most of what there is, so it is
+// taken from the bytes: the decoder takes ten times as long.
 func (r *reader) integer() (int64, error) {
 	c, err := r.code()
-	if err != nil {
-		return 0, err
-	}
 	switch {
-	case c == msgpcode.Uint64:
-		v, err := r.dec.DecodeUint64()
-		if err != nil {
-			return 0, cut(err)
-		}
-		if v > MaxInt {
-			return 0, ErrRange
-		}
-		return int64(v), nil
-	case msgpcode.IsFixedNum(c) || c >= msgpcode.Uint8 && c <= msgpcode.Int64:
-		v, err := r.dec.DecodeInt64()
-		if err != nil {
-			return 0, cut(err)
-		}
-		if v > MaxInt || v < -MaxInt {
-			return 0, ErrRange
-		}
+	case err != nil:
+		return 0, err
+	case msgpcode.IsFixedNum(c):
+		r.skip(1)
+		return int64(int8(c)), nil
+	case c < msgpcode.Uint8 || c > msgpcode.Int64:
+		return 0, ErrType
+	}
+	size := 1 << ((c - msgpcode.Uint8) % 4)
+	if r.src.Len() < 1+size {
+		return 0, ErrTruncated
+	}
+	var bits uint64
+	for _, b := range r.rest()[1 : 1+size] {
+		bits = bits<<8 | uint64(b)
+	}
+	r.skip(1 + size)
+	if c >= msgpcode.Int8 {
+		unused := 64 - 8*size
+		bits = uint64(int64(bits<<unused) >> unused)
+	} else if bits > MaxInt {
+		return 0, ErrRange
+	}
+	if v := int64(bits); v <= MaxInt && v >= -MaxInt {
 		return v, nil
 	}
-	return 0, ErrType
+	return 0, ErrRange
 }
 
 // uint reads an integer from 0 to most.
@@ -168,7 +176,7 @@ func (r *reader) value() (int64, error) {
 		return 0, err
 	}
 	if c == msgpcode.Nil {
-		r.src.ReadByte()
+		r.skip(1)
 		return Absent, nil
 	}
 	return r.integer()
@@ -191,6 +199,6 @@ func (r *reader) text() ([]byte, error) {
 		return nil, ErrTruncated
 	}
 	view := r.rest()[:n]
-	r.src.Seek(int64(n), io.SeekCurrent)
+	r.skip(n)
 	return view, nil
 }

@@ -21,10 +21,10 @@ func (r *reader) appendJSON(dst []byte, depth int) ([]byte, error) {
 	}
 	switch {
 	case c == msgpcode.Nil:
-		r.src.ReadByte()
+		r.skip(1)
 		return append(dst, "null"...), nil
 	case c == msgpcode.True || c == msgpcode.False:
-		r.src.ReadByte()
+		r.skip(1)
 		return strconv.AppendBool(dst, c == msgpcode.True), nil
 	case msgpcode.IsString(c):
 		text, err := r.text()
