@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -23,10 +24,10 @@ type stream struct {
 	tape   *tape
 	name   string
 	rdb    *redis.Client
+	pace   *rate.Limiter // of reads
 	cursor codec.Cursor // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
-	readAt  time.Time // when it last gave entries
 	stale   bool      // its rows say so
 	synced  atomic.Bool
 	failed  int  // times in a row that Redis did not answer
@@ -103,7 +104,9 @@ func (s *stream) follow(ctx context.Context) error {
 
 // read waits for entries after the last; none is no error.
 func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
-	time.Sleep(xreadEvery - time.Since(s.readAt))
+	if err := s.pace.Wait(ctx); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, xreadBlock+redisTimeout)
 	defer cancel()
 	count := int64(xreadCount)
@@ -119,7 +122,6 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}
-	s.readAt = time.Now()
 	return got[0].Messages, nil
 }
 
