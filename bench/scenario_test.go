@@ -30,9 +30,13 @@ func TestScenarios(t *testing.T) {
 		did  func(*Result) bool
 	}{
 		{"steady", func(c *Config) { c.Encoding, c.Floor = "json", true }, func(r *Result) bool {
-			return r.UpdatesPS > 0 && r.FloorUS > 0 && (r.OfFloor > 0 || math.Abs(r.FloorPS/r.MessagesPS-1) > 0.09)
+			fresh := r.SentAgeUS.P50 > 0 && r.SentAgeUS.P50 <= r.LatencyUS.P50
+			return fresh && r.Fewest > 0 && r.Most >= r.Fewest && r.FloorUS > 0 && (r.OfFloor > 0 || math.Abs(r.FloorPS/r.MessagesPS-1) > 0.09)
 		}},
-		{"slow", func(c *Config) { c.Updates, c.Subs, c.Slow, c.Duration = 40_000, 20, 0.25, 6*time.Second }, func(r *Result) bool { return r.Conflation.Slow > 0 }},
+		{"slow", func(c *Config) { c.Updates, c.Subs, c.Slow, c.Duration = 40_000, 20, 0.25, 6*time.Second }, func(r *Result) bool {
+			// Each found some of what was sent before it read on, but 8 KiB and a message at most.
+			return r.Conflation.Slow > 0 && r.Woken == r.Conns/4 && r.Unread > 0 && r.UnreadMax < 24<<10
+		}},
 		{"slow", func(c *Config) {
 			c.Updates, c.Subs, c.Slow, c.SlowBytes, c.Duration = 40_000, 20, 0.25, 4000, 6*time.Second
 		}, func(r *Result) bool { return r.Conflation.Slow > 0 && r.SlowLatencyUS.Max > 0 }},

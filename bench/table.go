@@ -51,21 +51,7 @@ func (r *Result) Print(w io.Writer) {
 	}
 	row("delivered", "%.0f updates/s in %.0f messages/s, %.1f bytes an update", r.UpdatesPS, r.MessagesPS, r.BytesPerUpd)
 	row("conflated", "%.2f %% merged; by rate %d, slow %d, catch-up %d", 100*r.Conflation.Ratio, r.Conflation.Rate, r.Conflation.Slow, r.Conflation.CatchUp)
-	if l := r.LatencyUS; l.Max > 0 {
-		row("latency from due", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
-	}
-	if s := r.SentAgeUS; s.Max > 0 {
-		row("of it, until it was sent", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
-	}
-	if s := r.SlowLatencyUS; s.Max > 0 {
-		row("of slow readers", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.P999), ms(s.Max))
-	}
-	if r.Woken > 0 {
-		row("slow readers found", "%d bytes that were sent before they read on, one of them %d", r.Unread, r.UnreadMax)
-	}
-	if r.Most > 0 {
-		row("shares", "%d to %d messages a subscriber", r.Fewest, r.Most)
-	}
+	r.printReaders(row)
 	if r.ReconnectsPS > 0 {
 		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
 	}
@@ -75,11 +61,7 @@ func (r *Result) Print(w io.Writer) {
 	if r.Scenario == "saturate" {
 		row("highest rate", "%s", r.highest())
 	}
-	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %.2f%s",
-			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, ratio(float64(s.Most), float64(s.Fewest)),
-			strings.TrimSuffix(": "+s.Limit, ": "))
-	}
+	r.printSteps(row)
 	if r.Seconds > 0 { // else it broke off before
 		r.printCost(row)
 	}
@@ -92,6 +74,38 @@ func (r *Result) swept() string { return cmp.Or(r.Settings.Of, "updates") }
 
 // printer writes a row of the table.
 type printer func(name, format string, args ...any)
+
+// printReaders writes what subscribers had of it.
+func (r *Result) printReaders(row printer) {
+	if l := r.LatencyUS; l.Max > 0 {
+		row("latency from due", "%s", &l)
+	}
+	if s := r.SentAgeUS; s.Max > 0 {
+		row("of it, until it was sent", "%s", &s)
+	}
+	if s := r.SlowLatencyUS; s.Max > 0 {
+		row("of slow readers", "%s", &s)
+	}
+	if r.Woken > 0 {
+		row("slow readers found", "%d bytes that were sent before they read on, one of them %d", r.Unread, r.UnreadMax)
+	}
+	if r.Most > 0 {
+		row("shares", "%d to %d messages a subscriber", r.Fewest, r.Most)
+	}
+}
+
+func (p *percentiles) String() string {
+	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(p.P50), ms(p.P90), ms(p.P99), ms(p.P999), ms(p.Max))
+}
+
+// printSteps writes what came of each value that the run went through.
+func (r *Result) printSteps(row printer) {
+	for _, s := range r.Steps {
+		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %.2f%s",
+			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, ratio(float64(s.Most), float64(s.Fewest)),
+			strings.TrimSuffix(": "+s.Limit, ": "))
+	}
+}
 
 // printCost writes what the nodes took.
 func (r *Result) printCost(row printer) {

@@ -25,7 +25,7 @@ type stream struct {
 	name   string
 	rdb    *redis.Client
 	pace   *rate.Limiter // of reads
-	cursor codec.Cursor // its Need is not 0-0: a hole
+	cursor codec.Cursor  // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
 	stale   bool      // its rows say so
