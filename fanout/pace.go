@@ -40,9 +40,10 @@ const (
 	// A step up is due above the first load, a step down below the second. Steps are
 	// such that one down does not bring about its opposite.
 	loadHigh, loadLow    = 0.3, 0.1  // up to Config.Pace, by 2
-	loadFull, loadNear   = 0.9, 0.85 // beyond it, by 5/4 up, by 19/20 down
+	loadFull, loadNear   = 0.9, 0.85 // beyond it, by a twentieth
 	flushMost, flushNear = 0.75, 0.7 // if it is flushing that there is too much of
-	loadMay, flushMay    = 0.7, 0.5  // and by 4/5 down
+	loadOver             = 0.97      // or up by a quarter
+	loadMay, flushMay    = 0.7, 0.5  // and down by a fifth
 
 	// hotAfter messages in a row, each soon after the one before or of so many updates,
 	// make a conn one that has message after message.
@@ -81,8 +82,10 @@ func nextPause(pause, pace time.Duration, load, flush float64) time.Duration {
 		return pause / 2
 	case pause <= pace && load < loadLow:
 		return 0
-	case pause >= pace && load > loadFull && flush > flushMost:
+	case pause >= pace && load > loadOver && flush > flushMost:
 		return min(pause*5/4, paceLong)
+	case pause >= pace && load > loadFull && flush > flushMost:
+		return min(pause*21/20, paceLong)
 	case pause > pace && (load < loadMay || flush < flushMay):
 		return max(pause*4/5, pace)
 	case pause > pace && (load < loadNear || flush < flushNear):
