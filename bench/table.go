@@ -101,10 +101,18 @@ func (p *percentiles) String() string {
 // printSteps writes what came of each value that the run went through.
 func (r *Result) printSteps(row printer) {
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %.2f%s",
-			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, ratio(float64(s.Most), float64(s.Fewest)),
+		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %s%s",
+			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, s.shares(),
 			strings.TrimSuffix(": "+s.Limit, ": "))
 	}
+}
+
+// shares is how many times the fewest messages of a subscriber the most are.
+func (s *Step) shares() string {
+	if s.Fewest == 0 {
+		return "-" // one had none
+	}
+	return fmt.Sprintf("%.2f", float64(s.Most)/float64(s.Fewest))
 }
 
 // printCost writes what the nodes took.
