@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -11,7 +12,7 @@ import (
 // Integers, which are written and read without the library, are byte for byte as it has
 // them, whatever their size, and one that ends early or has more than 53 bits is refused.
 func TestIntegersAreTheLibrarys(t *testing.T) {
-	var all []int64
+	all := []int64{math.MinInt64, math.MaxInt64}
 	for bits := range 63 {
 		for _, near := range []int64{-1, 0, 1} {
 			all = append(all, 1<<bits+near, -1<<bits+near)

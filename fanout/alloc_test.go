@@ -106,7 +106,7 @@ func TestNoAllocations(t *testing.T) {
 				}
 				crowd.tick(c.changed)
 				crowd.runCycle(nil)
-				crowd.pacer.turn -= paceTurns
+				crowd.pacer.turned -= c.pause
 				crowd.runCycle(nil)
 			}
 		}

@@ -21,6 +21,8 @@ import (
 //	       to net/http          |
 //	                            v
 //	                      gone, free at the end of the cycle, gen+1
+//
+// One that is open is choked, too, while a ping is not answered; see credit.go.
 type conn struct {
 	fd    int32
 	gen   uint32 // told to epoll, so that an event of a former conn is known
@@ -33,7 +35,6 @@ type conn struct {
 	choked  bool  // the client has not answered a ping for too many bytes
 	answers bool  // it answers pings
 	asked   bool  // a ping is not answered yet
-	tried   bool  // its window is another since its last answer
 	slow    bool  // was blocked or choked since its last whole flush
 	unread  bool  // bytes came while it was blocked
 	queued  bool  // in loop.again
@@ -54,17 +55,19 @@ type conn struct {
 	msgLen  uint32
 
 	pinged uint32        // number of the last ping
-	flow   uint32        // bytes written since that ping, or its answer
+	flow   uint32        // bytes written since that ping
 	window uint32        // how many may be; see credit.go
 	batch  uint32        // bytes between the last two pings
-	speed  uint32        // bytes a second that it read when it was last choked; 0: since then it was not
 	tokens int32         // budget for requests; see limits.go
 	floods uint16        // frames without a token
-	since  time.Duration // when state, blocked or choked began, on the loop's clock
+	since  time.Duration // when state, or blocked, began, on the loop's clock
 	begun  time.Duration // when the message under way began
 	spoke  time.Duration // last write
-	heard  time.Duration // last answer to a ping
-	leave  time.Duration // draining: when to go; 0 not
+
+	askedAt    time.Duration // when the last ping was written
+	answeredAt time.Duration // when one was answered
+	line       time.Duration // the shortest time that an answer took; of a conn that answers
+	leave      time.Duration // draining: when to go; 0 not
 }
 
 const (

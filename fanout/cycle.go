@@ -137,9 +137,7 @@ func (l *loop) sendFrame(ci uint32) bool {
 	if !c.pingDue(len(out)) {
 		return l.write(ci, out) && l.credit(ci)
 	}
-	taken := l.write(ci, c.appendPing(out)) // one write for both
-	c.flow = 0
-	return taken
+	return l.writePing(ci, out)
 }
 
 // collect puts the rows that hit a settled lane into the frame.

@@ -121,8 +121,7 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	l.events.handshakes.WithLabelValues("upgraded").Inc()
 	// One write: a peer may be gone before the second.
 	l.control = l.appendControl(append(l.control[:0], l.upgrade.out...), c.json, l.hello())
-	l.control = c.appendPing(l.control)
-	l.write(ci, l.control)
+	l.writePing(ci, l.control)
 	return rest, c.state == stateOpen
 }
 

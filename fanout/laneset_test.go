@@ -8,7 +8,7 @@ import (
 )
 
 // Whatever is added and taken out, of however many lanes, a set has what it should, in
-// the smaller of its two forms.
+// the smallest of its three forms.
 func TestLaneSet(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, lanes := range []uint32{1, 20, 300, 5000, 70_000} {
@@ -23,6 +23,7 @@ func TestLaneSet(t *testing.T) {
 			if !slices.Equal(got, slices.Sorted(maps.Keys(want))) || int(set.n) != len(want) {
 				t.Fatalf("of %d lanes: %d lanes, counted as %d, want %d", lanes, len(got), set.n, len(want))
 			}
+			// A list of half as many words, or none, is made of a bitmap.
 			if room := len(mem.get(set.block)); room > 16 && room > 5*len(want)/4 && room > 5*int(lanes)/32/4+1 {
 				t.Fatalf("of %d lanes: %d words for %d of them", lanes, room, len(want))
 			}

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -15,65 +16,74 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// A conn that is choked because its client is far away is given a larger window each
-// time, and a smaller one when it has no use for that; one whose client stops gets the
-// smallest again, and one that reads slowly never has another.
+// Whoever is far away soon has a window that fills the line, however large the messages
+// are, and keeps it; one that reads slowly keeps the smallest, one that stops has it
+// again, and so has one that has no use for more.
 func TestWindow(t *testing.T) {
-	crowd := newCrowd(t, 1, 1000, false, 0)
-	l, c, now := crowd.loop, &crowd.conns[1], time.Now()
-	l.now = func() time.Time { return now }
-	pong := func(after time.Duration) {
-		now = now.Add(after)
-		l.begin()
-		l.pong(1, []byte{byte(c.pinged >> 24), byte(c.pinged >> 16), byte(c.pinged >> 8), byte(c.pinged)})
-	}
-	choke := func() (sent int) {
-		before := crowd.sink.wrote
-		for range 1000 {
-			if crowd.tick(100); c.choked {
-				break
+	for _, rows := range []int{20, 100, 1000} {
+		t.Run(fmt.Sprint(rows), func(t *testing.T) {
+			crowd := newCrowd(t, 1, 1000, false, 0)
+			l, c, now := crowd.loop, &crowd.conns[1], time.Now()
+			l.now = func() time.Time { return now }
+			pong := func(after time.Duration) {
+				now = now.Add(after)
+				l.begin()
+				if !l.pong(1, binary.BigEndian.AppendUint32(nil, c.pinged)) {
+					t.Fatal("the pong was not waited for")
+				}
 			}
-			l.runCycle(nil)
-		}
-		return crowd.sink.wrote - before
-	}
-	c.flow = 0
-	l.control = c.appendPing(l.control[:0])
-	pong(0)
-	choke()
-	pong(lagAfter / 2)
-	for want := 2 * windowMin; want < windowMax; want *= 2 {
-		for range 2 { // the second tells what the window is good for
-			if sent := choke(); !c.choked || sent < want || sent > want+2*creditPing {
-				t.Fatalf("choked %v after %d bytes, want %d", c.choked, sent, want)
+			begin := func(line time.Duration) {
+				c.answers, c.asked, c.window = false, false, windowMin
+				l.writePing(1, nil)
+				pong(line)
 			}
-			pong(lagAfter / 2)
-		}
-	}
-	choke()
-	if pong(lagAfter / 2); c.window != windowMax {
-		t.Errorf("a window of %d", c.window)
-	}
-	choke()
-	if pong(lagAfter); c.window != windowMin {
-		t.Errorf("a window of %d for a client that stopped", c.window)
-	}
-	for range 50 {
-		if sent := choke(); c.window > 2*windowMin {
-			t.Fatalf("a window of %d for a client that is slow", c.window)
-		} else {
-			pong(time.Duration(sent) * time.Second / 20_000) // is what it reads
-		}
-	}
-	for range 20 { // it reads all, at once
-		for !c.asked {
-			crowd.tick(100)
-			l.runCycle(nil)
-		}
-		pong(time.Millisecond)
-	}
-	if c.window != windowMin || c.choked {
-		t.Errorf("a window of %d for a client that needs none", c.window)
+			choke := func() (sent int) {
+				before := crowd.sink.wrote
+				for range 5000 {
+					if crowd.tick(rows); c.choked {
+						return crowd.sink.wrote - before
+					}
+					l.runCycle(nil)
+				}
+				t.Fatal("never choked")
+				return 0
+			}
+			const line = 150 * time.Millisecond
+			begin(line)
+			for range 20 {
+				choke()
+				pong(line)
+			}
+			for range 20 {
+				if sent := choke(); c.window != windowMax || sent < windowMax {
+					t.Fatalf("a window of %d, of which %d were sent, for a client that is far away", c.window, sent)
+				}
+				pong(line)
+			}
+			choke()
+			if pong(lagAfter); c.window != windowMin {
+				t.Errorf("a window of %d for a client that stopped", c.window)
+			}
+			c.window = windowMax
+			for range 20 { // it reads all, at once
+				for !c.asked {
+					crowd.tick(rows)
+					l.runCycle(nil)
+				}
+				pong(time.Millisecond)
+			}
+			if c.window > 4*max(windowMin, messageBytes) || c.choked { // what may follow a ping in one go
+				t.Errorf("a window of %d for a client that needs none", c.window)
+			}
+			begin(time.Millisecond)
+			for range 50 {
+				sent := choke()
+				if c.window != windowMin {
+					t.Fatalf("a window of %d for a client that is slow", c.window)
+				}
+				pong(time.Duration(sent) * time.Second / 100_000) // is what it reads
+			}
+		})
 	}
 }
 

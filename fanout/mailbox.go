@@ -40,7 +40,7 @@ func (m *mailbox) post(b *batch) {
 	m.wake()
 }
 
-// send queues an errand, to be run by the loop between two cycles.
+// send queues an errand, to be run by the loop at the beginning of a cycle.
 func (m *mailbox) send(errand func(*loop)) {
 	m.mu.Lock()
 	m.errands = append(m.errands, errand)

@@ -22,7 +22,8 @@ type pacer struct {
 	flush   float64       // and flushing, of which a longer pause has less
 	ended   time.Duration // when the last cycle did, on the loop's clock
 	stepped time.Duration // when the pause was looked at
-	turn    time.Duration // number of the last one, since the clock began, of this pause
+	turn    uint32        // number of the last one
+	turned  time.Duration // when it was
 	waiting [paceTurns][]uint32
 	nwait   int // conns in waiting; one that was closed meanwhile is counted
 
@@ -35,7 +36,8 @@ const (
 	paceMost  = 100 * time.Millisecond
 	paceLong  = 5 * time.Second // a longer pause serves nobody
 
-	// paceEvery is how often the pause takes a step, and how far back the load looks.
+	// paceEvery is how often the pause takes a step, and how far back the load looks; a
+	// longer pause is both.
 	paceEvery = 100 * time.Millisecond
 	// A step up is due above the first load, a step down below the second. Steps are
 	// such that one down does not bring about its opposite.
@@ -54,23 +56,23 @@ const (
 // setPause derives the pause from how much of the time the loop was at work, the
 // cycle included that ends now.
 func (l *loop) setPause() {
+	l.stamp()
 	p := &l.pacer
 	whole := l.clock - p.ended
 	if whole <= 0 {
 		return
 	}
-	weight := min(1, float64(whole)/float64(paceEvery))
+	every := max(paceEvery, p.pause)
+	weight := min(1, float64(whole)/float64(every))
 	p.load += (float64(l.clock-l.began)/float64(whole) - p.load) * weight
 	p.flush += (float64(l.flushed)/float64(whole) - p.flush) * weight
 	p.ended = l.clock
-	if l.clock-p.stepped < paceEvery {
+	if l.clock-p.stepped < every {
 		return
 	}
 	p.stepped = l.clock
-	if pause := nextPause(p.pause, l.cfg.Pace, p.load, p.flush); pause != p.pause {
-		p.pause, p.turn = pause, turnAt(l.clock, pause)
-		p.published.Store(int64(pause))
-	}
+	p.pause = nextPause(p.pause, l.cfg.Pace, p.load, p.flush)
+	p.published.Store(int64(p.pause))
 }
 
 // nextPause is a pause a step on.
@@ -94,14 +96,6 @@ func nextPause(pause, pace time.Duration, load, flush float64) time.Duration {
 	return pause
 }
 
-// turnAt numbers the turns of a pause.
-func turnAt(clock, pause time.Duration) time.Duration {
-	if pause == 0 {
-		return 0
-	}
-	return clock * paceTurns / pause
-}
-
 // heat notes that a conn has a message now, of so many updates. One that comes less than
 // half a pause after the last would have shared it; of one that waited, the updates tell.
 func (l *loop) heat(c *conn, updates int) {
@@ -113,13 +107,16 @@ func (l *loop) heat(c *conn, updates int) {
 	}
 }
 
-// hold has a conn wait for its turn if it is to, and reports whether it is. At its end
-// a loop has nobody speak twice in a pause: of conns with a message in some 20 ms each,
-// those that are not hot would leave less and less to those that are.
+// hold has a conn wait for its turn if it is to, and reports whether it is: one that is
+// hot, unless it has been silent since. At its end a loop has nobody speak twice in a
+// pause: of conns with a message in some 20 ms each, those that are not hot would leave
+// less and less to those that are.
 func (l *loop) hold(ci uint32) bool {
 	c, p := &l.conns[ci], &l.pacer
-	hot := c.hot >= hotAfter || p.pause > l.cfg.Pace && l.clock-c.spoke < p.pause
-	if p.pause == 0 || !hot {
+	since := l.clock - c.spoke
+	hot := c.hot >= hotAfter && since <= 2*max(l.cfg.Pace, p.pause)
+	again := p.pause > l.cfg.Pace && since < p.pause
+	if p.pause == 0 || !hot && !again {
 		return false
 	}
 	list := &p.waiting[ci/paceGroup%paceTurns]
@@ -133,21 +130,26 @@ func (l *loop) hold(ci uint32) bool {
 	return true
 }
 
-// takeTurns makes the conns due whose turn has come.
+// takeTurns makes the conns due whose turn has come. Every turn has its time, also when
+// the pause changes: who waits has his within a pause of the longer.
 func (l *loop) takeTurns() {
 	p := &l.pacer
-	last := turnAt(l.clock, p.pause)
-	if p.pause == 0 {
-		p.turn = -paceTurns // nobody has to wait any more
+	turns := paceTurns // of no pause: nobody has to wait any more
+	if step := p.pause / paceTurns; step > 0 {
+		turns = int(min((l.clock-p.turned)/step, paceTurns))
+		p.turned += time.Duration(turns) * step
 	}
-	for turn := max(p.turn, last-paceTurns) + 1; p.nwait > 0 && turn <= last; turn++ {
-		list := &p.waiting[turn&(paceTurns-1)]
+	if turns == paceTurns {
+		p.turned = l.clock
+	}
+	for ; turns > 0; turns-- {
+		p.turn++
+		list := &p.waiting[p.turn%paceTurns]
 		slices.Sort(*list)
 		l.scheduled = append(l.scheduled, *list...)
 		p.nwait -= len(*list)
 		*list = (*list)[:0]
 	}
-	p.turn = last
 }
 
 // nextTurn is how long until a conn that waits has its turn, at most most.
@@ -156,9 +158,9 @@ func (l *loop) nextTurn(most time.Duration) time.Duration {
 	if p.nwait == 0 {
 		return most
 	}
-	turn := p.turn + 1
-	for len(p.waiting[turn&(paceTurns-1)]) == 0 {
-		turn++
+	ahead := uint32(1)
+	for len(p.waiting[(p.turn+ahead)%paceTurns]) == 0 {
+		ahead++
 	}
-	return min(most, max(0, (turn*p.pause+paceTurns-1)/paceTurns-l.clock))
+	return min(most, max(0, p.turned+time.Duration(ahead)*(p.pause/paceTurns)-l.clock))
 }

@@ -16,11 +16,12 @@ const (
 )
 
 // sweep looks after time: no conn has a timer, each is seen once a second, a
-// tenth of them every sweepEvery.
+// tenth of them every sweepEvery; after a longer cycle as many tenths as are due.
 func (l *loop) sweep() {
 	if l.clock < l.sweepAt {
 		return
 	}
+	parts := min(sweepParts, 1+int((l.clock-l.sweepAt)/sweepEvery))
 	l.sweepAt = l.clock + sweepEvery
 	if l.deaf && l.listener >= 0 {
 		l.deaf = l.poll.AddListener(l.listener, listenerKey) != nil
@@ -28,9 +29,11 @@ func (l *loop) sweep() {
 	if l.drainEnd != 0 {
 		l.sweepDraining()
 	}
-	l.sweepPart = (l.sweepPart + 1) % sweepParts
-	for ci := 1 + l.sweepPart; ci < len(l.conns); ci += sweepParts {
-		l.sweepConn(uint32(ci))
+	for range parts {
+		l.sweepPart = (l.sweepPart + 1) % sweepParts
+		for ci := 1 + l.sweepPart; ci < len(l.conns); ci += sweepParts {
+			l.sweepConn(uint32(ci))
+		}
 	}
 }
 
@@ -47,12 +50,12 @@ func (l *loop) sweepConn(ci uint32) {
 			l.lose(ci, "done")
 		}
 	case stateOpen:
-		if (c.blocked || c.choked) && age > l.cfg.Stall {
-			if c.blocked {
-				l.lose(ci, "stalled") // its socket takes nothing, the close frame included
-			} else {
-				l.bye(ci, closeStalled, "pings are not answered")
-			}
+		switch {
+		case c.blocked && age > l.cfg.Stall:
+			l.lose(ci, "stalled") // its socket takes nothing, the close frame included
+			return
+		case c.choked && !c.blocked && l.clock-c.askedAt > l.cfg.Stall:
+			l.bye(ci, closeStalled, "pings are not answered")
 			return
 		}
 		if c.unfinished() && !c.blocked && !c.queued && l.clock-c.begun > messageTime {

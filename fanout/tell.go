@@ -8,8 +8,8 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// sendLag tells a conn that its socket took nothing for so long; what follows is
-// merged. It reports whether the socket took that.
+// sendLag tells a conn that its socket took nothing, or that it answered no ping, for so
+// long; what follows is merged. It reports whether the socket took that.
 func (l *loop) sendLag(ci uint32, blocked time.Duration) bool {
 	return l.tell(ci, &codec.Lag{BlockedMS: blocked.Milliseconds()})
 }
