@@ -219,7 +219,7 @@ func add(reports []Report) (r Report) {
 		r.Woken += one.Woken
 		r.Unread += one.Unread
 		r.UnreadMax = max(r.UnreadMax, one.UnreadMax)
-		if i == 0 || one.Most > 0 && one.Fewest < r.Fewest {
+		if i == 0 || one.Fewest < r.Fewest {
 			r.Fewest = one.Fewest
 		}
 		r.Most = max(r.Most, one.Most)

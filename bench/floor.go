@@ -18,8 +18,11 @@ import (
 // prebuilt frame to so many sockets so many times a second. No protocol, no maps, no
 // market; the socket options and the system calls are those of a node. A write that wakes
 // a sleeping reader costs twice one that does not, so that its pace is that of the run
-// it stands beside. The sockets have their turn in a random order, as a symbol's
-// subscribers are: in the order in which they were made a write costs a tenth less.
+// it stands beside. And each goes to a socket chosen at random, as the symbol is that
+// changes: a receiver that hears nothing for longer than its retransmission timeout, 200
+// ms, acknowledges the next 16 segments at once, while they are still being sent, and one
+// that is served in turns never is so. 40,000 writes a second to 4,000 sockets cost 17 us
+// each, in turns 12.5.
 type Floor struct {
 	Listen string  `required:"" help:"Address."`
 	Bytes  int     `default:"60" help:"Payload of a frame."`

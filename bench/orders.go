@@ -201,7 +201,7 @@ func (w *worker) last() *Report {
 }
 
 // shares is how many messages subscribers had, the one with the fewest and the one with
-// most, of those that read.
+// most, of those that read; more than any, and none, of nobody.
 func (w *worker) shares() (fewest, most int64) {
 	fewest = math.MaxInt64
 	for i := range w.conns {
@@ -209,7 +209,7 @@ func (w *worker) shares() (fewest, most int64) {
 			fewest, most = min(fewest, int64(c.messages)), max(most, int64(c.messages))
 		}
 	}
-	return min(fewest, most), most
+	return fewest, most
 }
 
 // settled reports whether every subscriber has all there is, or has had time enough.

@@ -151,7 +151,7 @@ func newResult(cfg *Config, s *stand) *Result {
 // measured takes what was counted while it was measured.
 func (r *Result) measured(passed time.Duration, w *window, cpu time.Duration) {
 	r.LatencyUS, r.SlowLatencyUS, r.SentAgeUS = percentilesOf(w.latency), percentilesOf(w.slow), percentilesOf(w.sent)
-	r.Fewest, r.Most = w.Fewest, w.Most
+	r.Fewest, r.Most = min(w.Fewest, w.Most), w.Most
 	for _, b := range w.latency.CumulativeDistributionWithTicks(5) {
 		r.Distribution = append(r.Distribution, Percent{b.Quantile, b.ValueAt})
 	}

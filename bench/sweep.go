@@ -94,7 +94,8 @@ func (cfg *Config) completeSweep() error {
 }
 
 // sweep measures the load once for each value, and returns the last run, with what came
-// of all; or the first that was not verified.
+// of all; it ends with the first that was not verified, but for one whose subscribers did
+// not come up.
 func sweep(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	var (
 		last  *Result
@@ -111,7 +112,7 @@ func sweep(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 		if err != nil && !errors.Is(err, errRamp) {
 			return last, err
 		}
-		if res.wrong {
+		if res.wrong || err == nil && !res.Verified {
 			break
 		}
 	}
