@@ -37,9 +37,9 @@ type row struct {
 }
 
 // variant is one encoding of a row's newest quote, shared by all conns in the
-// same state. It is valid in the cycle that made it.
+// same state. It is valid while the arena that has it is, a cycle at most.
 type variant struct {
-	cycle    uint64
+	arena    uint64 // its number
 	mask     codec.Mask
 	flags    codec.Flags
 	json     bool

@@ -18,6 +18,7 @@ const (
 	cycles counter = iota
 	updatesIn
 	updatesOut
+	images
 	messages
 	encodings
 	writes
@@ -39,6 +40,7 @@ var countInfo = [numCounters]struct{ metric, label, value, help string }{
 	cycles:           {metric: "cycles", help: "Cycles of the loops."},
 	updatesIn:        {metric: "updates_applied", help: "Updates applied to the loops' boards."},
 	updatesOut:       {metric: "updates_sent", help: "Updates put into messages."},
+	images:           {metric: "images_sent", help: "Of which are whole quotes."},
 	messages:         {metric: "messages_sent", help: "Data messages sent."},
 	encodings:        {metric: "encodings", help: "Updates encoded; the others shared their bytes."},
 	writes:           {metric: "writes", help: "Writes to sockets."},

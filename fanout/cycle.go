@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"time"
+
 	"github.com/tickwire/tickwire/codec"
 )
 
@@ -83,7 +85,7 @@ func (l *loop) schedule(ci uint32) {
 // flushAll flushes the scheduled conns, and lets accepts and reads have their turn
 // between two chunks of them; conns that those schedule are appended and follow.
 func (l *loop) flushAll() {
-	began := l.clock
+	began, sent, whole := l.clock, l.count[updatesOut], l.count[images]
 	for i := 0; i < len(l.scheduled); i++ {
 		if i%64 == 63 {
 			l.stamp()
@@ -99,6 +101,10 @@ func (l *loop) flushAll() {
 	l.scheduled = l.scheduled[:0]
 	l.stamp()
 	l.flushed = l.clock - began
+	// Of images a longer pause has no fewer.
+	if sent, whole = l.count[updatesOut]-sent, l.count[images]-whole; whole > 0 {
+		l.flushed = l.flushed * time.Duration(sent-min(sent, whole)) / time.Duration(max(sent, 1))
+	}
 }
 
 // flush sends a conn what its lanes have due, in one write as long as it fits a
@@ -220,9 +226,16 @@ func (l *loop) put(ci uint32, ln *lane, id uint32) {
 	l.putUpdate(r, mask, r.flags(ln.base, l.conns[ci].reason(ln)))
 }
 
+// newArena forgets all that was encoded.
+func (l *loop) newArena() {
+	l.arena = l.arena[:0]
+	l.arenas++
+}
+
 // putImage adds a row's whole quote.
 func (l *loop) putImage(id uint32, view codec.Mask) {
 	r := &l.board.rows[id]
+	l.count[images]++
 	l.putUpdate(r, r.update.Quote.Present()&view, codec.Image)
 }
 
@@ -236,12 +249,15 @@ func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {
 	json := l.frame.json
 	for i := range r.variants {
 		v := &r.variants[i]
-		if v.cycle == l.cycle && v.mask == mask && v.flags == flags && v.json == json {
+		if v.arena == l.arenas && v.mask == mask && v.flags == flags && v.json == json {
 			l.frame.put(l.arena[v.off : v.off+v.len])
 			return
 		}
 	}
 	r.update.Mask, r.update.Flags = mask, flags
+	if len(l.arena) > arenaBytes {
+		l.newArena()
+	}
 	off := len(l.arena)
 	if json {
 		l.arena = codec.AppendUpdateJSON(l.arena, l.board.names[r.update.ID], &r.update)
@@ -249,7 +265,7 @@ func (l *loop) putUpdate(r *row, mask codec.Mask, flags codec.Flags) {
 		l.arena = codec.AppendUpdate(l.arena, &r.update)
 	}
 	l.count[encodings]++
-	r.variants[r.nextVariant%4] = variant{cycle: l.cycle, mask: mask, flags: flags, json: json, off: uint32(off), len: uint32(len(l.arena) - off)}
+	r.variants[r.nextVariant%4] = variant{arena: l.arenas, mask: mask, flags: flags, json: json, off: uint32(off), len: uint32(len(l.arena) - off)}
 	r.nextVariant++
 	l.frame.put(l.arena[off:])
 }

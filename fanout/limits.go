@@ -27,6 +27,8 @@ const (
 	// in, but requestTimeMost at most, for what they ask for is flushed, too.
 	requestTime     = 20 * time.Millisecond
 	requestTimeMost = 200 * time.Millisecond
+	// requestTurn bounds what one conn's requests have of it before others'.
+	requestTurn = 2 * time.Millisecond
 	// tailsMax bounds what a loop keeps for sockets that take nothing: beyond it
 	// requests, whose answers are the larger part, are refused until it is less.
 	tailsMax = 64 << 20
@@ -53,10 +55,17 @@ const (
 	// requestBytes and a header of 14 go in front of it.
 	readBytes  = 64 << 10
 	readRounds = 4 // reads of one conn before others have their turn
+	// pongBytes are read of a conn even when there is no time for requests: who answers
+	// a ping is not to wait for prices because others ask too much.
+	pongBytes = 512
 
 	// mailboxMax is how many batches, each of an entry, may wait for a loop before it is
 	// lapped: a second of four busy streams of 1,000 entries a second.
 	mailboxMax = 4096
+
+	// arenaBytes bounds what one encoding for all takes: beyond it, updates are encoded
+	// anew. A cycle has more only when clients want many fields each of their own.
+	arenaBytes = 8 << 20
 
 	// flushChunk is how many conns are flushed before accepts and reads have their
 	// turn: some 5 ms of write(2).

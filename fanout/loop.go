@@ -34,12 +34,13 @@ type loop struct {
 	deaf     bool // the listener is out of the poll, for want of descriptors
 	now      func() time.Time
 
-	cycle   uint64        // number of the cycle under way; the first is 1
-	clock   time.Duration // since start, as last read
-	began   time.Duration // when the cycle did
-	flushed time.Duration // how long the last flush took, without what it let others do
-	start   time.Time
-	sentAt  int64 // us since the epoch, as data messages carry it
+	cycle     uint64        // number of the cycle under way; the first is 1
+	clock     time.Duration // since start, as last read
+	turnBegan time.Duration // when the conn being read began to have its turn
+	began     time.Duration // when the cycle did
+	flushed   time.Duration // how long the last flush took, without what it let others do
+	start     time.Time
+	sentAt    int64 // us since the epoch, as data messages carry it
 
 	board      board
 	conns      []conn // by index; 0 is no conn
@@ -65,6 +66,7 @@ type loop struct {
 	lost      []uint32 // conns to free
 	hits      []hit    // 0 is no hit
 	arena     []byte   // encoded updates, see variant
+	arenas    uint64   // its number
 	frame     frame
 
 	// Scratch.
@@ -152,7 +154,7 @@ func (l *loop) begin() {
 	l.cycle++
 	l.count[cycles]++
 	l.hits = l.hits[:1]
-	l.arena = l.arena[:0]
+	l.newArena()
 	l.board.changed = l.board.changed[:0]
 	l.stamp()
 	l.began = l.clock
@@ -252,15 +254,21 @@ func (l *loop) handle(events []epoll.Event) {
 	}
 }
 
-// readAgain goes on with conns that had more to read than there was time for.
+// readAgain goes on with conns that had more to read than there was time for, in turns.
+// Who has not had his when time is up goes before those who had.
 func (l *loop) readAgain() {
-	now := l.again
-	l.again = l.spare[:0]
-	for _, key := range now {
-		if c := &l.conns[key.Index]; c.gen == key.Gen && c.state != stateGone {
-			c.queued = false
-			l.reread(key.Index)
+	for len(l.again) > 0 && !l.late() {
+		now, turns := l.again, 0
+		l.again = l.spare[:0]
+		for ; turns < len(now) && !l.late(); turns++ {
+			if c := &l.conns[now[turns].Index]; c.gen == now[turns].Gen && c.state != stateGone {
+				c.queued = false
+				l.reread(now[turns].Index)
+			}
+			l.stamp()
 		}
+		had := l.again
+		l.again = append(append(now[:0], now[turns:]...), had...)
+		l.spare = had[:0]
 	}
-	l.spare = now
 }

@@ -15,13 +15,23 @@ const closeOverloaded ws.StatusCode = 1013
 // sends without end is read on in the next cycle. A short read empties a socket and
 // more raises an edge, unless its peer has ended: then no event follows.
 func (l *loop) readable(ci uint32, ended bool) {
+	l.turnBegan = l.clock
 	for range readRounds {
-		if l.putOff(ci) {
-			return
-		}
 		c := &l.conns[ci]
+		room := readBytes
+		switch {
+		case c.state == stateClosing: // nothing is answered any more
+		case c.blocked: // until its socket has taken the answers
+			c.unread = true
+			return
+		case l.late() && (c.queued || c.restLen > 0 || c.state == stateHandshake):
+			l.readLater(ci)
+			return
+		case l.late():
+			room = pongBytes
+		}
 		had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
-		n, err := l.sock.Read(int(c.fd), l.in[had:had+readBytes])
+		n, err := l.sock.Read(int(c.fd), l.in[had:had+room])
 		if err == epoll.ErrAgain {
 			return
 		}
@@ -30,30 +40,35 @@ func (l *loop) readable(ci uint32, ended bool) {
 			return
 		}
 		l.count[bytesIn] += uint64(n)
-		if !l.digest(ci, l.in[:had+n]) || n < readBytes && !ended {
+		if !l.digest(ci, l.in[:had+n]) || n < room && !ended {
 			return
 		}
 	}
 	l.readLater(ci)
 }
 
-// putOff reports whether what a conn sends must wait: until its socket has taken the
-// answers, or, when this cycle has had its time for requests, for the next.
+// putOff reports whether a request of a conn must wait: until its socket has taken the
+// answers, or, when it has had its turn, or this cycle its time for requests, for the next.
 func (l *loop) putOff(ci uint32) bool {
 	c := &l.conns[ci]
 	if c.state == stateClosing {
-		return false // nothing is answered any more
+		return false
 	}
 	if c.blocked {
 		c.unread = true
 		return true
 	}
 	l.stamp()
-	if l.clock-l.began > min(max(requestTime, l.flushed), requestTimeMost) {
+	if l.late() || l.clock-l.turnBegan > requestTurn {
 		l.readLater(ci)
 		return true
 	}
 	return false
+}
+
+// late reports whether the cycle has had its time for requests.
+func (l *loop) late() bool {
+	return l.clock-l.began > min(max(requestTime, l.flushed), requestTimeMost)
 }
 
 func (l *loop) readLater(ci uint32) {
@@ -66,7 +81,7 @@ func (l *loop) readLater(ci uint32) {
 // reread goes on with a conn that was put off: first with what had come before.
 func (l *loop) reread(ci uint32) {
 	c := &l.conns[ci]
-	c.unread = false
+	c.unread, l.turnBegan = false, l.clock
 	had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 	if l.digest(ci, l.in[:had]) {
 		l.readable(ci, true)
@@ -125,7 +140,7 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 		}
 	}
 	for len(p) > 0 && c.state != stateGone {
-		if l.putOff(ci) {
+		if op := ws.OpCode(p[0] & 15); (c.blocked || op != ws.OpPong && op != ws.OpClose) && l.putOff(ci) {
 			return p
 		}
 		h, payload, rest, err := l.parser.frame(p, c.op != 0)
