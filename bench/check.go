@@ -205,6 +205,16 @@ func (w *worker) judge(patience time.Duration) {
 	w.claims = left
 }
 
+// unread reports whether the witness has not read the tape yet, or cannot.
+func (k *checker) unread() bool {
+	if k.truth == nil {
+		return false
+	}
+	k.truth.mu.Lock()
+	defer k.truth.mu.Unlock()
+	return k.truth.trouble != ""
+}
+
 // settle begins the end of a run. Of a feed that goes on, what it has said by now is
 // what subscribers must end with.
 func (k *checker) settle(live bool) {

@@ -208,6 +208,10 @@ func (w *worker) cycle() error {
 
 // dialDue dials what the ramp has come to, and what was lost.
 func (w *worker) dialDue() {
+	if w.dialled == 0 && w.unread() { // what came before could not be judged
+		w.start = time.Now()
+		return
+	}
 	due := min(len(w.conns), int(w.load.Ramp*time.Since(w.start).Seconds()))
 	for ; w.dialled < due && w.dialling < dialsMax; w.dialled++ {
 		w.dial(&w.conns[w.dialled])
