@@ -205,14 +205,14 @@ func (w *worker) judge(patience time.Duration) {
 	w.claims = left
 }
 
-// unread reports whether the witness has not read the tape yet, or cannot.
-func (k *checker) unread() bool {
+// witnessed reports whether the witness, if there is one, reads the tape.
+func (k *checker) witnessed() bool {
 	if k.truth == nil {
-		return false
+		return true
 	}
 	k.truth.mu.Lock()
 	defer k.truth.mu.Unlock()
-	return k.truth.trouble != ""
+	return k.truth.trouble == ""
 }
 
 // settle begins the end of a run. Of a feed that goes on, what it has said by now is

@@ -35,7 +35,8 @@ func (r *Result) step(value float64) Step {
 	limit := r.limit(r.Settings.Bound)
 	return Step{
 		Value: value, Offered: r.Offered, Deliveries: r.Offered * ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)),
-		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio, P50: r.LatencyUS.P50, P99: r.LatencyUS.P99, SentP99: r.SentAgeUS.P99, Fewest: r.Fewest, Most: r.Most,
+		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio,
+		P50: r.LatencyUS.P50, P99: r.LatencyUS.P99, SentP99: r.SentAgeUS.P99, Fewest: r.Fewest, Most: r.Most,
 		ServerCPU: r.ServerCPU, CPUPerUpd: r.CPUPerUpdUS, CPUPerMsg: r.CPUPerMsgUS, RSSPerConn: r.RSSPerConn,
 		Within: limit == "", Limit: limit,
 	}

@@ -131,7 +131,7 @@ const noID = 1<<32 - 1
 func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) error {
 	if op == ws.OpBinary {
 		if updates, sentAt, rest, ok := dataHeader(payload); ok {
-			w.heard(c, sentAt, len(payload))
+			w.countMessage(c, sentAt, len(payload))
 			return t.data(w, c, updates, rest)
 		}
 	}
@@ -154,7 +154,7 @@ func (t *tickwire) message(w *worker, c *conn, op ws.OpCode, payload []byte) err
 	if t.msg.Type != codec.TypeData {
 		return nil
 	}
-	w.heard(c, t.msg.SentAt, len(payload))
+	w.countMessage(c, t.msg.SentAt, len(payload))
 	for i := range t.msg.Updates {
 		u := &t.msg.Updates[i]
 		s := c.find(u.ID)
@@ -231,8 +231,8 @@ func dataHeader(p []byte) (updates int, sentAt int64, rest []byte, ok bool) {
 	return n - 2, int64(at), rest, ok
 }
 
-// heard counts a data message of so many bytes.
-func (w *worker) heard(c *conn, sentAt int64, bytes int) {
+// countMessage counts a data message of so many bytes.
+func (w *worker) countMessage(c *conn, sentAt int64, bytes int) {
 	w.count.Messages++
 	c.messages++
 	w.sentAt = sentAt

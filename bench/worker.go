@@ -208,7 +208,7 @@ func (w *worker) cycle() error {
 
 // dialDue dials what the ramp has come to, and what was lost.
 func (w *worker) dialDue() {
-	if w.dialled == 0 && w.unread() { // what came before could not be judged
+	if w.dialled == 0 && !w.witnessed() { // what came before could not be judged
 		w.start = time.Now()
 		return
 	}

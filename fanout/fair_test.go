@@ -60,6 +60,25 @@ func TestRequestsTakeTurns(t *testing.T) {
 	}
 }
 
+// One who sends without end is read no further than what he had read has been acted on.
+func TestMuchIsReadInTurns(t *testing.T) {
+	const pings = 100_000
+	crowd := newCrowd(t, 1, 1, false, 0)
+	l, now := crowd.loop, time.Now()
+	l.now = func() time.Time { now = now.Add(10 * time.Microsecond); return now }
+	crowd.sink.in = bytes.Repeat(masked(ws.OpPing, true, nil), pings)
+	l.conns[1].tokens = pings
+	l.begin()
+	l.readable(1, false)
+	for cycles := 0; l.count[framesIn] < pings; cycles++ {
+		l.conns[1].tokens = pings // it is not about these
+		if rest := l.conns[1].restLen; cycles > 1000 || rest > readBytes+ws.MaxHeaderSize {
+			t.Fatalf("after %d cycles %d bytes wait, %d frames were taken", cycles, rest, l.count[framesIn])
+		}
+		l.runCycle(nil)
+	}
+}
+
 // What is encoded for all is bounded, and not used any more when it was thrown away.
 func TestArenaIsBounded(t *testing.T) {
 	l := newCrowd(t, 1, 1, false, 0).loop

@@ -9,7 +9,7 @@ import (
 // A write costs some 10 us of CPU whatever it carries, an update in it a tenth of one.
 // So when a loop has much to do, conns that have message after message take turns, one
 // each in a pause, and what changes between two turns shares a message. The pause grows
-// with the loop's load, up to Config.Pace; who has few messages never waits. Beyond it a
+// with the loop's load, up to Config.Pace: so far, who has few messages does not wait. Beyond it a
 // loop that is at its end has a longer pause, which it can keep: everybody is served as
 // often, and nothing grows old in a queue.
 //

@@ -24,7 +24,9 @@ func (l *loop) readable(ci uint32, ended bool) {
 		case c.blocked: // until its socket has taken the answers
 			c.unread = true
 			return
-		case l.late() && (c.queued || c.restLen > 0 || c.state == stateHandshake):
+		case c.queued: // until what was read before has had its turn
+			return
+		case l.late() && (c.restLen > 0 || c.state == stateHandshake):
 			l.readLater(ci)
 			return
 		case l.late():

@@ -3,9 +3,9 @@ package fanout
 import "math/bits"
 
 // A slab hands out blocks of T in sizes of its own, four to each doubling: of more than
-// four elements a fifth of a block is unused at most. T holds no pointers, and blocks lie in chunks, so the garbage
-// collector sees few slices however many subscribers there are. A block is named by a
-// handle; 0 is no block. One goroutine, its loop's, uses a slab.
+// four elements a fifth of a block is unused at most. T holds no pointers, and blocks lie
+// in chunks, so the garbage collector sees few slices however many subscribers there are.
+// A block is named by a handle; 0 is no block. One goroutine, its loop's, uses a slab.
 type slab[T any] struct {
 	classes [slabClasses]slabClass[T]
 }

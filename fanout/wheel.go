@@ -50,7 +50,7 @@ func (l *loop) advance() {
 	}
 }
 
-// nextDue is when the wheel is due, at most in most.
+// nextDue is when the wheel is due, most at the most.
 func (l *loop) nextDue(most time.Duration) time.Duration {
 	for p := 1; p < len(periods); p++ {
 		for phase := range phases {
