@@ -1,7 +1,9 @@
 package fanout
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -219,6 +221,28 @@ func (l *loop) addTail(c *conn, p []byte) {
 	copy(l.bytes.get(c.tail)[c.tailLen:], p)
 	c.tailLen += uint32(len(p))
 	l.tails += len(p)
+}
+
+// shed gives up conns when too much waits for them, those with the most first: a reader
+// of 2,000 bytes a second would keep a megabyte for nine minutes.
+func (l *loop) shed() {
+	if l.tails <= tailsMax {
+		return
+	}
+	var (
+		slow []uint32
+		left int
+	)
+	for ci := range l.conns {
+		if c := &l.conns[ci]; c.blocked && c.state != stateGone {
+			slow, left = append(slow, uint32(ci)), left+int(c.tailLen)
+		}
+	}
+	slices.SortFunc(slow, func(a, b uint32) int { return cmp.Compare(l.conns[b].tailLen, l.conns[a].tailLen) })
+	for ; left > tailsMax/2; slow = slow[1:] {
+		left -= int(l.conns[slow[0]].tailLen)
+		l.lose(slow[0], "unread")
+	}
 }
 
 // sleep has the lanes of a blocked, choked or paused conn not visited.

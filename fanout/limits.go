@@ -30,7 +30,8 @@ const (
 	// requestTurn bounds what one conn's requests have of it before others'.
 	requestTurn = 2 * time.Millisecond
 	// tailsMax bounds what a loop keeps for sockets that take nothing: beyond it
-	// requests, whose answers are the larger part, are refused until it is less.
+	// requests, whose answers are the larger part, are refused until the cycle ends, and
+	// then those who keep the most are given up until half is left.
 	tailsMax = 64 << 20
 	// unfinishedMax bounds what a loop keeps of messages that have not come whole, at
 	// most 192 KB each: beyond it, who adds to it is closed.

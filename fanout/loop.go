@@ -144,6 +144,7 @@ func (l *loop) runCycle(events []epoll.Event) {
 	l.due()
 	l.flushAll()
 	l.sweep()
+	l.shed()
 	l.reap()
 	l.publish()
 	l.setPause()
