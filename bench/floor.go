@@ -53,11 +53,9 @@ func (f *Floor) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	frame := ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, f.Bytes)))
 	var (
-		in     = make([]byte, 64<<10)
-		fds    = []int{-1} // by key; 0 is the listener
-		open   []int
+		b      = bare{poll: poll, listener: listener, answer: answer, fds: []int{-1}}
+		frame  = ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, f.Bytes)))
 		owed   float64
 		period = time.Second / time.Duration(f.Bursts)
 		start  = time.Now()
@@ -69,36 +67,55 @@ func (f *Floor) Run(ctx context.Context) error {
 			return err
 		}
 		for _, e := range events {
-			if e.Key.Index == 0 {
-				for {
-					fd, err := epoll.Accept(listener, 30*time.Second)
-					if err != nil {
-						break
-					}
-					fds = append(fds, fd)
-					if err := poll.Add(fd, epoll.Key{Index: uint32(len(fds) - 1)}); err != nil {
-						return err
-					}
-				}
-				continue
-			}
-			fd := fds[e.Key.Index]
-			if n, _ := epoll.Read(fd, in); fd >= 0 && bytes.HasPrefix(in[:n], []byte("GET ")) {
-				epoll.Write(fd, answer)
-				open = append(open, fd)
+			if err := b.handle(e.Key.Index); err != nil {
+				return err
 			}
 		}
-		if now := time.Now(); len(open) > 0 && !now.Before(due) {
-			due = now.Add(period - now.Sub(due)%period)
-			if now.Sub(start)%time.Second > time.Duration(f.Part*float64(time.Second)) {
-				continue
-			}
-			for owed += f.Burst; owed >= 1; owed-- {
-				epoll.Write(open[rand.IntN(len(open))], frame)
-			}
+		now := time.Now()
+		if len(b.open) == 0 || now.Before(due) {
+			continue
+		}
+		due = now.Add(period - now.Sub(due)%period)
+		if now.Sub(start)%time.Second > time.Duration(f.Part*float64(time.Second)) {
+			continue
+		}
+		for owed += f.Burst; owed >= 1; owed-- {
+			epoll.Write(b.open[rand.IntN(len(b.open))], frame)
 		}
 	}
 	return nil
+}
+
+// bare is the sockets of a floor.
+type bare struct {
+	poll     *epoll.Poll
+	listener int
+	answer   []byte // to an upgrade
+	fds      []int  // by key; 0 is the listener
+	open     []int  // upgraded
+	in       [64 << 10]byte
+}
+
+// handle takes new sockets, or answers one that asks for an upgrade.
+func (b *bare) handle(key uint32) error {
+	if key != 0 {
+		fd := b.fds[key]
+		if n, _ := epoll.Read(fd, b.in[:]); bytes.HasPrefix(b.in[:n], []byte("GET ")) {
+			epoll.Write(fd, b.answer)
+			b.open = append(b.open, fd)
+		}
+		return nil
+	}
+	for {
+		fd, err := epoll.Accept(b.listener, 30*time.Second)
+		if err != nil {
+			return nil
+		}
+		b.fds = append(b.fds, fd)
+		if err := b.poll.Add(fd, epoll.Key{Index: uint32(len(b.fds) - 1)}); err != nil {
+			return err
+		}
+	}
 }
 
 // upgraded is the answer to a worker's upgrade, whose key is always the same.

@@ -71,11 +71,11 @@ type Result struct {
 	Timeline     []Moment  `json:"timeline"`     // second by second
 	Distribution []Percent `json:"distribution"` // of all latencies
 
-	rss    []memorySample
-	cores  int  // that all else has
-	others bool // --url
-	unread int  // times that --node-metrics said nothing
-	wrong  bool // something that came was wrong, or lost
+	rss       []memorySample
+	cores     int  // that all else has
+	others    bool // --url
+	unscraped int  // times that --node-metrics said nothing
+	wrong     bool // something that came was wrong, or lost
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
@@ -216,8 +216,8 @@ func (r *Result) finish(k *crew) {
 	if sum.Trouble != "" {
 		r.Problems = append(r.Problems, "the witness cannot read the tape: "+sum.Trouble)
 	}
-	if r.unread > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d times --node-metrics said nothing: CPU and memory are too low", r.unread))
+	if r.unscraped > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d times --node-metrics said nothing: CPU and memory are too low", r.unscraped))
 	}
 	if sum.Blind {
 		r.Problems = append(r.Problems, "the witness did not read the tape to its end")

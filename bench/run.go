@@ -196,7 +196,7 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 	r.res.measured(passed, &w, cpu)
 	r.res.harness(passed, own, ownAfter)
 	r.res.memory(r.idle, after)
-	r.res.unread = r.stand.unread
+	r.res.unscraped = r.stand.unscraped
 	if err == nil && r.clock.set != 0 {
 		err = fmt.Errorf("bench: the machine's clock was set by %v meanwhile: latencies are not what they were; run it again", r.clock.set.Round(time.Millisecond))
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os/exec"
 	"strings"
@@ -92,6 +93,44 @@ func TestSearch(t *testing.T) {
 	}
 	if err := search(1, func(float64) (bool, error) { return true, errWrong }); err != errWrong {
 		t.Error(err)
+	}
+}
+
+// A sweep goes through all values, past one whose subscribers do not come up, and ends
+// with the first that is wrong or breaks off.
+func TestSweepEnds(t *testing.T) {
+	broken := errors.New("redis-server died")
+	for _, test := range []struct {
+		name string
+		res  Result
+		err  error
+		want int // runs
+	}{
+		{"verified", Result{Verified: true}, nil, 3},
+		{"not all come up", Result{Partial: true}, errRamp, 3},
+		{"not all come up, and those who did were lied to", Result{Partial: true, wrong: true}, errRamp, 2},
+		{"not verified", Result{}, nil, 2},
+		{"broken off", Result{}, broken, 2},
+	} {
+		var ran []float64
+		last, err := goThrough([]float64{1, 2, 3}, func(v float64) (*Result, error) {
+			if ran = append(ran, v); v == 2 {
+				return &test.res, test.err
+			}
+			return &Result{Verified: true}, nil
+		})
+		if len(ran) != test.want || len(last.Steps) != test.want || errors.Is(err, broken) != (test.err == broken) {
+			t.Errorf("%s: %v were run, of which %d are told, and then %v", test.name, ran, len(last.Steps), err)
+		}
+	}
+}
+
+// What workers report is added up; the fewest and the most messages of a subscriber are
+// those of all.
+func TestReportsAddUp(t *testing.T) {
+	sum := add([]Report{{Ready: 2, Fewest: 5, Most: 9, UnreadMax: 7}, {Ready: 3, Fewest: 3, Most: 8, UnreadMax: 9}, {Ready: 4, Fewest: 4, Most: 7}})
+	if sum.Ready != 9 || sum.Fewest != 3 || sum.Most != 9 || sum.UnreadMax != 9 {
+		t.Errorf("%+v", sum)
 	}
 }
 

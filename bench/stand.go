@@ -35,7 +35,7 @@ type stand struct {
 	serverCPUs, otherCPUs []int // none: all
 	memory                *miniredis.Miniredis
 	scraped               map[string]usage // by URL: what NodeMetrics said last
-	unread                int              // times that they said nothing
+	unscraped             int              // times that they said nothing
 }
 
 // startWithin bounds the time that a stand takes to be ready.
@@ -216,7 +216,7 @@ func (s *stand) serverUsed(ctx context.Context) (u usage) {
 		one, err := scrapeSoon(ctx, url)
 		if err != nil {
 			one = s.scraped[url] // as it was
-			s.unread++
+			s.unscraped++
 		}
 		s.scraped[url] = one
 		u.cpu += one.cpu

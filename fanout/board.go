@@ -78,14 +78,14 @@ func (b *board) apply(u *codec.Update, now uint64) {
 	} else {
 		r.update.Quote.Merge(&u.Quote, u.Mask)
 	}
-	b.mark(r, mask, u.Seq, now)
+	b.change(r, mask, u.Seq, now)
 	if u.Flags&codec.Gap != 0 {
 		r.gap = now
 	}
 }
 
-// mark notes that the fields of mask changed at seq in cycle now.
-func (b *board) mark(r *row, mask codec.Mask, seq int64, now uint64) {
+// change notes that the fields of mask changed at seq in cycle now.
+func (b *board) change(r *row, mask codec.Mask, seq int64, now uint64) {
 	id := r.update.ID
 	if b.cur[id] != now {
 		r.prev, r.prevSeq, r.last = b.cur[id], r.update.Seq, 0
@@ -110,7 +110,7 @@ func (b *board) catchUp(m *masterRow, now uint64) {
 	}
 	before := r.update.Seq
 	r.update.Quote, r.update.History = m.update.Quote, m.update.History
-	b.mark(r, mask, m.update.Seq, now)
+	b.change(r, mask, m.update.Seq, now)
 	if renewed {
 		r.renewed = now
 	}

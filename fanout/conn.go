@@ -38,7 +38,7 @@ type conn struct {
 	answers bool  // it answers pings
 	asked   bool  // a ping is not answered yet
 	slow    bool  // was blocked or choked since its last whole flush
-	unread  bool  // bytes came while it was blocked
+	pending bool  // bytes came while it was blocked
 	queued  bool  // in loop.again
 	hot     uint8 // messages in a row, each soon after the one before; see pace.go
 	op      ws.OpCode
@@ -297,7 +297,7 @@ func (l *loop) writable(ci uint32) {
 			return
 		}
 		l.wake(ci)
-		if c.unread {
+		if c.pending {
 			l.reread(ci)
 		}
 	}

@@ -87,7 +87,7 @@ func (l *loop) schedule(ci uint32) {
 func (l *loop) flushAll() {
 	began, sent, whole := l.clock, l.count[updatesOut], l.count[images]
 	for i := 0; i < len(l.scheduled); i++ {
-		if i%64 == 63 {
+		if i%stampChunk == stampChunk-1 {
 			l.stamp()
 		}
 		if i%flushChunk == flushChunk-1 {
@@ -164,13 +164,13 @@ func (l *loop) collect(ci uint32, ln *lane) {
 func (l *loop) scan(ci uint32, ln *lane) {
 	for {
 		if ln.cursor == 0 {
-			ln.mark = l.cycle
+			ln.scanBegan = l.cycle
 		}
 		if !l.scanRest(ci, ln) {
 			return
 		}
-		ln.base, ln.cursor = ln.mark, 0
-		if ln.mark == l.cycle {
+		ln.base, ln.cursor = ln.scanBegan, 0
+		if ln.scanBegan == l.cycle {
 			ln.scan, ln.hit = false, 0
 			return
 		}

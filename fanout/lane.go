@@ -20,9 +20,9 @@ type lane struct {
 	n    uint32 // subs in it
 	sig  uint64 // bit id%64 of every row ever subscribed: a cheap "surely not"
 
-	base   uint64 // what changed in later cycles is still to be sent
-	mark   uint64 // cycle in which the scan under way began: the next base
-	cursor uint32 // subs the scan under way is done with
+	base      uint64 // what changed in later cycles is still to be sent
+	scanBegan uint64 // cycle in which the scan under way did: the next base
+	cursor    uint32 // subs the scan under way is done with
 
 	hit    uint32     // head in loop.hits; 0 none
 	view   codec.Mask // what the subs asked for, with the scales it needs

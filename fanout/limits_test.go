@@ -87,6 +87,60 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// A line that is far away and narrow is filled, and what waits in it grows no older than
+// two windows: the one that chokes, and the one behind the next ping.
+func TestWindowFillsALine(t *testing.T) {
+	const line = 150 * time.Millisecond
+	for _, width := range []int{30_000, 300_000, 3_000_000} { // bytes a second
+		crowd := newCrowd(t, 1, 1000, false, 0)
+		l, c, now := crowd.loop, &crowd.conns[1], time.Now()
+		l.now = func() time.Time { return now }
+		l.writePing(1, nil)
+		answer := now.Add(line)
+		pong := func() {
+			now = answer
+			l.begin()
+			if !l.pong(1, binary.BigEndian.AppendUint32(nil, c.pinged)) {
+				t.Fatal("the pong was not waited for")
+			}
+		}
+		var (
+			arrived = now                      // when all that was written will have
+			began   = now.Add(5 * time.Second) // when the window has found its size
+			end     = now.Add(15 * time.Second)
+			carried int
+			oldest  time.Duration
+		)
+		for now.Before(end) {
+			pong()
+			for !c.choked {
+				asked, before := c.asked, crowd.sink.wrote
+				crowd.tick(20)
+				l.runCycle(nil)
+				n := crowd.sink.wrote - before
+				arrived = later(arrived, now).Add(time.Duration(n) * time.Second / time.Duration(width))
+				if c.asked && !asked {
+					answer = arrived.Add(line)
+				}
+				if now.After(began) {
+					carried += n
+					oldest = max(oldest, arrived.Sub(now))
+				}
+			}
+		}
+		if filled := float64(carried) / end.Sub(began).Seconds() / float64(width); filled < 0.8 || oldest > 2*windowLines*line {
+			t.Errorf("%d bytes a second: %.0f %% filled, and the oldest bytes are %v old", width, 100*filled, oldest)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // Requests that take long leave the cycle to those who wait for prices, and are
 // answered in the next ones, in order.
 func TestRequestsGiveWay(t *testing.T) {

@@ -22,7 +22,7 @@ func (l *loop) readable(ci uint32, ended bool) {
 		switch {
 		case c.state == stateClosing: // nothing is answered any more
 		case c.blocked: // until its socket has taken the answers
-			c.unread = true
+			c.pending = true
 			return
 		case c.queued: // until what was read before has had its turn
 			return
@@ -57,7 +57,7 @@ func (l *loop) putOff(ci uint32) bool {
 		return false
 	}
 	if c.blocked {
-		c.unread = true
+		c.pending = true
 		return true
 	}
 	l.stamp()
@@ -83,7 +83,7 @@ func (l *loop) readLater(ci uint32) {
 // reread goes on with a conn that was put off: first with what had come before.
 func (l *loop) reread(ci uint32) {
 	c := &l.conns[ci]
-	c.unread, l.turnBegan = false, l.clock
+	c.pending, l.turnBegan = false, l.clock
 	had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 	if l.digest(ci, l.in[:had]) {
 		l.readable(ci, true)

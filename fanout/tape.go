@@ -119,7 +119,7 @@ func (t *tape) run(ctx context.Context) error {
 		if away = err != nil; !away {
 			t.list(ctx, names, &readers)
 		}
-		if !pause(ctx, discoverEvery) {
+		if !sleep(ctx, discoverEvery) {
 			return nil
 		}
 	}
@@ -152,7 +152,7 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 			}
 			continue
 		}
-		s := &stream{tape: t, name: name, cursor: cursor, pace: rate.NewLimiter(rate.Every(xreadEvery), xreadBurst)}
+		s := &stream{tape: t, name: name, cursor: cursor, reads: rate.NewLimiter(rate.Every(xreadEvery), xreadBurst)}
 		own, stop := context.WithCancel(ctx)
 		s.stop, t.streams[name] = stop, s
 		readers.Go(func() {
@@ -192,8 +192,8 @@ func (t *tape) unready() string {
 	return ""
 }
 
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits; false when ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false

@@ -27,7 +27,7 @@ func (s *stream) repair(ctx context.Context) error {
 	if err := s.rewind(ctx); err != nil {
 		return err
 	}
-	pause(ctx, coverEvery)
+	sleep(ctx, coverEvery)
 	return nil
 }
 

@@ -24,7 +24,7 @@ type stream struct {
 	tape   *tape
 	name   string
 	rdb    *redis.Client
-	pace   *rate.Limiter // of reads
+	reads  *rate.Limiter // how often there may be one
 	cursor codec.Cursor  // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
@@ -77,7 +77,7 @@ func (s *stream) fail(ctx context.Context, err error) {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		s.synced.Store(true) // nothing to wait for
 	}
-	pause(ctx, rand.N(min(retryMost, retryFirst<<min(s.failed-1, 5))))
+	sleep(ctx, rand.N(min(retryMost, retryFirst<<min(s.failed-1, 5))))
 }
 
 // follow reads the entries that have come, or waits for some.
@@ -104,7 +104,7 @@ func (s *stream) follow(ctx context.Context) error {
 
 // read waits for entries after the last; none is no error.
 func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
-	if err := s.pace.Wait(ctx); err != nil {
+	if err := s.reads.Wait(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, xreadBlock+redisTimeout)
