@@ -15,29 +15,31 @@ import (
 // Config is a run's settings; a tag carries the flag's name, default, environment
 // variable and help. Zero is what the named load, or the scenario, says.
 type Config struct {
-	Load      string        `env:"TICKWIRE_BENCH_LOAD" placeholder:"NAME" help:"Standard load: sparse, watchlist, wall, ticker or idle; the flags below change parts of it. [watchlist; idle: idle]"`
-	Conns     int           `env:"TICKWIRE_BENCH_CONNS" placeholder:"N" help:"Subscribers."`
-	Subs      int           `env:"TICKWIRE_BENCH_SUBS" placeholder:"N" help:"Symbols each subscribes to."`
-	Symbols   int           `env:"TICKWIRE_BENCH_SYMBOLS" placeholder:"N" help:"Symbols of the market."`
-	Updates   float64       `env:"TICKWIRE_BENCH_UPDATES" placeholder:"N" help:"Updates a second, of all symbols. [the load's; with more subscribers than it has, fewer, so that as many are delivered]"`
-	Zipf      float64       `env:"TICKWIRE_BENCH_ZIPF" placeholder:"S" help:"Subscribers prefer some symbols, by Zipf's law with this exponent, above 1. [all alike]"`
-	Encoding  string        `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_BENCH_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
-	Rate      float64       `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
-	Nodes     int           `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
-	Ramp      float64       `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
-	Duration  time.Duration `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h]"`
-	Redis     string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
-	Seed      uint64        `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
-	Slow      float64       `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
-	SlowBytes int           `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
-	Churn     float64       `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
-	Bound     time.Duration `default:"20ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate and sweep: the p99 latency that is still good. [${default}]"`
-	Of        string        `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
-	Values    []float64     `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values."`
-	Burst     float64       `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
-	Floor     bool          `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
-	JSON      bool          `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
-	Report    string        `json:"-" env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
+	Load      string         `env:"TICKWIRE_BENCH_LOAD" placeholder:"NAME" help:"Standard load: sparse, watchlist, wall, ticker or idle; the flags below change parts of it. [watchlist; idle: idle]"`
+	Conns     int            `env:"TICKWIRE_BENCH_CONNS" placeholder:"N" help:"Subscribers."`
+	Subs      int            `env:"TICKWIRE_BENCH_SUBS" placeholder:"N" help:"Symbols each subscribes to."`
+	Symbols   int            `env:"TICKWIRE_BENCH_SYMBOLS" placeholder:"N" help:"Symbols of the market."`
+	Updates   float64        `env:"TICKWIRE_BENCH_UPDATES" placeholder:"N" help:"Updates a second, of all symbols. [the load's; with more subscribers than it has, fewer, so that as many are delivered]"`
+	Zipf      float64        `env:"TICKWIRE_BENCH_ZIPF" placeholder:"S" help:"Subscribers prefer some symbols, by Zipf's law with this exponent, above 1. [all alike]"`
+	Encoding  string         `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_BENCH_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
+	Rate      float64        `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
+	Nodes     int            `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
+	Ramp      float64        `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
+	Duration  time.Duration  `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h]"`
+	Redis     string         `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
+	Stormy    bool           `env:"TICKWIRE_BENCH_STORMY" help:"Now and then one symbol has two updates in three for a while. [a calm market: all alike]"`
+	Pace      *time.Duration `env:"TICKWIRE_PACE" placeholder:"TIME" help:"--pace of the nodes. [a node's own]"`
+	Seed      uint64         `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
+	Slow      float64        `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
+	SlowBytes int            `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
+	Churn     float64        `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
+	Bound     time.Duration  `default:"50ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate and sweep: the p99 latency that is still good. [${default}]"`
+	Of        string         `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
+	Values    []float64      `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values."`
+	Burst     float64        `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
+	Floor     bool           `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
+	JSON      bool           `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
+	Report    string         `json:"-" env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
 
 	URL         []string `env:"TICKWIRE_BENCH_URL" placeholder:"URL" help:"Measure nodes that run already: ws://HOST:PORT/v1/stream, or wss, comma-separated. [nodes of its own]"`
 	NodeMetrics []string `env:"TICKWIRE_BENCH_NODE_METRICS" placeholder:"URL" help:"Of --url: their http://HOST:PORT/metrics, for CPU and memory."`

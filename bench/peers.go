@@ -204,7 +204,8 @@ func (p *peersProgram) begin(ctx context.Context, s *stand, peer peerInfo) (err 
 		}
 	}
 	s.feed, err = s.start("publisher", s.otherCPUs, p.exe, "publish", "--redis", s.redis, "--as", peer.Publish, "--symbols", strconv.Itoa(s.cfg.Symbols),
-		"--rate", strconv.FormatFloat(s.cfg.Updates, 'f', -1, 64), "--seed", strconv.FormatUint(s.cfg.Seed, 10))
+		"--rate", strconv.FormatFloat(s.cfg.Updates, 'f', -1, 64), "--seed", strconv.FormatUint(s.cfg.Seed, 10),
+		fmt.Sprintf("--calm=%t", !s.cfg.Stormy))
 	return err
 }
 

@@ -22,7 +22,7 @@ func (r *Result) drawSteps() ([]picture, error) {
 		memory        = series{}
 	)
 	for _, s := range r.Steps {
-		if s.P99 == 0 { // nobody came up
+		if s.P99 == 0 || s.Broken { // or nobody came up
 			continue
 		}
 		p50.add(s.Value, inMS(s.P50))

@@ -72,10 +72,11 @@ type Result struct {
 	Distribution []Percent `json:"distribution"` // of all latencies
 
 	rss       []memorySample
-	cores     int  // that all else has
-	others    bool // --url
-	unscraped int  // times that --node-metrics said nothing
-	wrong     bool // something that came was wrong, or lost
+	cores     int   // that all else has
+	others    bool  // --url
+	unscraped int   // times that --node-metrics said nothing
+	wrong     bool  // something that came was wrong, or lost
+	broken    error // why the run broke off
 
 	Checked  int64            `json:"checked"` // distinct updates held against the feed's
 	Unproved int64            `json:"unproved"`
@@ -243,7 +244,7 @@ func (r *Result) breakOff(why error) {
 	if !r.Partial {
 		r.Problems = slices.Insert(r.Problems, 0, "")
 	}
-	r.Partial, r.Verified, r.Problems[0] = true, false, why.Error()
+	r.Partial, r.Verified, r.broken, r.Problems[0] = true, false, why, why.Error()
 }
 
 // Failed reports whether something was wrong, or the run broke off.

@@ -187,6 +187,7 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 			err = r.crew.report(ctx, r.procs)
 		}
 	}
+	r.res.harness(passed, own, ownAfter)
 	w := r.crew.measured()
 	cpu := after.cpu - before.cpu
 	if !w.whole { // a part of it
@@ -194,7 +195,6 @@ func (r *run) measure(ctx context.Context, meanwhile func(context.Context, *run)
 		cpu, passed = time.Duration(float64(cpu)*ratio(said.Seconds(), passed.Seconds())), said
 	}
 	r.res.measured(passed, &w, cpu)
-	r.res.harness(passed, own, ownAfter)
 	r.res.memory(r.idle, after)
 	r.res.unscraped = r.stand.unscraped
 	if err == nil && r.clock.set != 0 {

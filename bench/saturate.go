@@ -36,6 +36,7 @@ func saturate(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 			return false, cmp.Or(err, errWrong)
 		}
 		s := res.step(rate)
+		tick.say("  %s", &s)
 		steps = append(steps, s)
 		if s.Within || !slices.ContainsFunc(steps, func(s Step) bool { return s.Within }) {
 			best = res
@@ -61,14 +62,16 @@ func (r *Result) highest() string {
 		return fmt.Sprintf("none of these had its p99 within %v", r.Settings.Bound)
 	}
 	best := within[len(within)-1]
-	return fmt.Sprintf("%.0f updates/s offered, with p99 within %v", best.Offered, r.Settings.Bound)
+	return fmt.Sprintf("%.0f updates/s offered, with p99 within %v; %.0f %% of them merged, %.2f cores busy", best.Offered, r.Settings.Bound, 100*best.Conflated, best.ServerCPU)
 }
 
 // limit says what keeps a run from counting as within the bound; "" for nothing.
 func (r *Result) limit(bound time.Duration) string {
 	switch {
-	case r.Partial:
+	case r.Partial && errors.Is(r.broken, errRamp):
 		return "the subscribers did not come up"
+	case r.Partial:
+		return brokeOff
 	case r.PublishedPS < publishedLeast*r.Offered:
 		return fmt.Sprintf("the feed was at its end: %.0f updates/s came to the tape", r.PublishedPS)
 	case r.Saturated:
@@ -80,6 +83,8 @@ func (r *Result) limit(bound time.Duration) string {
 	}
 	return ""
 }
+
+const brokeOff = "it broke off"
 
 const (
 	publishedLeast = 0.9  // of what is offered must come to the tape

@@ -79,7 +79,7 @@ func limit(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	defer s.close()
 	res := newResult(cfg, s)
 	// One update a message, each to as many as subscribe to a symbol.
-	res.UpdatesPS = cfg.Updates * float64(cfg.Conns) * float64(cfg.Subs) / float64(cfg.Symbols)
+	res.UpdatesPS = res.Offered * res.perUpdate()
 	res.MessagesPS, res.BytesPerUpd = res.UpdatesPS, limitBytes
 	tick.say("limit: %.0f writes/s to %d sockets", res.MessagesPS, cfg.Conns)
 	err := s.floor(ctx, res)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -166,15 +167,35 @@ func TestWorkerDies(t *testing.T) {
 	}
 }
 
-// A run that is interrupted says so, and what it has measured.
+// seer is a progress that calls at a line.
+type seer struct {
+	line string
+	call func()
+}
+
+func (s *seer) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), s.line) {
+		s.call()
+	}
+	return len(p), nil
+}
+
+// A run that is interrupted says so, and what it has measured, and no more than that.
 func TestInterrupted(t *testing.T) {
-	cfg := small(t)
-	cfg.Duration = time.Minute
-	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
-	defer cancel()
-	res, err := Run(ctx, cfg, nil)
-	if err != errInterrupted || res == nil || !res.Partial || res.UpdatesPS == 0 {
-		t.Errorf("%v, %+v", err, res)
+	for line, measured := range map[string]bool{"measure     0": false, "measure     3": true} {
+		cfg := small(t)
+		cfg.Scenario, cfg.Of, cfg.Values, cfg.Duration = "sweep", "conns", []float64{40, 80}, time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		res, err := Run(ctx, cfg, &seer{line, cancel})
+		if err != errInterrupted || res == nil || !res.Partial || len(res.Steps) != 1 || !res.Steps[0].Broken {
+			t.Fatalf("%s: %v, %+v", line, err, res)
+		}
+		if measured && res.UpdatesPS == 0 || !(res.HarnessCPU >= 0 && res.HarnessCPU <= 1.1*float64(runtime.NumCPU())) {
+			t.Errorf("%s: %v updates a second, %v cores of the harness busy", line, res.UpdatesPS, res.HarnessCPU)
+		}
+		if _, err := json.Marshal(res); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (s *stand) begin(ctx context.Context) error {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 	feed, err := s.start("feed", s.otherCPUs, s.cfg.Exe, "feed", "--redis", s.redis, "--metrics", "off", "--venue", "sim", "--log", "warn",
 		"--sim-symbols", strconv.Itoa(s.cfg.Symbols), "--sim-rate", number(s.cfg.Updates), "--sim-burst", number(s.cfg.Burst),
-		"--sim-seed", strconv.FormatUint(s.cfg.Seed, 10))
+		"--sim-seed", strconv.FormatUint(s.cfg.Seed, 10), fmt.Sprintf("--sim-calm=%t", !s.cfg.Stormy))
 	if err != nil {
 		return err
 	}
@@ -143,8 +143,12 @@ func (s *stand) start(name string, cpus []int, exe string, args ...string) (*pro
 
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
-	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, "fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
-		"--log", "warn", "--drain", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns+s.cfg.Conns/10+100)) // who leaves is there for a moment yet
+	args := []string{"fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
+		"--log", "warn", "--drain", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
+	if s.cfg.Pace != nil {
+		args = append(args, "--pace", s.cfg.Pace.String())
+	}
+	return s.start(fmt.Sprintf("node %d", i+1), s.serverCPUs, s.cfg.Exe, args...)
 }
 
 // splitCPUs gives half of the cores to what is measured.

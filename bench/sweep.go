@@ -23,10 +23,12 @@ type Step struct {
 	Fewest     int64   `json:"fewest_messages"` // of a subscriber
 	Most       int64   `json:"most_messages"`
 	ServerCPU  float64 `json:"server_cores"`
+	HarnessCPU float64 `json:"harness_cores"`
 	CPUPerUpd  float64 `json:"cpu_us_per_update"`
 	CPUPerMsg  float64 `json:"cpu_us_per_message"`
 	RSSPerConn int64   `json:"rss_per_conn_bytes"`
 	Within     bool    `json:"within_bound"`
+	Broken     bool    `json:"broke_off"`
 	Limit      string  `json:"limit"` // what was not within: the latency, or what else was at its end
 }
 
@@ -34,11 +36,11 @@ type Step struct {
 func (r *Result) step(value float64) Step {
 	limit := r.limit(r.Settings.Bound)
 	return Step{
-		Value: value, Offered: r.Offered, Deliveries: r.Offered * ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols)),
+		Value: value, Offered: r.Offered, Deliveries: r.Offered * r.perUpdate(),
 		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio,
 		P50: r.LatencyUS.P50, P99: r.LatencyUS.P99, SentP99: r.SentAgeUS.P99, Fewest: r.Fewest, Most: r.Most,
-		ServerCPU: r.ServerCPU, CPUPerUpd: r.CPUPerUpdUS, CPUPerMsg: r.CPUPerMsgUS, RSSPerConn: r.RSSPerConn,
-		Within: limit == "", Limit: limit,
+		ServerCPU: r.ServerCPU, HarnessCPU: r.HarnessCPU, CPUPerUpd: r.CPUPerUpdUS, CPUPerMsg: r.CPUPerMsgUS, RSSPerConn: r.RSSPerConn,
+		Within: limit == "", Broken: limit == brokeOff, Limit: limit,
 	}
 }
 
@@ -99,7 +101,12 @@ func sweep(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 	return goThrough(cfg.Values, func(v float64) (*Result, error) {
 		tick.say("sweep: %s %g", cfg.Of, v)
 		step := cfg.at(v)
-		return single(ctx, &step, tick, nil)
+		res, err := single(ctx, &step, tick, nil)
+		if res != nil {
+			s := res.step(v)
+			tick.say("  %s", &s)
+		}
+		return res, err
 	})
 }
 

@@ -31,7 +31,7 @@ func (r *Result) Print(w io.Writer) {
 	}
 	row("machine", "%s; %s; tickwire %s", r.Machine, r.At.Format(time.RFC3339), r.Version)
 	if r.Scenario == "limit" {
-		row("floor", "%.2f us a write of %d bytes, %.0f writes/s to %d sockets", r.FloorUS, limitBytes, r.FloorPS, r.Conns)
+		r.printLimit(row)
 		return
 	}
 	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
@@ -69,6 +69,24 @@ func (r *Result) Print(w io.Writer) {
 	r.printOdd(row)
 }
 
+// printLimit writes what a bare loop took, and whether it could do what was asked for.
+func (r *Result) printLimit(row printer) {
+	asked := r.Offered * r.perUpdate()
+	row("asked for", "%.0f writes/s to %d sockets, as by the %s load at %.0f updates/s", asked, r.Conns, r.Load, r.Offered)
+	if r.FloorUS == 0 {
+		return // it broke off
+	}
+	row("floor", "%.2f us a write of %d bytes, %.0f writes/s, %.2f cores busy", r.FloorUS, limitBytes, r.FloorPS, r.FloorUS*r.FloorPS/1e6)
+	if r.FloorPS < publishedLeast*asked {
+		row("limit", "it does not get further: the loop's core, or the harness's, is at its end")
+	}
+}
+
+// perUpdate is to how many subscribers an update goes, on the average.
+func (r *Result) perUpdate() float64 {
+	return ratio(float64(r.Conns)*float64(r.Subs), float64(r.Symbols))
+}
+
 // swept is the setting that the steps go through.
 func (r *Result) swept() string { return cmp.Or(r.Settings.Of, "updates") }
 
@@ -101,10 +119,17 @@ func (p *percentiles) String() string {
 // printSteps writes what came of each value that the run went through.
 func (r *Result) printSteps(row printer) {
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, %.2f us an update, %.2f a message, shares %s%s",
-			s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.CPUPerUpd, s.CPUPerMsg, s.shares(),
-			strings.TrimSuffix(": "+s.Limit, ": "))
+		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%s", &s)
 	}
+}
+
+func (s *Step) String() string {
+	if s.Broken {
+		return s.Limit
+	}
+	return fmt.Sprintf("%.0f/s delivered in %.0f, %.1f %% merged, p50 %s, p99 %s, sent %s, %.2f cores, harness %.2f, %.2f us an update, %.2f a message, shares %s%s",
+		s.UpdatesPS, s.MessagesPS, 100*s.Conflated, ms(s.P50), ms(s.P99), ms(s.SentP99), s.ServerCPU, s.HarnessCPU, s.CPUPerUpd, s.CPUPerMsg, s.shares(),
+		strings.TrimSuffix(": "+s.Limit, ": "))
 }
 
 // shares is how many times the fewest messages of a subscriber the most are.
@@ -117,10 +142,13 @@ func (s *Step) shares() string {
 
 // printCost writes what the nodes took.
 func (r *Result) printCost(row printer) {
-	if r.ServerCPU > 0 || !r.others {
-		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
-	} else {
+	switch {
+	case r.ServerCPU == 0 && r.others:
 		row("node CPU", "unknown: name the nodes' --node-metrics")
+	case r.UpdatesPS == 0:
+		row("node CPU", "%.2f cores busy", r.ServerCPU)
+	default:
+		row("node CPU", "%.2f us an update, %.2f us a message, %.2f cores busy", r.CPUPerUpdUS, r.CPUPerMsgUS, r.ServerCPU)
 	}
 	switch {
 	case r.NoFloor != "":
@@ -130,10 +158,13 @@ func (r *Result) printCost(row printer) {
 	case r.FloorUS > 0:
 		row("floor", "%.2f us a write, at %.0f writes/s: not the run's pace, so no multiple", r.FloorUS, r.FloorPS)
 	}
-	if r.RSS > 0 || !r.others {
-		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
-	} else {
+	switch {
+	case r.RSS == 0 && r.others:
 		row("node memory", "unknown: name the nodes' --node-metrics")
+	case r.RSSPerConn == 0:
+		row("node memory", "no more than without subscribers; RSS %.0f MB", float64(r.RSS)/(1<<20))
+	default:
+		row("node memory", "%d bytes a connection; RSS %.0f MB", r.RSSPerConn, float64(r.RSS)/(1<<20))
 	}
 	row("kernel memory", "%d bytes a connection in the socket buffers of this machine", r.KernelPerConn)
 }

@@ -27,6 +27,7 @@ type Config struct {
 	SimSymbols int               `default:"24" env:"TICKWIRE_SIM_SYMBOLS" placeholder:"N" help:"Of the simulated market: symbols. [${default}]"`
 	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols; event_time is when one was due. [${default}]"`
 	SimBurst   float64           `default:"1" env:"TICKWIRE_SIM_BURST" placeholder:"N" help:"Of the simulated market: all updates of a second come in its first 1/N. [${default}]"`
+	SimCalm    bool              `env:"TICKWIRE_SIM_CALM" help:"Of the simulated market: no storms, in which one symbol has two updates in three for a while."`
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
 
@@ -97,7 +98,7 @@ func (p *publisher) sources() error {
 			case err != nil:
 				return err
 			case name == "sim":
-				return newSim(p.cfg.SimSymbols, simPace{p.cfg.SimRate, p.cfg.SimBurst}, p.cfg.SimSeed, in).run(ctx)
+				return newSim(p.cfg.SimSymbols, simPace{p.cfg.SimRate, p.cfg.SimBurst}, p.cfg.SimCalm, p.cfg.SimSeed, in).run(ctx)
 			}
 			s := &session{venue: venues[name], url: cmp.Or(p.cfg.VenueURL[name], venues[name].url), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
 			return s.run(ctx)

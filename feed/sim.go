@@ -24,6 +24,7 @@ import (
 // overloaded sim is late, instead of taking a slower market for a faster ticker.
 type sim struct {
 	pace simPace
+	calm bool // there are no storms
 	in   *source
 
 	rng     *rand.Rand
@@ -74,8 +75,8 @@ const (
 	simDayMost   = 5e17                 // value, when a new day begins: turnover has two decimals less, or more
 )
 
-func newSim(symbols int, pace simPace, seed uint64, in *source) *sim {
-	s := &sim{pace: pace, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
+func newSim(symbols int, pace simPace, calm bool, seed uint64, in *source) *sim {
+	s := &sim{pace: pace, calm: calm, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
 	for i := range symbols {
 		s.symbols = append(s.symbols, s.born(i))
 	}
@@ -131,7 +132,7 @@ func (y *simSymbol) walk(rng *rand.Rand, wild int64) {
 
 // step makes the next tick of the market.
 func (s *sim) step(t *tick) {
-	if s.storm == 0 && s.rng.IntN(4000) == 0 {
+	if !s.calm && s.storm == 0 && s.rng.IntN(4000) == 0 {
 		s.storm, s.at = 200+s.rng.IntN(800), s.rng.IntN(len(s.symbols))
 	}
 	i, wild := s.rng.IntN(len(s.symbols)), int64(1)

@@ -12,7 +12,7 @@ import (
 
 // course is the first ticks of a sim, without their times, as text.
 func course(symbols, steps int, seed uint64, rate float64) (ticks []tick, sum string) {
-	s := newSim(symbols, simPace{rate, 1}, seed, nil)
+	s := newSim(symbols, simPace{rate, 1}, false, seed, nil)
 	for i := range symbols + steps {
 		t := tick{quote: codec.Empty}
 		if i < symbols {
@@ -83,7 +83,7 @@ func TestSimMarket(t *testing.T) {
 
 // Ensure that the day's figures begin anew before they need more than 53 bits.
 func TestSimDays(t *testing.T) {
-	s := newSim(1, simPace{}, 1, nil)
+	s := newSim(1, simPace{}, false, 1, nil)
 	y := &s.symbols[0]
 	y.lot = 1e10
 	days := 0
@@ -109,7 +109,7 @@ func TestSimRuns(t *testing.T) {
 	const symbols, rate = 1000, 20_000.0
 	ctx, stop := context.WithCancel(context.Background())
 	in, ended := make(chan *block), make(chan error, 1)
-	s := newSim(symbols, simPace{rate, 1}, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(symbols, simPace{rate, 1}, false, 1, newSource(nil, in, newCounts(nil, "x/0")))
 	go func() { ended <- s.run(ctx) }()
 	said, began := 0, time.Time{}
 	for said < symbols+5000 {
@@ -152,7 +152,7 @@ func TestSimDueTimes(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	in := make(chan *block)
-	s := newSim(1, simPace{rate, 1}, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(1, simPace{rate, 1}, false, 1, newSource(nil, in, newCounts(nil, "x/0")))
 	go s.run(ctx)
 	<-in // the symbol itself
 	next := func() (ticks []tick) {
@@ -187,7 +187,7 @@ func TestSimDueTimes(t *testing.T) {
 }
 
 func BenchmarkSimStep(b *testing.B) {
-	s := newSim(100_000, simPace{}, 1, nil)
+	s := newSim(100_000, simPace{}, false, 1, nil)
 	t := tick{quote: codec.Empty}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -214,6 +214,27 @@ func TestSimPace(t *testing.T) {
 		}
 		if n := p.due(3 * time.Second); n != 2100 {
 			t.Errorf("burst %v: %d updates in 3 s", burst, n)
+		}
+	}
+}
+
+// Ensure that storms come, about one symbol at a time, and that a calm market has none.
+func TestSimStorms(t *testing.T) {
+	for _, calm := range []bool{false, true} {
+		const symbols, window = 100, 300
+		s := newSim(symbols, simPace{}, calm, 1, nil)
+		most := 0
+		for range 200 {
+			seen := make(map[string]int)
+			for range window {
+				k := tick{quote: codec.Empty}
+				s.step(&k)
+				seen[k.symbol]++
+				most = max(most, seen[k.symbol])
+			}
+		}
+		if stormy := most > window/2; stormy == calm {
+			t.Errorf("calm %v: of %d ticks a symbol had %d", calm, window, most)
 		}
 	}
 }

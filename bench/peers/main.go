@@ -80,6 +80,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&as, "as", "pubsub", "publish: pubsub, centrifuge or socketio")
 	flags.IntVar(&m.symbols, "symbols", 100, "publish: symbols")
 	flags.Float64Var(&m.rate, "rate", 1000, "publish: updates a second, of all symbols")
+	flags.BoolVar(&m.calm, "calm", false, "publish: no storms, in which one symbol has two updates in three for a while")
 	flags.Uint64Var(&m.seed, "seed", 1, "publish: the same seed, the same order of symbols")
 	flags.Parse(args)
 	switch command {

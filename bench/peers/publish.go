@@ -90,10 +90,11 @@ func socketio(u *update) (string, []byte) {
 }
 
 // market says which symbol moves when, as Tickwire's own simulated market does: 500
-// bursts a second, and now and then a storm about one symbol.
+// bursts a second, and, unless it is calm, now and then a storm about one symbol.
 type market struct {
 	symbols int
 	rate    float64
+	calm    bool // there are no storms
 	seed    uint64
 }
 
@@ -150,7 +151,7 @@ func (m *market) run(ctx context.Context, url string, publisher func(context.Con
 		passed := time.Since(start)
 		due := int(passed.Seconds()*m.rate) - made
 		for n := range min(due, burstMax) {
-			if storm == 0 && rng.IntN(4000) == 0 {
+			if !m.calm && storm == 0 && rng.IntN(4000) == 0 {
 				storm, at = 200+rng.IntN(800), rng.IntN(m.symbols)
 			}
 			i := rng.IntN(m.symbols)
