@@ -20,6 +20,7 @@ const (
 	module   = "github.com/tickwire/tickwire"
 	linesMax = 400 // of a file
 	funcMax  = 70  // of a function
+	bytesMax = 1 << 20
 )
 
 // tracked lists the repository's files, by git where there is a checkout.
@@ -65,6 +66,18 @@ func TestTopLevel(t *testing.T) {
 		top, _, _ := strings.Cut(file, "/")
 		if !allowed[top] && !strings.HasPrefix(top, ".") {
 			t.Errorf("%s does not belong at the top level", top)
+		}
+	}
+}
+
+// A large file is one that was made: a clone has it for ever.
+func TestFileSizes(t *testing.T) {
+	if err := exec.Command("git", "-C", root, "rev-parse").Run(); err != nil {
+		t.Skip("what is tracked is git's to say")
+	}
+	for _, file := range tracked(t) {
+		if info, err := os.Stat(filepath.Join(root, file)); err == nil && info.Size() > bytesMax {
+			t.Errorf("%s has %d bytes, more than %d", file, info.Size(), bytesMax)
 		}
 	}
 }
