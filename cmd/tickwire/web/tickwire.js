@@ -2072,6 +2072,10 @@ var Emitter = class {
   off(name, fn) {
     this.#listeners.get(name)?.delete(fn);
   }
+  /** Takes all listeners off, those included that an event under way has not come to yet. */
+  hush() {
+    for (const set of this.#listeners.values()) set.clear();
+  }
   /** Whether anybody listens: what nobody hears need not be made. */
   heard(name) {
     return (this.#listeners.get(name)?.size ?? 0) > 0;
@@ -2640,7 +2644,7 @@ var Tickwire = class extends Emitter {
     return quiet(this.#session?.hello ? this.#call(() => ({ op: "auth", token }), true).then(() => {
     }) : Promise.resolve());
   }
-  /** Ends it, for good. */
+  /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close() {
     this.#finish("closed by the client");
   }
@@ -2740,6 +2744,7 @@ var Tickwire = class extends Emitter {
     if (this.#isClosed()) return;
     this.#part();
     this.#become("closed", reason);
+    this.hush();
     this.#subs.close();
   }
   #hold(paused) {

@@ -124,7 +124,7 @@ export class Tickwire extends Emitter<Events> {
     return quiet(this.#session?.hello ? this.#call(() => ({ op: 'auth', token }), true).then(() => {}) : Promise.resolve());
   }
 
-  /** Ends it, for good. */
+  /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close(): void {
     this.#finish('closed by the client');
   }
@@ -226,6 +226,7 @@ export class Tickwire extends Emitter<Events> {
     if (this.#isClosed()) return;
     this.#part();
     this.#become('closed', reason);
+    this.hush(); // a listener may have closed us amid the quotes of a message
     this.#subs.close();
   }
 

@@ -23,6 +23,11 @@ export class Emitter<E extends object> {
     this.#listeners.get(name)?.delete(fn);
   }
 
+  /** Takes all listeners off, those included that an event under way has not come to yet. */
+  protected hush(): void {
+    for (const set of this.#listeners.values()) set.clear();
+  }
+
   /** Whether anybody listens: what nobody hears need not be made. */
   protected heard(name: keyof E): boolean {
     return (this.#listeners.get(name)?.size ?? 0) > 0;

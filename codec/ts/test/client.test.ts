@@ -57,6 +57,21 @@ describe.each(['msgpack', 'json'] as const)('in %s', (encoding) => {
     expect(seen).toEqual([['0.07', '0.08'], ['0.07', '0.08']]);
   });
 
+  it('tells nothing after close, amid a message or amid the listeners', async () => {
+    const a = peer.list('sim:A'), b = peer.list('sim:B');
+    begin({ encoding });
+    await t.subscribe(['sim:A', 'sim:B']);
+    await until('images', () => text('sim:B') === '1.00');
+    const seen: string[] = [];
+    t.on('quote', ({ symbol }) => { seen.push(symbol); t.close(); });
+    t.on('quote', ({ symbol }) => seen.push(`late ${symbol}`));
+    t.on('batch', () => seen.push('batch'));
+    t.on('state', ({ state }) => seen.push(state));
+    peer.conn.data({ row: a, values: { bid: 7 } }, { row: b, values: { bid: 8 } });
+    await until('the end', () => peer.conn.closed > 0);
+    expect(seen).toEqual(['sim:A', 'closed']);
+  });
+
   it('counts what was conflated, and says why', async () => {
     const row = peer.list('sim:A');
     const events: QuoteEvent[] = [];
