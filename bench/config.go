@@ -2,10 +2,14 @@ package bench
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +39,7 @@ type Config struct {
 	Churn     float64        `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
 	Bound     time.Duration  `default:"50ms" env:"TICKWIRE_BENCH_BOUND" placeholder:"TIME" help:"Of saturate and sweep: the p99 latency that is still good. [${default}]"`
 	Of        string         `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
-	Values    []float64      `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values."`
+	Values    numbers        `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values, ascending."`
 	Burst     float64        `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
 	Floor     bool           `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
 	JSON      bool           `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
@@ -52,6 +56,21 @@ type Config struct {
 
 	fitSymbols, fitSubs bool // they are the load's: fewer will do
 	complete            bool
+}
+
+// numbers is a flag's list, in which blanks are no mistake.
+type numbers []float64
+
+// UnmarshalText reads numbers with commas between.
+func (n *numbers) UnmarshalText(text []byte) error {
+	for part := range strings.SplitSeq(string(text), ",") {
+		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+		if err != nil {
+			return fmt.Errorf("%q is not numbers with commas between, as 100,1000 or \"100, 1000\"", text)
+		}
+		*n = append(*n, v)
+	}
+	return nil
 }
 
 // processConns is how many connections a process may hold: nine of ten descriptors.
@@ -155,6 +174,25 @@ func (cfg *Config) Complete() error {
 	}
 	cfg.complete = true
 	return nil
+}
+
+// Reach tells a --redis that does not answer before a feed does, which has other advice
+// for it.
+func (cfg *Config) Reach(ctx context.Context) error {
+	at, err := url.Parse(cfg.Redis)
+	if cfg.Redis == "" || err != nil || at.Host == "" { // none, or not on the network
+		return nil
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), "6379")))
+	if err == nil {
+		return c.Close()
+	}
+	advice := "leave out --redis, and the bench begins its own"
+	if len(cfg.URL) > 0 {
+		advice = "name the nodes' tape, or take --no-verify"
+	}
+	return fmt.Errorf("bench: --redis: %w; %s", err, advice)
 }
 
 // validateURL refuses what goes only with nodes of our own, or only with others.

@@ -25,6 +25,10 @@ type PeersConfig struct {
 	Dir  string   `name:"peers-dir" env:"TICKWIRE_BENCH_PEERS_DIR" placeholder:"DIR" help:"peers: their source. [bench/peers]"`
 }
 
+// peerNames are what --only may name. They are those of bench/peers, which takes a while to
+// build, and then says the same.
+var peerNames = []string{self, "gorilla", "coder", "gws", "nbio", "centrifuge", "ws", "uws", "socketio"}
+
 // Validate refuses what cannot work.
 func (p *PeersConfig) Validate(cfg *Config) error {
 	switch {
@@ -38,6 +42,11 @@ func (p *PeersConfig) Validate(cfg *Config) error {
 		return errors.New("bench peers: --churn, --slow and --redis do not go with it: subscribers stay and read, and every run has a Redis of its own")
 	case p.Runs < 0:
 		return errors.New("--runs is at least 1")
+	}
+	for i, name := range p.Only {
+		if p.Only[i] = strings.TrimSpace(name); !slices.Contains(peerNames, p.Only[i]) {
+			return fmt.Errorf("--only %s: there are %s", p.Only[i], strings.Join(peerNames, ", "))
+		}
 	}
 	p.Runs = cmp.Or(p.Runs, 3)
 	p.Dir = cmp.Or(p.Dir, "bench/peers")

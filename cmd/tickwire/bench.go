@@ -36,6 +36,9 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		return err
 	}
 	c.Bench.Exe, c.Bench.Version = exe, version()
+	if err := c.Bench.Reach(ctx); err != nil {
+		return err
+	}
 	if c.Bench.Report != "" { // what cannot be written is told before the run
 		if c.page, err = os.OpenFile(c.Bench.Report, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 			return err

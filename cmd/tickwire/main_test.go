@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // Wrong flags are told before anything starts, with what would be right, and the
@@ -29,6 +33,8 @@ func TestWrongFlags(t *testing.T) {
 		"nonsense":                              "unexpected argument nonsense",
 		"bench steady --only ws":                "of bench peers",
 		"bench peers --encoding json":           "no comparison",
+		"bench peers --only foo":                "--only foo: there are tickwire, gorilla",
+		"bench sweep --of conns --values 1,":    "numbers with commas between",
 		"bench nonsense":                        "there are burst, churn",
 		"bench --load heavy":                    "--load heavy: there are idle",
 		"bench --conns 0 --ramp 0":              "--ramp is above 0",
@@ -60,5 +66,41 @@ func TestWrongFlags(t *testing.T) {
 		if code != 2 || !strings.Contains(string(out), say) || strings.Contains(string(out), "is up") {
 			t.Errorf("%s: exit code %d\n%s", args, code, out)
 		}
+	}
+}
+
+// The names of --only are those of bench/peers, in its order, and tickwire before them.
+func TestPeerNames(t *testing.T) {
+	names := []string{"tickwire"}
+	for _, m := range regexp.MustCompile(`(?m)^\t\{Name: "(\w+)"`).FindAllSubmatch(read(t, "bench/peers/main.go"), -1) {
+		names = append(names, string(m[1]))
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exec.Command(path, "bench", "peers", "--only", "foo").CombinedOutput()
+	if !strings.Contains(string(out), "there are "+strings.Join(names, ", ")+"\n") || len(names) < 2 {
+		t.Errorf("bench/peers has %v; --only says %s", names, out)
+	}
+}
+
+// A list may have blanks, and a bench needs no Redis of others.
+func TestBenchFlags(t *testing.T) {
+	var cli commands
+	parser, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"bench", "sweep", "--of", "conns", "--values", "100, 200"}); err != nil || len(cli.Bench.Bench.Values) != 2 {
+		t.Error(err, cli.Bench.Bench.Values)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(path, "bench", "--redis", "redis://user:secret@127.0.0.1:1").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "connection refused; leave out --redis") || strings.Contains(string(out), "secret") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
