@@ -35,25 +35,28 @@ const (
 	numCounters
 )
 
-// countInfo is each count as Prometheus has it; counters end in _total.
+const conflatedHelp = "Updates sent that merge several of the tape's, by reason: the rate asked for, a slow subscriber, or catch-up, when several came together."
+
+// countInfo is each count as Prometheus has it; counters end in _total. A help is read
+// alone: /metrics sorts by name.
 var countInfo = [numCounters]struct{ metric, label, value, help string }{
-	cycles:           {metric: "cycles", help: "Cycles of the loops."},
-	updatesIn:        {metric: "updates_applied", help: "Updates applied to the loops' boards."},
-	updatesOut:       {metric: "updates_sent", help: "Updates put into messages."},
-	images:           {metric: "images_sent", help: "Of which are whole quotes."},
-	messages:         {metric: "messages_sent", help: "Data messages sent."},
-	encodings:        {metric: "encodings", help: "Updates encoded; the others shared their bytes."},
-	writes:           {metric: "writes", help: "Writes to sockets."},
-	shortWrites:      {metric: "short_writes", help: "Writes that a socket did not take whole: the connection is blocked until it does."},
-	bytesOut:         {metric: "sent_bytes", help: "Bytes written to sockets."},
-	bytesIn:          {metric: "received_bytes", help: "Bytes read from sockets."},
-	framesIn:         {metric: "frames_received", help: "WebSocket frames received."},
-	conflatedRate:    {"conflated_updates", "reason", "rate", "Updates sent that merge several."},
-	conflatedSlow:    {"conflated_updates", "reason", "slow", "Updates sent that merge several."},
-	conflatedCatchUp: {"conflated_updates", "reason", "catch-up", "Updates sent that merge several."},
-	openConns:        {metric: "connections", help: "Connections open, handshakes included."},
-	blockedConns:     {metric: "blocked_connections", help: "Connections that wait for their socket."},
-	openSubs:         {metric: "subscriptions", help: "Subscriptions of all connections."},
+	cycles:           {metric: "cycles", help: "Cycles of all loops, in each of which what came is applied and what is due is sent."},
+	updatesIn:        {metric: "updates_applied", help: "Updates of the tape applied to boards, of which each loop has one: an update counts once for each loop."},
+	updatesOut:       {metric: "updates_sent", help: "Updates sent to subscribers, once for each that gets one."},
+	images:           {metric: "images_sent", help: "Updates sent to subscribers that are a symbol's whole quote, as the first of a subscription is."},
+	messages:         {metric: "messages_sent", help: "Messages with updates sent to subscribers; one has an update or many."},
+	encodings:        {metric: "encodings", help: "Times an update was encoded; subscribers who are sent the same share its bytes."},
+	writes:           {metric: "writes", help: "Writes to subscribers' sockets."},
+	shortWrites:      {metric: "short_writes", help: "Writes that a subscriber's socket did not take whole; its connection is blocked until it does."},
+	bytesOut:         {metric: "sent_bytes", help: "Bytes written to subscribers' sockets."},
+	bytesIn:          {metric: "received_bytes", help: "Bytes read from the sockets of the stream's port."},
+	framesIn:         {metric: "frames_received", help: "WebSocket frames received from subscribers, pongs included."},
+	conflatedRate:    {"conflated_updates", "reason", "rate", conflatedHelp},
+	conflatedSlow:    {"conflated_updates", "reason", "slow", conflatedHelp},
+	conflatedCatchUp: {"conflated_updates", "reason", "catch-up", conflatedHelp},
+	openConns:        {metric: "connections", help: "Connections open now, those in their handshake or closing included; plain HTTP is not."},
+	blockedConns:     {metric: "blocked_connections", help: "Connections that wait now for their socket to take more: the subscriber or the line is slow."},
+	openSubs:         {metric: "subscriptions", help: "Subscriptions now, of all connections: one for each symbol of each."},
 }
 
 // counts are a loop's own, plain integers; published is where a scrape reads them, as
@@ -95,14 +98,14 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 		factory.NewCounterFunc(prometheus.CounterOpts(opts), sum)
 	}
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "pause_seconds",
-		Help: "What the busiest loop waits between two messages to a connection that has many."},
+		Help: "What the busiest loop waits now between two messages to a connection that has many."},
 		func() (most float64) {
 			for _, l := range n.loops {
 				most = max(most, time.Duration(l.pacer.published.Load()).Seconds())
 			}
 			return most
 		})
-	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the board."},
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the node's board."},
 		func() float64 { return float64(len(n.master.list())) })
 }
 
@@ -121,15 +124,15 @@ func newEvents(reg prometheus.Registerer) *events {
 		return factory.NewCounterVec(opts(name, help), []string{label})
 	}
 	return &events{
-		acceptErrors: factory.NewCounter(opts("accept_errors", "Accepts refused by the system.")),
-		lapped:       factory.NewCounter(opts("lapped", "Times a loop read the master board because its queue was full, its start included.")),
-		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back because its client did not answer a ping.")),
-		handshakes:   vec("handshakes", "outcome", "Connections by what became of their request: upgraded, given to plain HTTP, or refused."),
-		closed:       vec("closed", "reason", "Connections gone."),
-		closeFrames:  vec("close_frames_sent", "code", "Close frames sent."),
-		told:         vec("control_messages_sent", "type", "Messages sent that are not data."),
-		requests:     vec("requests", "op", "Requests that could be read."),
-		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error."),
+		acceptErrors: factory.NewCounter(opts("accept_errors", "Connections that the system did not let the node accept, as without descriptors.")),
+		lapped:       factory.NewCounter(opts("lapped", "Times a loop took the whole board because its queue was full, and once for each loop at its start.")),
+		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back until its client answers a ping: it is behind, be it for a moment.")),
+		handshakes:   vec("handshakes", "outcome", "Connections by what became of their first request: upgraded, http (given to plain HTTP), or why it was refused."),
+		closed:       vec("closed", "reason", "Stream connections gone, by reason: peer, done (by close frames), reset, drained, stalled (took nothing), unread (kept the most)."),
+		closeFrames:  vec("close_frames_sent", "code", "Close frames sent, by close code."),
+		told:         vec("control_messages_sent", "type", "Messages sent that have no updates, by type: replies, heartbeats and others."),
+		requests:     vec("requests", "op", "Requests of clients, by op; one that cannot be parsed is a request error."),
+		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error, by its number in the protocol."),
 	}
 }
 

@@ -74,14 +74,14 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 		})
 	}
 	return tapeCounts{
-		entries:     counter("entries_read", "Entries read."),
-		updates:     counter("updates_read", "Updates in them and in checkpoints."),
-		refused:     counter("updates_refused", "Of which of a symbol that is another stream's, or one too many."),
-		checkpoints: counter("checkpoints_read", "Checkpoints loaded."),
-		corrupt:     counter("corrupt", "Entries and checkpoints that could not be read."),
-		holes:       counter("holes", "Times an entry did not follow the one before, or could not be read."),
-		rewinds:     counter("rewinds", "Times a stream began again below what was read."),
-		errors:      counter("redis_errors", "Reads that Redis did not answer."),
+		entries:     counter("entries_read", "Entries of the tape read; each has an update or many."),
+		updates:     counter("updates_read", "Updates read from the tape, in entries and in checkpoints."),
+		refused:     counter("updates_refused", "Updates read from the tape and not taken: their symbol is another stream's, or one too many."),
+		checkpoints: counter("checkpoints_read", "Checkpoints of the tape loaded, at the start of a stream and after holes."),
+		corrupt:     counter("corrupt", "Entries and checkpoints of the tape that could not be parsed."),
+		holes:       counter("holes", "Times an entry of the tape did not follow the one before, or could not be parsed: a checkpoint is needed."),
+		rewinds:     counter("rewinds", "Times a stream of the tape began again below what was read, as when Redis lost data."),
+		errors:      counter("redis_errors", "Reads of the tape that Redis did not answer."),
 	}
 }
 

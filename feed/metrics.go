@@ -42,25 +42,25 @@ func newCounts(reg prometheus.Registerer, stream string) *counts {
 	gauge := func(name, help string) prometheus.Gauge {
 		return auto.NewGauge(prometheus.GaugeOpts{Name: "tickwire_feed_" + name, Help: help})
 	}
-	dropped := vector("ticks_dropped", "Ticks not published, by reason.", "reason")
+	dropped := vector("ticks_dropped", "Ticks not published, by reason: nothing changed, older than one before, a number out of range, or a symbol too many or too long.", "reason")
 	c := &counts{
-		updates:     counter("updates", "Updates published."),
-		merged:      counter("merged", "Updates merged because Redis was slow or away."),
-		symbols:     gauge("symbols", "Symbols of the stream."),
+		updates:     counter("updates", "Updates published on the tape."),
+		merged:      counter("merged", "Updates merged into the next of their symbol because Redis was slow or away."),
+		symbols:     gauge("symbols", "Symbols that the stream has."),
 		same:        dropped.WithLabelValues("same"),
 		old:         dropped.WithLabelValues("old"),
 		outOfRange:  dropped.WithLabelValues("range"),
 		badSymbol:   dropped.WithLabelValues("symbol"),
 		entries:     counter("entries", "Entries written to the tape."),
-		bytes:       counter("entry_bytes", "Bytes of the entries written."),
-		checkpoints: counter("checkpoints", "Checkpoints written."),
-		redisErrors: counter("redis_errors", "Attempts to write that Redis did not take."),
-		corrupt:     counter("corrupt", "Entries and checkpoints that could not be restored."),
-		holes:       counter("holes", "Reigns that began without all of the state."),
+		bytes:       counter("entry_bytes", "Bytes of the entries written to the tape."),
+		checkpoints: counter("checkpoints", "Checkpoints written beside the tape, each of all symbols."),
+		redisErrors: counter("redis_errors", "Attempts to write to the tape that Redis did not take."),
+		corrupt:     counter("corrupt", "Entries and checkpoints that the feed could not read when it began."),
+		holes:       counter("holes", "Times the feed took up a stream without all of its state: seqs jump, which clients see as a gap."),
 		away:        gauge("redis_away", "1 while Redis does not take the tape."),
-		frames:      vector("frames", "Frames received, by what they were.", "kind", "name"),
+		frames:      vector("frames", "Frames received from the venue, by what they were.", "kind", "name"),
 		refused:     newRefused(reg, stream),
-		events:      vector("session_events", "What happened to the connections to the venue.", "event"),
+		events:      vector("session_events", "What happened to the connections to the venue, by event.", "event"),
 		byFrame:     make(map[frameKey]prometheus.Counter),
 	}
 	for _, event := range []string{"dialled", "dial_failed", "disconnected", "silent", "rotated", "unconfirmed", "refused"} {
@@ -72,7 +72,7 @@ func newCounts(reg prometheus.Registerer, stream string) *counts {
 // newRefused registers the count of refused frames alone.
 func newRefused(reg prometheus.Registerer, stream string) *prometheus.CounterVec {
 	return promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"stream": stream}, reg)).NewCounterVec(prometheus.CounterOpts{
-		Name: "tickwire_feed_frames_refused_total", Help: "Frames that are not what the venue documents.",
+		Name: "tickwire_feed_frames_refused_total", Help: "Frames, or parts of them, that are not what the venue documents, by reason.",
 	}, []string{"reason"})
 }
 
