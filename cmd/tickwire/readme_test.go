@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,11 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tickwire/tickwire/fanout"
+	"github.com/tickwire/tickwire/feed"
 )
 
 // blocks are the fenced blocks of a language in the README.
@@ -82,6 +88,59 @@ func TestReadmePath(t *testing.T) {
 			t.Errorf("%s has no %s", row[3], row[2])
 		}
 	}
+}
+
+// The metrics that the README names are there.
+func TestReadmeMetrics(t *testing.T) {
+	var cli commands
+	parser, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"up", "--listen", "127.0.0.1:0"}); err != nil {
+		t.Fatal(err)
+	}
+	up, reg, log := &cli.Up, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	up.Feed.Redis = "redis://" + miniredis.RunT(t).Addr()
+	up.Fanout.Redis = up.Feed.Redis
+	node, err := fanout.New(up.Fanout, reg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- feed.Run(ctx, up.Feed, reg, log) }()
+	within(t, 10*time.Second, "the feed has metrics", func() bool { return described(reg)["tickwire_feed_updates_total"] })
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	there := described(reg)
+	named := regexp.MustCompile(`tickwire_[a-z]+_\w+`).FindAllString(string(read(t, "README.md")), -1)
+	for _, name := range named {
+		if !there[name] {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	if len(named) < 8 {
+		t.Errorf("only %d metrics found", len(named))
+	}
+}
+
+// described are the names of all metrics, those without a series yet included.
+func described(reg *prometheus.Registry) map[string]bool {
+	descs, names := make(chan *prometheus.Desc), map[string]bool{}
+	go func() {
+		reg.Describe(descs)
+		close(descs)
+	}()
+	for d := range descs {
+		_, after, _ := strings.Cut(d.String(), `fqName: "`)
+		name, _, _ := strings.Cut(after, `"`)
+		names[name] = true
+	}
+	return names
 }
 
 // The browser's snippet prints prices, and so does curl's address.
