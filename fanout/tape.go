@@ -104,6 +104,7 @@ func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer
 // run reads until ctx ends. It never gives up: nodes serve what they have.
 func (t *tape) run(ctx context.Context) error {
 	rdb := redis.NewClient(t.opt)
+	defer context.AfterFunc(ctx, func() { rdb.Close() })() // as for a stream: the end of ctx is not seen in a read
 	defer rdb.Close()
 	var readers sync.WaitGroup
 	defer readers.Wait()
