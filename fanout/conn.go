@@ -159,7 +159,7 @@ func (l *loop) drop(ci uint32) bool {
 	return true
 }
 
-// reap frees what was lost in this cycle.
+// reap frees what was lost in this cycle, and ends the loop that has drained.
 func (l *loop) reap() {
 	for _, ci := range l.lost {
 		c := &l.conns[ci]
@@ -179,6 +179,8 @@ func (l *loop) reap() {
 		l.taken.Add(-1)
 	}
 	l.lost = l.lost[:0]
+	// The last to go ends a drain, not the sweep after it: somebody may wait at a terminal.
+	l.stopped = l.drainEnd != 0 && l.open == 0
 }
 
 // write gives the socket bytes of whole frames. What it does not take becomes the

@@ -28,8 +28,8 @@ func (l *loop) beginDrain(window time.Duration) {
 	}
 }
 
-// sweepDraining closes who is due to go, and ends the loop when all have gone or
-// the window is over.
+// sweepDraining closes who is due to go, and everybody when the window is over: reap ends
+// the loop when all have gone.
 func (l *loop) sweepDraining() {
 	over := l.clock >= l.drainEnd
 	for ci := 1; ci < len(l.conns); ci++ {
@@ -40,13 +40,12 @@ func (l *loop) sweepDraining() {
 			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")
 		}
 	}
-	if l.open == 0 || l.clock >= l.drainEnd+lingerTime/4 {
+	if l.clock >= l.drainEnd+lingerTime/4 {
 		for ci := 1; ci < len(l.conns); ci++ {
 			if l.conns[ci].state != stateFree {
 				l.lose(uint32(ci), "drained")
 			}
 		}
-		l.stopped = true
 	}
 }
 

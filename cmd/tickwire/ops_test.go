@@ -57,3 +57,21 @@ func TestOps(t *testing.T) {
 		t.Errorf("a port in use: %s", text)
 	}
 }
+
+// ctrl-C ends up with all there is in it, though somebody watches. The bound is no measure:
+// a second is what the README says of a machine that has nothing else to do.
+func TestCtrlC(t *testing.T) {
+	port := freePort(t)
+	up := tickwire(t, "up", "--listen", "127.0.0.1:"+port, "--metrics", "off")
+	w := startWatch(t, port, "sim:*")
+	within(t, 10*time.Second, "prices come", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.lines > 100
+	})
+	code, took := up.stop(interrupt)
+	if code != 0 || took > 3*time.Second {
+		t.Errorf("exit code %d after %v", code, took)
+	}
+	t.Log("it took", took)
+}
