@@ -32,6 +32,7 @@ type row struct {
 
 	subscribers laneSet
 
+	// Four: of either encoding, merged or not. With one, a tenth more is encoded.
 	variants    [4]variant
 	nextVariant uint8 // to be replaced
 }

@@ -33,8 +33,9 @@ func (l *loop) mark(changed []uint32) {
 }
 
 // scanAdvantage is how many entries a scan passes in the time that a list takes
-// to visit one.
-const scanAdvantage = 4
+// to visit one. Measured over whole cycles: 2 to 4 where all is in the cache (500 conns
+// of 50 subs), 7 at 1,000 of 500, 15 at 10,000 of 5, 40 at 10,000 of 50.
+const scanAdvantage = 8
 
 // signature is the union of the rows' signature bits.
 func signature(ids []uint32) (sig uint64) {
