@@ -25,10 +25,14 @@ type Config struct {
 	Page  fs.FS  `kong:"-"` // what / serves; nil: nothing
 }
 
+// cores is how many this process may use; each open epoll.Poll adds one to what the
+// runtime says.
+var cores = runtime.GOMAXPROCS(0)
+
 // Validate completes a Config and refuses what cannot work.
 func (cfg *Config) Validate() error {
 	if cfg.Loops == 0 {
-		cfg.Loops = runtime.GOMAXPROCS(0)
+		cfg.Loops = cores
 	}
 	switch {
 	case cfg.Loops < 1 || cfg.MaxConns < 1 || cfg.MaxSubs < 1:

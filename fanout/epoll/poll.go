@@ -2,10 +2,9 @@ package epoll
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
-	"syscall"
+	"runtime"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -52,18 +51,13 @@ const batchMax = 256
 // wakeKey marks the wake-up descriptor; no caller's Index reaches it.
 var wakeKey = Key{Index: 1<<32 - 1, Gen: 1<<32 - 1}
 
-// Poll is one epoll instance and its wake-up. It waits as any goroutine waits for a
-// socket: the epoll instance is a descriptor of the runtime's own poller. A thread
-// blocked in epoll_wait(2) would keep its processor from the goroutines beside it until
-// the runtime's monitor notices, up to 10 ms later.
+// Poll is one epoll instance and its wake-up. A goroutine that waits in it keeps its
+// thread and its processor, in Go's sense, and the runtime does not know that it waits: an
+// open Poll adds a processor to GOMAXPROCS, so that others have as many as without. What
+// that saves is the runtime's part in falling asleep and waking, and its monitor, which
+// looks around every 20 us for a while whenever a process wakes from doing nothing.
 type Poll struct {
 	fd, wakefd int
-	file       *os.File // owns fd
-	conn       syscall.RawConn
-	take       func(fd uintptr) bool // p.poll, once made
-	yield      bool                  // poll is to be asked again
-	n          int                   // events in raw
-	err        error                 // of poll
 	raw        [batchMax]unix.EpollEvent
 	ready      [batchMax]Event
 }
@@ -74,27 +68,25 @@ func NewPoll() (*Poll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: create: %w", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile asks the runtime to poll what is
+	p := &Poll{fd: fd}
+	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("epoll: set non-blocking: %w", err)
+		return nil, fmt.Errorf("epoll: eventfd: %w", err)
 	}
-	p := &Poll{fd: fd, wakefd: -1, file: os.NewFile(uintptr(fd), "epoll")}
-	p.take = p.poll
-	if p.conn, err = p.file.SyscallConn(); err == nil {
-		err = p.file.SetReadDeadline(time.Time{}) // refused when the runtime does not poll it
-	}
-	if err == nil {
-		p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	}
-	if err != nil {
-		p.Close()
-		return nil, fmt.Errorf("epoll: %w", err)
-	}
+	addProcs(1)
 	if err := p.Add(p.wakefd, wakeKey); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
+}
+
+var procs sync.Mutex // around a change of GOMAXPROCS
+
+func addProcs(n int) {
+	procs.Lock()
+	defer procs.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 }
 
 // Add registers a descriptor, once, for both directions, edge-triggered.
@@ -129,60 +121,30 @@ func (p *Poll) Remove(fd int) error {
 }
 
 // Wait blocks for at most timeout (negative: until something happens) and returns what
-// is ready; the slice is valid until the next Wait. A wake-up ends the wait and is not
-// among the events. With a timeout of 0 it lets other goroutines have their turn, those
-// too whose sockets have become ready, and returns.
+// is ready; the slice is valid until the next Wait. A wake-up, or a signal, ends the wait
+// and is not among the events.
 func (p *Poll) Wait(timeout time.Duration) ([]Event, error) {
-	p.yield = timeout == 0
-	if !p.yield && p.poll(0) {
-		return p.events()
+	most := unix.NsecToTimespec(int64(timeout))
+	limit := &most
+	if timeout < 0 {
+		limit = nil
 	}
-	var deadline time.Time
-	if timeout > 0 {
-		deadline = time.Now().Add(timeout)
+	// Raw: the runtime would take the processor away, and bring it back. When it wants
+	// this goroutine to stop, for a collection, its signal ends the wait.
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax,
+		uintptr(unsafe.Pointer(limit)), 0, 0)
+	if errno != 0 && errno != unix.EINTR {
+		return nil, fmt.Errorf("epoll: wait: %w", errno)
 	}
-	if err := p.file.SetReadDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("epoll: wait: %w", err)
-	}
-	if err := p.conn.Read(p.take); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("epoll: wait: %w", err)
-	}
-	return p.events()
-}
-
-// poll takes what is ready, and reports whether anything is. A raw system call is not
-// seen by the runtime, which would make ready for one that takes long; this one does not.
-func (p *Poll) poll(uintptr) bool {
-	p.n, p.err = 0, nil
-	if p.yield {
-		p.yield = false
-		p.Wake() // so that we shall be asked again
-		return false
-	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax, 0, 0, 0)
-	if errno == unix.EINTR {
-		return true
-	}
-	if errno != 0 {
-		p.err = fmt.Errorf("epoll: wait: %w", errno)
-		return true
-	}
-	p.n = int(n)
-	return n > 0
-}
-
-// events are those that poll has taken.
-func (p *Poll) events() ([]Event, error) {
 	k := 0
-	for i := range p.raw[:p.n] {
+	for i := range p.raw[:max(0, int(n))] {
 		key := Key{Index: uint32(p.raw[i].Fd), Gen: uint32(p.raw[i].Pad)}
 		if key != wakeKey {
 			p.ready[k] = Event{Key: key, Ready: p.raw[i].Events}
 			k++
 		}
 	}
-	p.n = 0
-	return p.ready[:k], p.err
+	return p.ready[:k], nil
 }
 
 // Wake ends the Wait under way, or the next one. Any goroutine may call it. The count
@@ -193,8 +155,13 @@ func (p *Poll) Wake() {
 	unix.Write(p.wakefd, one[:])
 }
 
-// Close closes the poll, not the descriptors registered with it.
+// Close closes the poll, once, not the descriptors registered with it.
 func (p *Poll) Close() {
+	if p.fd < 0 {
+		return
+	}
 	unix.Close(p.wakefd)
-	p.file.Close()
+	unix.Close(p.fd)
+	p.fd = -1
+	addProcs(-1)
 }
