@@ -110,6 +110,25 @@ func TestWaitHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// A kernel without the finer wait has the other.
+func TestCoarseWait(t *testing.T) {
+	p := poll(t)
+	p.coarse = true
+	for _, timeout := range []time.Duration{0, time.Microsecond, 5 * time.Millisecond} {
+		began := time.Now()
+		if events, err := p.Wait(timeout); err != nil || len(events) != 0 {
+			t.Fatalf("Wait = %v, %v", events, err)
+		}
+		if took := time.Since(began); took < timeout {
+			t.Errorf("a wait of %v took %v", timeout, took)
+		}
+	}
+	p.Wake()
+	if _, err := p.Wait(-1); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestEventsCarryTheirKey(t *testing.T) {
 	p := poll(t)
 	fd, peer := pair(t)

@@ -58,6 +58,7 @@ var wakeKey = Key{Index: 1<<32 - 1, Gen: 1<<32 - 1}
 // looks around every 20 us for a while whenever a process wakes from doing nothing.
 type Poll struct {
 	fd, wakefd int
+	coarse     bool // the kernel counts timeouts in ms: before 5.11, or some sandbox
 	raw        [batchMax]unix.EpollEvent
 	ready      [batchMax]Event
 }
@@ -124,20 +125,16 @@ func (p *Poll) Remove(fd int) error {
 // is ready; the slice is valid until the next Wait. A wake-up, or a signal, ends the wait
 // and is not among the events.
 func (p *Poll) Wait(timeout time.Duration) ([]Event, error) {
-	most := unix.NsecToTimespec(int64(timeout))
-	limit := &most
-	if timeout < 0 {
-		limit = nil
+	n, errno := p.wait(timeout)
+	if errno == unix.ENOSYS || errno == unix.EPERM {
+		p.coarse = true
+		n, errno = p.wait(timeout)
 	}
-	// Raw: the runtime would take the processor away, and bring it back. When it wants
-	// this goroutine to stop, for a collection, its signal ends the wait.
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax,
-		uintptr(unsafe.Pointer(limit)), 0, 0)
 	if errno != 0 && errno != unix.EINTR {
 		return nil, fmt.Errorf("epoll: wait: %w", errno)
 	}
 	k := 0
-	for i := range p.raw[:max(0, int(n))] {
+	for i := range p.raw[:max(0, n)] {
 		key := Key{Index: uint32(p.raw[i].Fd), Gen: uint32(p.raw[i].Pad)}
 		if key != wakeKey {
 			p.ready[k] = Event{Key: key, Ready: p.raw[i].Events}
@@ -145,6 +142,26 @@ func (p *Poll) Wait(timeout time.Duration) ([]Event, error) {
 		}
 	}
 	return p.ready[:k], nil
+}
+
+// wait is raw: the runtime would take the processor away, and bring it back. When it
+// wants this goroutine to stop, for a collection, its signal ends the wait.
+func (p *Poll) wait(timeout time.Duration) (int, unix.Errno) {
+	if p.coarse {
+		ms := -1
+		if timeout >= 0 {
+			ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
+		}
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax, uintptr(ms), 0, 0)
+		return int(n), errno
+	}
+	most := unix.NsecToTimespec(int64(timeout))
+	limit := &most
+	if timeout < 0 {
+		limit = nil
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])), batchMax, uintptr(unsafe.Pointer(limit)), 0, 0)
+	return int(n), errno
 }
 
 // Wake ends the Wait under way, or the next one. Any goroutine may call it. The count
