@@ -170,8 +170,12 @@ func (r *Result) measured(passed time.Duration, w *window, cpu time.Duration) {
 }
 
 // harness takes what all but the nodes used, and whether that was the bottleneck: all
-// together, or a process that cannot use more than one core.
+// together, or a process that cannot use more than one core. The system counts in ticks of
+// 10 ms for each process: of less than a second that says nothing.
 func (r *Result) harness(passed time.Duration, before, after []time.Duration) {
+	if passed < time.Second {
+		return
+	}
 	for i := range min(len(before), len(after)) {
 		busy := (after[i] - before[i]).Seconds() / passed.Seconds()
 		r.HarnessCPU += busy

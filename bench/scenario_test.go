@@ -114,7 +114,7 @@ func TestSweepEnds(t *testing.T) {
 		{"broken off", Result{}, broken, 2},
 	} {
 		var ran []float64
-		last, err := goThrough([]float64{1, 2, 3}, func(v float64) (*Result, error) {
+		last, err := goThrough([]float64{1, 2, 3}, newTicker(nil), func(v float64) (*Result, error) {
 			if ran = append(ran, v); v == 2 {
 				return &test.res, test.err
 			}

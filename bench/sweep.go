@@ -98,26 +98,23 @@ func (cfg *Config) completeSweep() error {
 
 // sweep measures the load once for each value.
 func sweep(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
-	return goThrough(cfg.Values, func(v float64) (*Result, error) {
+	return goThrough(cfg.Values, tick, func(v float64) (*Result, error) {
 		tick.say("sweep: %s %g", cfg.Of, v)
 		step := cfg.at(v)
-		res, err := single(ctx, &step, tick, nil)
-		if res != nil {
-			s := res.step(v)
-			tick.say("  %s", &s)
-		}
-		return res, err
+		return single(ctx, &step, tick, nil)
 	})
 }
 
 // goThrough runs once for each value, and returns the last run, with what came of all; it
 // ends with the first that was not verified, but for one whose subscribers did not come up.
-func goThrough(values []float64, run func(float64) (*Result, error)) (last *Result, err error) {
+func goThrough(values []float64, tick *ticker, run func(float64) (*Result, error)) (last *Result, err error) {
 	var steps []Step
 	for _, v := range values {
 		res, err := run(v)
 		if res != nil {
-			steps = append(steps, res.step(v))
+			s := res.step(v)
+			tick.say("  %s", &s)
+			steps = append(steps, s)
 			res.Steps, last = steps, res
 		}
 		if err != nil && !errors.Is(err, errRamp) {

@@ -93,7 +93,7 @@ func (l *loop) flushAll() {
 		}
 		if i%flushChunk == flushChunk-1 {
 			paused := l.clock
-			l.serve(0)
+			l.serve()
 			l.stamp()
 			began += l.clock - paused
 		}

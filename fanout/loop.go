@@ -224,8 +224,8 @@ func (l *loop) growBoard() {
 }
 
 // serve takes what is ready in the midst of a long flush.
-func (l *loop) serve(timeout time.Duration) {
-	events, err := l.poll.Wait(timeout)
+func (l *loop) serve() {
+	events, err := l.poll.Wait(0)
 	if err == nil {
 		l.handle(events)
 	}

@@ -10,7 +10,7 @@ func TestWakeUpTakenInACycle(t *testing.T) {
 		t.Fatal("a loop with nothing to do does not sleep")
 	}
 	c.tick(1)
-	c.serve(0)
+	c.serve()
 	if c.timeout() != 0 {
 		t.Error("the loop sleeps on what was posted")
 	}
