@@ -121,7 +121,11 @@ func (w *worker) write(c *conn, p []byte) bool {
 // receive reads what the socket has.
 func (c *conn) receive(p []byte) (int, error) {
 	if c.tls != nil {
-		return c.tls.Read(p)
+		n, err := c.tls.Read(p)
+		if c.tls.Pending() > 0 { // it answers a key update
+			c.tls.Flush()
+		}
+		return n, err
 	}
 	return epoll.Read(int(c.fd), p)
 }

@@ -10,32 +10,51 @@ import (
 
 // TLS is a TLS connection on a non-blocking descriptor, which it owns. Its handshake has
 // a goroutine, for crypto/tls cannot leave one and come back; afterwards the loop reads
-// and writes, and nothing blocks: what answers ErrAgain may be asked again, which
-// crypto/tls allows for reads. Writes go to a buffer, which never fails, and from there
-// to the kernel.
+// and seals, and nothing blocks: what answers ErrAgain may be asked again, which
+// crypto/tls allows for reads. What is to be sent goes to memory, which never fails, and
+// from there to the kernel: by Flush, or by the caller, as bytes of Seal and Take.
 type TLS struct {
 	conn  *tls.Conn
+	sock  tlsSocket // under it
 	fd    int
 	ready chan struct{} // a token: the descriptor may be readable, or writable
+	work  chan struct{} // a handshake has a place in it while it computes; nil: no matter
 
 	mu      sync.Mutex // protects what follows, until the handshake has ended
 	shaking bool
 	closed  bool
 
-	out []byte // records that the kernel has not taken yet
+	out []byte // records that nobody has taken yet
 }
 
 // NewClient begins TLS as a client, on a descriptor that is connected. Handshake is next.
 func NewClient(fd int, config *tls.Config) *TLS {
+	t := newTLS(fd)
+	t.conn = tls.Client(&t.sock, config)
+	return t
+}
+
+// NewServer begins TLS as a server. Of the handshakes that share work, so many compute at
+// a time as it has places; one that waits for its peer has none.
+func NewServer(fd int, config *tls.Config, work chan struct{}) *TLS {
+	t := newTLS(fd)
+	t.work = work
+	t.conn = tls.Server(&t.sock, config)
+	return t
+}
+
+func newTLS(fd int) *TLS {
 	t := &TLS{fd: fd, ready: make(chan struct{}, 1), shaking: true}
-	t.conn = tls.Client(&tlsSocket{t}, config)
+	t.sock = tlsSocket{nobody{}, t}
 	return t
 }
 
 // Handshake shakes hands: it blocks, and is for a goroutine of its own. Until it
 // returns the loop may call Ready, for every event, and Close, which ends it.
 func (t *TLS) Handshake() error {
+	t.begin()
 	err := t.conn.Handshake()
+	t.rest()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shaking = false
@@ -46,6 +65,20 @@ func (t *TLS) Handshake() error {
 	return err
 }
 
+// begin and rest take a place to compute in, and give it back.
+
+func (t *TLS) begin() {
+	if t.work != nil {
+		t.work <- struct{}{}
+	}
+}
+
+func (t *TLS) rest() {
+	if t.work != nil {
+		<-t.work
+	}
+}
+
 // Ready has a handshake go on.
 func (t *TLS) Ready() {
 	select {
@@ -54,23 +87,49 @@ func (t *TLS) Ready() {
 	}
 }
 
-// Read reads what there is: ErrAgain when nothing is, 0 at the end of stream. After a
-// handshake it must be called until ErrAgain: what the peer sent right behind its own
-// part has been read from the descriptor already, and no event follows.
+// Read reads what there is: ErrAgain when nothing is, 0 at the end of stream. It must be
+// called until ErrAgain, for what was read from the descriptor raises no event any more:
+// so after a handshake, too. What it has to say itself, as to a key update, is then
+// pending.
 func (t *TLS) Read(p []byte) (int, error) {
 	n, err := t.conn.Read(p)
-	if len(t.out) > 0 { // a key update is answered
-		if ferr := t.Flush(); ferr != nil && ferr != ErrAgain {
-			return n, ferr
-		}
-	}
 	switch {
 	case n > 0 && (err == ErrAgain || err == io.EOF):
 		return n, nil // it will say so again
+	case err == ErrAgain:
+		trim(t.conn)
 	case err == io.EOF:
 		return 0, nil
 	}
 	return n, err
+}
+
+// Seal appends what is pending, and the records that carry p, to dst. An error is for good.
+func (t *TLS) Seal(dst, p []byte) ([]byte, error) {
+	t.out = append(dst, t.out...)
+	_, err := t.conn.Write(p)
+	dst, t.out = t.out, nil
+	return dst, err
+}
+
+// Take appends what is pending to dst, for the caller to send.
+func (t *TLS) Take(dst []byte) []byte {
+	dst, t.out = append(dst, t.out...), nil
+	return dst
+}
+
+// EndSending has the peer told that no more follows; that is then pending.
+func (t *TLS) EndSending() { t.conn.CloseWrite() }
+
+// Detach makes a net.Conn of a connection that has shaken hands, for the standard library
+// to serve, and gives up the descriptor; on an error it stays.
+func (t *TLS) Detach() (net.Conn, error) {
+	c, err := Detach(t.fd)
+	if err != nil {
+		return nil, err
+	}
+	t.sock.Conn, t.closed = c, true
+	return t.conn, nil
 }
 
 // Write sends p whole; what the kernel does not take now, Flush sends.
@@ -117,7 +176,9 @@ func (t *TLS) Close() {
 
 // await blocks a handshake until its descriptor may be ready.
 func (t *TLS) await() error {
+	t.rest()
 	<-t.ready
+	t.begin()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -128,33 +189,42 @@ func (t *TLS) await() error {
 }
 
 // tlsSocket is what crypto/tls takes for a net.Conn. It blocks in a handshake alone.
-type tlsSocket struct{ *TLS }
+type tlsSocket struct {
+	net.Conn // nobody, or the descriptor's, once detached
+	t        *TLS
+}
 
 func (s *tlsSocket) Read(p []byte) (int, error) {
+	if s.Conn != (nobody{}) {
+		return s.Conn.Read(p)
+	}
 	for {
-		n, err := Read(s.fd, p)
+		n, err := Read(s.t.fd, p)
 		switch {
 		case err == nil && n == 0:
 			return 0, io.EOF
-		case err != ErrAgain || !s.isShaking():
+		case err != ErrAgain || !s.t.isShaking():
 			return n, err
 		}
-		if err := s.await(); err != nil {
+		if err := s.t.await(); err != nil {
 			return 0, err
 		}
 	}
 }
 
 func (s *tlsSocket) Write(p []byte) (int, error) {
-	if !s.isShaking() {
-		s.out = append(s.out, p...)
+	if s.Conn != (nobody{}) {
+		return s.Conn.Write(p)
+	}
+	if !s.t.isShaking() {
+		s.t.out = append(s.t.out, p...)
 		return len(p), nil
 	}
 	for sent := 0; sent < len(p); {
-		n, err := Write(s.fd, p[sent:])
+		n, err := Write(s.t.fd, p[sent:])
 		sent += n
 		if err == ErrAgain {
-			err = s.await()
+			err = s.t.await()
 		}
 		if err != nil {
 			return sent, err
@@ -169,11 +239,11 @@ func (t *TLS) isShaking() bool {
 	return t.shaking
 }
 
-// The loop owns the descriptor and knows its own deadlines.
+// nobody is a net.Conn for as long as a loop owns the descriptor and knows its own
+// deadlines.
+type nobody struct{ net.Conn }
 
-func (s *tlsSocket) Close() error                     { return nil }
-func (s *tlsSocket) LocalAddr() net.Addr              { return nil }
-func (s *tlsSocket) RemoteAddr() net.Addr             { return nil }
-func (s *tlsSocket) SetDeadline(time.Time) error      { return nil }
-func (s *tlsSocket) SetReadDeadline(time.Time) error  { return nil }
-func (s *tlsSocket) SetWriteDeadline(time.Time) error { return nil }
+func (nobody) Close() error                     { return nil }
+func (nobody) SetDeadline(time.Time) error      { return nil }
+func (nobody) SetReadDeadline(time.Time) error  { return nil }
+func (nobody) SetWriteDeadline(time.Time) error { return nil }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // secure serves TLS connections, and returns its address and what its clients trust.
@@ -212,5 +213,66 @@ func TestConnect(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("connected to nobody")
+	}
+}
+
+// A connection keeps no buffer of the longest record that it ever read, and looks for
+// those of crypto/tls where they are.
+func TestTLSKeepsNoBuffers(t *testing.T) {
+	for name, at := range map[string]uintptr{"rawInput": rawInput, "hand": hand} {
+		if at == 0 {
+			t.Errorf("crypto/tls has no %s any more: see trim.go", name)
+		}
+	}
+	send := make(chan bool)
+	defer close(send)
+	to, config := secure(t, func(c *tls.Conn) {
+		c.Write(make([]byte, 1<<20)) // records of 16 KiB
+		<-send
+	})
+	p := poll(t)
+	c, err := shake(t, p, to, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64<<10)
+	for got, end := 0, time.Now().Add(10*time.Second); got < 1<<20; {
+		n, err := c.Read(buf)
+		if got += n; err == ErrAgain {
+			p.Wait(100 * time.Millisecond)
+		} else if err != nil || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Read(buf); err != ErrAgain {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]uintptr{"rawInput": rawInput, "hand": hand} {
+		if kept := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c.conn), at)).Cap(); kept > trimAbove {
+			t.Errorf("%s keeps %d bytes", name, kept)
+		}
+	}
+}
+
+// Sealing is the path of a price.
+func TestSealAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	to, config := secure(t, func(c *tls.Conn) { io.Copy(io.Discard, c) })
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config.MaxVersion = version
+		c, err := shake(t, poll(t), to, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst, p := make([]byte, 0, 64<<10), make([]byte, 40<<10) // three records
+		if n := testing.AllocsPerRun(100, func() {
+			if dst, err = c.Seal(dst[:0], p); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("TLS %x: %v allocations", version, n)
+		}
 	}
 }
