@@ -14,6 +14,9 @@ type Config struct {
 	Listen    string        `default:"127.0.0.1:8080" env:"TICKWIRE_LISTEN" placeholder:"ADDR" help:"Address of the stream, the page and the snapshot. [${default}]"`
 	Node      string        `env:"TICKWIRE_NODE" placeholder:"NAME" help:"Name of this node, told to clients. [host name and process id]"`
 	Loops     int           `env:"TICKWIRE_LOOPS" placeholder:"N" help:"Event loops. [one per core]"`
+	TLSCert   string        `env:"TICKWIRE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM: the stream is wss, the page https. Read again when it changes."`
+	TLSKey    string        `env:"TICKWIRE_TLS_KEY" placeholder:"FILE" help:"Its key, PEM."`
+	ClientCA  string        `env:"TICKWIRE_CLIENT_CA" placeholder:"FILE" help:"Certificate authorities, PEM: only clients with a certificate of theirs may shake hands. [any client]"`
 	MaxConns  int           `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
 	MaxSubs   int           `default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
 	Heartbeat time.Duration `default:"5s" env:"TICKWIRE_HEARTBEAT" placeholder:"TIME" help:"Silence after which a heartbeat is sent. [${default}]"`
@@ -41,6 +44,8 @@ func (cfg *Config) Validate() error {
 		return errors.New("--heartbeat and --stall are at least 1s")
 	case cfg.Pace < 0 || cfg.Pace > paceMost:
 		return fmt.Errorf("--pace is from 0s to %v", paceMost)
+	case (cfg.TLSCert == "") != (cfg.TLSKey == ""), cfg.ClientCA != "" && cfg.TLSCert == "":
+		return errors.New("--tls-cert and --tls-key go together, and --client-ca with both")
 	case cfg.Drain < 0:
 		return errors.New("--drain is at least 0s")
 	}

@@ -31,6 +31,7 @@ type conn struct {
 	state uint8
 
 	json    bool  // the subprotocol
+	secure  bool  // loop.tls has its TLS
 	due     bool  // in loop.scheduled, or waiting in the pacer
 	blocked bool  // the socket took less than it was given: tail waits
 	paused  bool  // the client asked for silence
@@ -73,7 +74,8 @@ type conn struct {
 }
 
 const (
-	stateFree uint8 = iota
+	stateFree    uint8 = iota
+	stateShaking       // TLS, in a goroutine beside the loop
 	stateHandshake
 	stateOpen
 	stateClosing // our close frame is on its way; reading only to see the end
@@ -121,6 +123,8 @@ func (l *loop) accept() {
 		ci := l.newConn(fd)
 		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
 			l.lose(ci, "reset")
+		} else if l.door != nil {
+			l.shake(ci)
 		}
 	}
 }
@@ -132,7 +136,7 @@ func (l *loop) newConn(fd int) uint32 {
 		l.freeConn = l.conns[ci].lanes
 	} else {
 		ci = uint32(len(l.conns))
-		l.conns = append(l.conns, conn{})
+		l.conns, l.tls = append(l.conns, conn{}), append(l.tls, nil)
 	}
 	c := &l.conns[ci]
 	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst, window: windowMin}
@@ -163,9 +167,7 @@ func (l *loop) drop(ci uint32) bool {
 func (l *loop) reap() {
 	for _, ci := range l.lost {
 		c := &l.conns[ci]
-		if c.fd >= 0 {
-			l.sock.Close(int(c.fd))
-		}
+		l.closeSocket(ci)
 		if c.blocked {
 			l.blocked--
 			l.tails -= int(c.tailLen)
@@ -191,6 +193,17 @@ func (l *loop) write(ci uint32, p []byte) bool {
 	if c.state == stateGone {
 		return false
 	}
+	if c.secure {
+		if p = l.seal(ci, p); p == nil {
+			return false
+		}
+	}
+	return l.send(ci, p)
+}
+
+// send is write of what is on the wire already.
+func (l *loop) send(ci uint32, p []byte) bool {
+	c := &l.conns[ci]
 	if c.blocked {
 		l.addTail(c, p)
 		return false
@@ -290,7 +303,7 @@ func (l *loop) writable(ci uint32) {
 	l.tails -= int(c.tailLen)
 	switch c.state {
 	case stateClosing:
-		epoll.Shutdown(int(c.fd))
+		l.endSending(ci)
 	case stateOpen:
 		if blocked := l.clock - c.since; blocked >= lagAfter && !l.sendLag(ci, blocked) {
 			return
@@ -321,6 +334,6 @@ func (l *loop) bye(ci uint32, code ws.StatusCode, text string) {
 	body[0], body[1] = byte(code>>8), byte(code)
 	l.control = appendFrame(l.control[:0], ws.OpClose, body[:n])
 	if l.write(ci, l.control) {
-		epoll.Shutdown(int(c.fd))
+		l.endSending(ci)
 	}
 }

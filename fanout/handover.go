@@ -100,7 +100,7 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		return
 	}
 	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
-	nc, err := l.detach(int(l.conns[ci].fd))
+	nc, err := l.detach(ci)
 	if err != nil {
 		leave()
 		l.http.warn.Do(func() {
@@ -109,16 +109,20 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, "no_descriptor", http.StatusServiceUnavailable, "no descriptor is left; try again")
 		return
 	}
-	l.conns[ci].fd = -1
+	l.conns[ci].fd, l.tls[ci] = -1, nil
 	l.drop(ci)
 	l.events.handshakes.WithLabelValues("http").Inc()
 	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
 }
 
 // detach takes a descriptor out of the poll and makes a net.Conn of it.
-func (l *loop) detach(fd int) (net.Conn, error) {
+func (l *loop) detach(ci uint32) (net.Conn, error) {
+	fd := int(l.conns[ci].fd)
 	if err := l.poll.Remove(fd); err != nil {
 		return nil, err
+	}
+	if t := l.tls[ci]; t != nil {
+		return t.Detach()
 	}
 	return epoll.Detach(fd)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/tickwire/tickwire/codec"
-	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
 // streamPath is the endpoint of the stream.
@@ -185,7 +184,7 @@ func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
 	c := &l.conns[ci]
 	c.state, c.since = stateClosing, l.clock
 	if l.write(ci, answer) {
-		epoll.Shutdown(int(c.fd))
+		l.endSending(ci)
 	}
 }
 

@@ -47,6 +47,9 @@ const (
 	// adds up to 4.
 	handshakeBytes = 8 << 10
 	handshakeTime  = 10 * time.Second
+	// shakesMax bounds the TLS handshakes of a node under way, some 30 KB each. Who comes
+	// then is not answered: there is no way to, in TLS.
+	shakesMax = 2048
 
 	// messageBytes ends a data message: some 300 images. It bounds what a slow
 	// socket leaves in our memory, one message, and how stale that can be.

@@ -43,8 +43,9 @@ type loop struct {
 	sentAt    int64 // us since the epoch, as data messages carry it
 
 	board      board
-	conns      []conn // by index; 0 is no conn
-	lanes      []lane // by index; 0 is no lane
+	conns      []conn       // by index; 0 is no conn
+	tls        []*epoll.TLS // of conns that are secure
+	lanes      []lane       // by index; 0 is no lane
 	freeConn   uint32
 	freeLane   uint32
 	open       int // conns in use
@@ -72,6 +73,7 @@ type loop struct {
 	// Scratch.
 	in      []byte // read buffer
 	parser  parser
+	cipher  []byte      // what seal made
 	control []byte      // a frame other than data
 	payload []byte      // its payload
 	again   []epoll.Key // conns with more to read, each once
@@ -108,6 +110,7 @@ func newLoop(s *shared) (*loop, error) {
 		listener: -1,
 		now:      time.Now,
 		conns:    make([]conn, 1, share),
+		tls:      make([]*epoll.TLS, 1, share),
 		lanes:    make([]lane, 1, share),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
@@ -244,6 +247,10 @@ func (l *loop) handle(events []epoll.Event) {
 		ci := e.Key.Index
 		c := &l.conns[ci]
 		if c.gen != e.Key.Gen || c.state == stateGone {
+			continue
+		}
+		if c.state == stateShaking {
+			l.tls[ci].Ready()
 			continue
 		}
 		if e.Writable() {

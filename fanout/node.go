@@ -41,6 +41,7 @@ type shared struct {
 	master *master
 	http   *handover
 	events *events
+	door   *door        // nil: the stream is plain
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
 }
 
@@ -60,6 +61,9 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 			n.Close()
 		}
 	}()
+	if n.door, err = newDoor(&cfg, log); err != nil {
+		return nil, err
+	}
 	n.tape, err = newTape(cfg.Redis, n.master, n.post, reg, log)
 	if err != nil {
 		return nil, err
@@ -99,6 +103,9 @@ func freeAddr(listen string) (netip.AddrPort, error) {
 // Addr is where the node listens.
 func (n *Node) Addr() netip.AddrPort { return n.addr }
 
+// Secure reports whether it speaks TLS: wss, and https.
+func (n *Node) Secure() bool { return n.door != nil }
+
 // Unready says why the node should not be sent anyone; "" when it should.
 func (n *Node) Unready() string {
 	if n.draining.Load() {
@@ -130,6 +137,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.tape.run(serving) })
 	g.Go(func() error { return n.serveHTTP(serving) })
+	if n.door != nil {
+		g.Go(func() error { return n.door.watch(serving) })
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -13,7 +13,8 @@ const closeOverloaded ws.StatusCode = 1013
 
 // readable reads a conn until its socket is empty, for at most readRounds; one that
 // sends without end is read on in the next cycle. A short read empties a socket and
-// more raises an edge, unless its peer has ended: then no event follows.
+// more raises an edge, unless its peer has ended, or TLS has read ahead: then no event
+// follows.
 func (l *loop) readable(ci uint32, ended bool) {
 	l.turnBegan = l.clock
 	for range readRounds {
@@ -33,7 +34,7 @@ func (l *loop) readable(ci uint32, ended bool) {
 			room = pongBytes
 		}
 		had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
-		n, err := l.sock.Read(int(c.fd), l.in[had:had+room])
+		n, err := l.read(ci, l.in[had:had+room])
 		if err == epoll.ErrAgain {
 			return
 		}
@@ -42,7 +43,7 @@ func (l *loop) readable(ci uint32, ended bool) {
 			return
 		}
 		l.count[bytesIn] += uint64(n)
-		if !l.digest(ci, l.in[:had+n]) || n < room && !ended {
+		if !l.digest(ci, l.in[:had+n]) || n < room && !ended && !l.conns[ci].secure {
 			return
 		}
 	}

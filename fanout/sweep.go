@@ -41,6 +41,11 @@ func (l *loop) sweepConn(ci uint32) {
 	c := &l.conns[ci]
 	age := l.clock - c.since
 	switch c.state {
+	case stateShaking:
+		if age > handshakeTime {
+			l.events.handshakes.WithLabelValues("tls_too_slow").Inc()
+			l.drop(ci)
+		}
 	case stateHandshake:
 		if age > handshakeTime {
 			l.refuse(ci, "head_too_slow", http.StatusRequestTimeout, "the request head took too long")

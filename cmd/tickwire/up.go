@@ -19,6 +19,7 @@ import (
 // one is named: the same code path over the same protocol.
 type upCmd struct {
 	Redis   string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
+	TLS     bool          `env:"TICKWIRE_TLS" help:"Serve wss and https; without --tls-cert with a certificate made for this run."`
 	Metrics string        `default:"127.0.0.1:9090" env:"TICKWIRE_METRICS" placeholder:"ADDR" help:"Address of /metrics, /debug/pprof and the probes, kept from the public; \"off\" for none. [${default}]"`
 	Feed    feed.Config   `embed:""`
 	Fanout  fanout.Config `embed:""`
@@ -44,7 +45,18 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 		c.Redis = "redis://" + memory.Addr()
 		c.Feed.Retention = memoryRetention
 	}
+	trust := ""
+	if c.TLS && c.Fanout.TLSCert == "" {
+		made, err := makeCertificate(c.Fanout.Listen)
+		if err != nil {
+			return err
+		}
+		defer made.remove()
+		c.Fanout.TLSCert, c.Fanout.TLSKey = made.cert, made.key
+		trust = fmt.Sprintf("its certificate, made for this run: %s  (watch --ca, curl --cacert)\n", made.cert)
+	}
 	c.Feed.Redis, c.Fanout.Redis, c.Fanout.Page = c.Redis, c.Redis, web.FS
+	thrift()
 	reg := newRegistry()
 	node, err := fanout.New(c.Fanout, reg, log)
 	if err != nil {
@@ -65,7 +77,8 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 			time.Sleep(readyEvery)
 		}
 		if both.Err() == nil {
-			fmt.Printf("tickwire is up: http://%s  (ctrl-C ends it)\n", shown(node.Addr()))
+			page, _ := urls(node)
+			fmt.Printf("tickwire is up: %s  (ctrl-C ends it)\n%s", page, trust)
 		}
 		return nil
 	})

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,7 @@ type watchCmd struct {
 	Rate     float64  `env:"TICKWIRE_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
 	Fields   []string `env:"TICKWIRE_FIELDS" placeholder:"NAME" help:"Fields wanted, as bid,ask. [all of them]"`
 	Encoding string   `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
+	CA       string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of wss: certificate authorities to trust, PEM. [the system's]"`
 	Token    string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. [none]"`
 }
 
@@ -46,7 +49,11 @@ func (c *watchCmd) Run(ctx context.Context) error {
 }
 
 func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
-	cl := client.New(client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding})
+	trusted, err := trust(c.CA)
+	if err != nil {
+		return err
+	}
+	cl := client.New(client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding, TLS: trusted})
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -59,6 +66,23 @@ func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	c.lines(cl, stdout, stderr, &refusals)
 	return follow(ctx, cl)
+}
+
+// trust is how to speak TLS to a server that the authorities in a file vouch for; nil when
+// no file is named.
+func trust(file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca %s: no certificate in PEM", file)
+	}
+	return &tls.Config{RootCAs: roots}, nil
 }
 
 // follow runs the client until it ends, or ctx does: by ctrl-C, which is no error, or

@@ -1,0 +1,117 @@
+package fanout
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// door is how a node speaks TLS: who it is, and whom it lets shake hands.
+type door struct {
+	files  doorFiles
+	config atomic.Pointer[tls.Config]
+	read   [3]fileState  // the files as of config
+	work   chan struct{} // see epoll.NewServer
+	open   atomic.Int64  // handshakes under way, of shakesMax
+	log    *slog.Logger
+}
+
+type doorFiles struct{ cert, key, clientCA string }
+
+// fileState is what tells that a file was changed.
+type fileState struct {
+	written time.Time
+	size    int64
+}
+
+// newDoor reads the certificate; nil without one.
+func newDoor(cfg *Config, log *slog.Logger) (*door, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	// Handshakes leave the loops half of the cores.
+	d := &door{files: doorFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, work: make(chan struct{}, max(1, cores/2)), log: log}
+	return d, d.load()
+}
+
+// load makes a config of what the files say. Its session tickets are its own: a client
+// that one authority let in resumes nothing under another.
+func (d *door) load() error {
+	now, err := d.state()
+	if err != nil {
+		return err
+	}
+	cert, err := tls.LoadX509KeyPair(d.files.cert, d.files.key)
+	if err != nil {
+		return fmt.Errorf("fanout: --tls-cert %s, --tls-key %s: %w", d.files.cert, d.files.key, err)
+	}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+		Certificates: []tls.Certificate{cert},
+		// The default's first, the hybrid with ML-KEM, takes 585 us of CPU a handshake, X25519 360.
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},
+		// Small first records are for pages: they would cut a data message in pieces.
+		DynamicRecordSizingDisabled: true,
+	}
+	if d.files.clientCA != "" {
+		text, err := os.ReadFile(d.files.clientCA)
+		if err != nil {
+			return fmt.Errorf("fanout: --client-ca: %w", err)
+		}
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(text) {
+			return fmt.Errorf("fanout: --client-ca %s: no certificate in PEM", d.files.clientCA)
+		}
+	}
+	d.read = now
+	d.config.Store(config)
+	return nil
+}
+
+// state is what the files are now.
+func (d *door) state() (now [3]fileState, err error) {
+	for i, name := range [...]string{d.files.cert, d.files.key, d.files.clientCA} {
+		if name == "" {
+			continue
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return now, fmt.Errorf("fanout: --tls-cert, --tls-key, --client-ca: %w", err)
+		}
+		now[i] = fileState{info.ModTime(), info.Size()}
+	}
+	return now, nil
+}
+
+// watch reads the files again when they have changed, until ctx ends. Nobody is dropped:
+// who is connected has shaken hands. While they cannot be read, or do not belong together
+// yet, the old ones stand.
+func (d *door) watch(ctx context.Context) error {
+	failed := false
+	for sleep(ctx, doorEvery) {
+		now, err := d.state()
+		if err == nil && now == d.read {
+			continue
+		}
+		if err == nil {
+			err = d.load()
+		}
+		switch {
+		case err == nil:
+			d.log.Info("certificate read again", "until", d.config.Load().Certificates[0].Leaf.NotAfter)
+		case !failed:
+			d.log.Error("the certificate cannot be read again; the old one stands", "err", err)
+		}
+		failed = err != nil
+	}
+	return nil
+}
+
+// doorEvery is how often the files are looked at.
+const doorEvery = time.Second

@@ -1,0 +1,100 @@
+package fanout
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/http"
+
+	"github.com/tickwire/tickwire/fanout/epoll"
+)
+
+// TLS of a conn is a part of its socket: what write is given is sealed into the loop's
+// scratch, and what the kernel does not take of that is the tail, as it is without.
+// Conflation stays above it, for what is sealed must be sent. Only the handshake runs in
+// a goroutine, beside the loop.
+
+// shake begins TLS on a conn.
+func (l *loop) shake(ci uint32) {
+	c := &l.conns[ci]
+	if l.door.open.Add(1) > shakesMax {
+		l.door.open.Add(-1)
+		l.events.handshakes.WithLabelValues("tls_full").Inc()
+		l.drop(ci)
+		return
+	}
+	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.door.work)
+	c.state, c.secure, l.tls[ci] = stateShaking, true, t
+	key := epoll.Key{Index: ci, Gen: c.gen}
+	go func() {
+		err := t.Handshake()
+		l.door.open.Add(-1)
+		l.mailbox.send(func(l *loop) { l.shaken(key, err) })
+	}()
+}
+
+// shaken takes up a conn whose handshake has ended. What its client sent right behind
+// has been read already, and raises no event.
+func (l *loop) shaken(key epoll.Key, err error) {
+	c := &l.conns[key.Index]
+	switch {
+	case c.gen != key.Gen || c.state != stateShaking:
+	case err != nil:
+		l.log.Debug("TLS handshake", "err", err)
+		if plain := new(tls.RecordHeaderError); errors.As(err, plain) && plain.Conn != nil {
+			l.tls[key.Index], c.secure = nil, false
+			l.refuse(key.Index, "not_tls", http.StatusBadRequest, "this port speaks TLS: use wss:// or https://")
+			return
+		}
+		l.events.handshakes.WithLabelValues("tls_failed").Inc()
+		l.drop(key.Index)
+	default:
+		c.state = stateHandshake
+		l.readable(key.Index, true)
+	}
+}
+
+// read reads a conn's socket.
+func (l *loop) read(ci uint32, p []byte) (int, error) {
+	t := l.tls[ci]
+	if t == nil {
+		return l.sock.Read(int(l.conns[ci].fd), p)
+	}
+	n, err := t.Read(p)
+	if t.Pending() > 0 { // it answers a key update, or says what is wrong
+		l.cipher = t.Take(l.cipher[:0])
+		l.send(ci, l.cipher)
+	}
+	return n, err
+}
+
+// seal makes records of p, valid until the next; nil when the conn is lost.
+func (l *loop) seal(ci uint32, p []byte) []byte {
+	var err error
+	if l.cipher, err = l.tls[ci].Seal(l.cipher[:0], p); err != nil {
+		l.lose(ci, "reset")
+		return nil
+	}
+	return l.cipher
+}
+
+// endSending tells the peer that no more follows.
+func (l *loop) endSending(ci uint32) {
+	if t := l.tls[ci]; t != nil {
+		t.EndSending()
+		l.cipher = t.Take(l.cipher[:0])
+		if !l.send(ci, l.cipher) {
+			return // writable does it again, when that is gone
+		}
+	}
+	epoll.Shutdown(int(l.conns[ci].fd))
+}
+
+// closeSocket closes a conn's socket, unless it was handed over.
+func (l *loop) closeSocket(ci uint32) {
+	if t := l.tls[ci]; t != nil {
+		t.Close()
+		l.tls[ci] = nil
+	} else if fd := l.conns[ci].fd; fd >= 0 {
+		l.sock.Close(int(fd))
+	}
+}

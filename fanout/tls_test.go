@@ -1,0 +1,393 @@
+package fanout
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// writeCert writes a certificate for this machine, and returns what trusts it.
+func writeCert(t *testing.T, certFile, keyFile string, serial int64) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, like, like, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := x509.NewCertPool()
+	parsed, _ := x509.ParseCertificate(cert)
+	roots.AddCert(parsed)
+	return roots
+}
+
+// needTool finds a program, without which a test is skipped, but in CI.
+func needTool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal(err)
+	default:
+		t.Skip(name, "is not here")
+	}
+	return path
+}
+
+// startSecure is startNode over TLS, and what its clients take.
+func startSecure(t *testing.T, change func(*Config)) (*testNode, *tls.Config) {
+	t.Helper()
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	roots := writeCert(t, certFile, keyFile, 1)
+	n := startNode(t, func(cfg *Config) {
+		cfg.TLSCert, cfg.TLSKey = certFile, keyFile
+		if change != nil {
+			change(cfg)
+		}
+	})
+	return n, &tls.Config{RootCAs: roots}
+}
+
+// dialSecure is dial over TLS.
+func dialSecure(t *testing.T, addr string, config *tls.Config, protocols ...string) *peer {
+	t.Helper()
+	d := ws.Dialer{Timeout: 5 * time.Second, Protocols: protocols, TLSConfig: config}
+	conn, early, _, err := d.Dial(context.Background(), "wss://"+addr+streamPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	p := &peer{t: t, conn: conn, from: conn}
+	if early != nil {
+		p.from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
+	}
+	return p
+}
+
+// Over TLS, 1.2 and 1.3, in full and resumed, everything is as it is without: the stream,
+// plain HTTP, closing.
+func TestSecure(t *testing.T) {
+	n, config := startSecure(t, nil)
+	n.publish("sim:A", bid(100))
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config.MaxVersion = version
+		for round := range 2 {
+			p := dialSecure(t, n.addr, config)
+			state := p.conn.(*tls.Conn).ConnectionState()
+			if state.Version != version || state.DidResume != (round > 0) {
+				t.Errorf("TLS %x, resumed %v in round %d", state.Version, state.DidResume, round)
+			}
+			p.next(codec.TypeHello)
+			p.send(`{"op":"subscribe","id":1,"symbols":["sim:A"]}`)
+			for last := n.seqs["sim:A"] + 1; p.next(codec.TypeData).Updates[0].Seq < last; {
+				if n.seqs["sim:A"] < last {
+					n.publish("sim:A", bid(100+last))
+				}
+			}
+			p.conn.Write(masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+			if code := p.closedWith(); code != ws.StatusNormalClosure {
+				t.Errorf("closed with %d", code)
+			}
+			if _, err := p.conn.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("behind the close frame comes %v, not the end of TLS", err)
+			}
+		}
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone()}}
+		res, err := client.Get("https://" + n.addr + "/v1/snapshot?symbols=sim:A")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || !bytes.Contains(body, []byte("sim:A")) {
+			t.Errorf("%v %s", err, body)
+		}
+	}
+	res, err := http.Get("http://" + n.addr + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusBadRequest || !bytes.Contains(text, []byte("wss://")) {
+		t.Errorf("plain HTTP on a TLS port is answered %d %q", res.StatusCode, text)
+	}
+	eventually(t, 5*time.Second, "nobody is left", func() bool { return n.opened() == 0 })
+}
+
+// A connection has no goroutine once it has shaken hands.
+func TestSecureGoroutines(t *testing.T) {
+	n, config := startSecure(t, nil)
+	before := runtime.NumGoroutine()
+	for range 50 {
+		dialSecure(t, n.addr, config).next(codec.TypeHello)
+	}
+	eventually(t, 5*time.Second, "the handshakes' goroutines have ended", func() bool { return runtime.NumGoroutine() <= before+20 })
+}
+
+// What comes in pieces of any size, and what the socket takes in pieces, arrives.
+func TestSecurePieces(t *testing.T) {
+	n, config := startSecure(t, nil)
+	const symbols = 3000
+	n.publishMany(symbols)
+	raw, err := net.Dial("tcp", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.(*net.TCPConn).SetReadBuffer(2048)
+	config = config.Clone()
+	config.ServerName = "127.0.0.1"
+	conn := tls.Client(&trickle{raw}, config)
+	t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, upgradeHead); err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, conn: conn, from: conn}
+	head := make([]byte, 0, 200)
+	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+		one := make([]byte, 1)
+		if _, err := io.ReadFull(conn, one); err != nil {
+			t.Fatal(err)
+		}
+		head = append(head, one...)
+	}
+	p.next(codec.TypeHello)
+	p.send(`{"op":"subscribe","id":1,"symbols":["*"]}`)
+	time.Sleep(200 * time.Millisecond) // it stands still, and is blocked
+	if got := len(p.next(codec.TypeReply).Control.(*codec.Reply).Results); got != symbols+1 {
+		t.Errorf("%d results", got)
+	}
+	for got := 0; got < symbols; {
+		got += len(p.next(codec.TypeData).Updates)
+	}
+}
+
+// trickle writes a few bytes at a time.
+type trickle struct{ net.Conn }
+
+func (c *trickle) Write(p []byte) (int, error) {
+	for i := 0; i < len(p); i += 7 {
+		if n, err := c.Conn.Write(p[i:min(len(p), i+7)]); err != nil {
+			return i + n, err
+		}
+	}
+	return len(p), nil
+}
+
+// A new certificate is taken up while nobody is dropped; one that does not fit its key is
+// not.
+func TestCertificateChanges(t *testing.T) {
+	n, config := startSecure(t, nil)
+	p := dialSecure(t, n.addr, config)
+	p.next(codec.TypeHello)
+	if err := os.WriteFile(n.cfg.TLSCert, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * doorEvery)
+	dialSecure(t, n.addr, config).next(codec.TypeHello)
+	roots := writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, 2)
+	eventually(t, 10*time.Second, "the new certificate is shown", func() bool {
+		c, err := tls.Dial("tcp", n.addr, &tls.Config{RootCAs: roots})
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() == 2
+	})
+	p.send(`{"op":"ping","id":1}`)
+	p.next(codec.TypeReply)
+}
+
+// Handshakes that hang, or are no TLS, take no place of others', and end.
+func TestSecureHangs(t *testing.T) {
+	n, config := startSecure(t, func(cfg *Config) { cfg.MaxConns = 1000 })
+	n.publish("sim:A", bid(1))
+	for i := range 200 {
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		switch i % 3 {
+		case 0: // half a hello
+			conn.Write([]byte{22, 3, 1, 2, 0, 1, 0})
+		case 1:
+			conn.Write(bytes.Repeat([]byte{0xff}, 100))
+		}
+	}
+	began := time.Now()
+	p := dialSecure(t, n.addr, config)
+	p.next(codec.TypeHello)
+	if took := time.Since(began); took > handshakeTime/2 {
+		t.Errorf("an honest handshake took %v", took)
+	}
+	eventually(t, handshakeTime+5*time.Second, "one is left", func() bool { return n.opened() == 1 && n.door.open.Load() == 0 })
+	p.send(`{"op":"ping","id":1}`)
+	p.next(codec.TypeReply)
+}
+
+// A client may change its keys whenever it likes, and ask that the node's are, too; what is
+// sealed under old ones, and under new, comes in order.
+func TestKeyUpdates(t *testing.T) {
+	n, _ := startSecure(t, nil)
+	n.publish("sim:A", bid(100))
+	// K and k, at the start of what it is told, are its commands.
+	client := exec.Command(needTool(t, "openssl"), "s_client", "-connect", n.addr, "-CAfile", n.cfg.TLSCert, "-verify_return_error", "-tls1_3")
+	in, err := client.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := client.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Process.Kill(); client.Wait() })
+	said := make(chan []byte, 1000)
+	go func() {
+		defer close(said)
+		for {
+			p := make([]byte, 4096)
+			k, err := out.Read(p)
+			if said <- p[:k]; err != nil {
+				return
+			}
+		}
+	}()
+	var all []byte
+	await := func(what string) {
+		t.Helper()
+		for late := time.After(10 * time.Second); !bytes.Contains(all, []byte(what)); {
+			select {
+			case p := <-said:
+				all = append(all, p...)
+			case <-late:
+				t.Fatalf("%q does not come; came: %q", what, all)
+			}
+		}
+		all = all[:0]
+	}
+	tell := func(p []byte) {
+		t.Helper()
+		if _, err := in.Write(p); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // it looks for commands at the start of what it reads at once
+	}
+	await("Verify return code: 0 (ok)\n---")
+	tell([]byte(strings.Replace(upgradeHead, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: tickwire.v1.json\r\n\r\n", 1)))
+	await(`"hello"`)
+	for i := range 24 {
+		tell([]byte("kK"[i%2:][:1] + "\n"))
+		tell(masked(ws.OpText, true, fmt.Appendf(nil, `{"op":"ping","id":%d}`, 1000+i)))
+		await(fmt.Sprintf(`"id":%d`, 1000+i))
+	}
+}
+
+// A client that has no certificate of --client-ca's shakes no hands; one that has does, and
+// the authority may change.
+func TestClientCertificates(t *testing.T) {
+	dir := t.TempDir()
+	authority := filepath.Join(dir, "ca.pem")
+	own := func(serial int64) tls.Certificate {
+		certFile, keyFile := filepath.Join(dir, "own.pem"), filepath.Join(dir, "own-key.pem")
+		writeCert(t, certFile, keyFile, serial)
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	trusted, other := own(7), own(8)
+	trust := func(cert tls.Certificate) {
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+		if err := os.WriteFile(authority, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trust(trusted)
+	n, config := startSecure(t, func(cfg *Config) { cfg.ClientCA = authority })
+	reaches := func(certs ...tls.Certificate) bool {
+		config.Certificates = certs
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone()}, Timeout: 5 * time.Second}
+		res, err := client.Get("https://" + n.addr + "/healthz")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err == nil
+	}
+	if reaches() || reaches(other) || !reaches(trusted) {
+		t.Errorf("without a certificate %v, with another's %v, with its own %v", reaches(), reaches(other), reaches(trusted))
+	}
+	config.Certificates = []tls.Certificate{trusted}
+	p := dialSecure(t, n.addr, config)
+	p.next(codec.TypeHello)
+	trust(other)
+	eventually(t, 10*time.Second, "the other authority counts", func() bool { return reaches(other) && !reaches(trusted) })
+	p.send(`{"op":"ping","id":1}`)
+	p.next(codec.TypeReply)
+}
+
+// What an operator is told to mend.
+func TestCertificateRefused(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCert(t, certFile, keyFile, 1)
+	other := filepath.Join(dir, "other.pem")
+	writeCert(t, filepath.Join(dir, "x.pem"), other, 2)
+	for want, cfg := range map[string]Config{
+		"--tls-cert and --tls-key go together": {TLSCert: certFile},
+		"go together":                          {TLSKey: keyFile},
+		"and --client-ca with both":            {ClientCA: certFile},
+		"does not match":                       {TLSCert: certFile, TLSKey: other},
+		"no such file":                         {TLSCert: certFile, TLSKey: filepath.Join(dir, "none")},
+		"--client-ca " + keyFile:               {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
+	} {
+		cfg.Listen, cfg.Loops, cfg.MaxConns, cfg.MaxSubs, cfg.Heartbeat, cfg.Stall = "127.0.0.1:0", 1, 1, 1, time.Second, time.Second
+		if _, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
