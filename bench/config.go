@@ -32,6 +32,8 @@ type Config struct {
 	Duration  time.Duration  `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h]"`
 	Redis     string         `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
 	Stormy    bool           `env:"TICKWIRE_BENCH_STORMY" help:"Now and then one symbol has two updates in three for a while. [a calm market: all alike]"`
+	TLS       bool           `env:"TICKWIRE_BENCH_TLS" help:"Its own nodes speak TLS: wss, with a certificate of this run."`
+	ResumeTLS bool           `env:"TICKWIRE_BENCH_RESUME_TLS" help:"Of wss: TLS sessions are resumed, as browsers do. [full handshakes]"`
 	Pace      *time.Duration `env:"TICKWIRE_PACE" placeholder:"TIME" help:"--pace of the nodes. [a node's own]"`
 	Seed      uint64         `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
 	Slow      float64        `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
@@ -47,12 +49,15 @@ type Config struct {
 
 	URL         []string `env:"TICKWIRE_BENCH_URL" placeholder:"URL" help:"Measure nodes that run already: ws://HOST:PORT/v1/stream, or wss, comma-separated. [nodes of its own]"`
 	NodeMetrics []string `env:"TICKWIRE_BENCH_NODE_METRICS" placeholder:"URL" help:"Of --url: their http://HOST:PORT/metrics, for CPU and memory."`
+	CA          string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of --url wss: certificate authorities to trust, PEM. [the system's]"`
 	Token       string   `json:"-" env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
 	Verify      bool     `default:"true" negatable:"" env:"TICKWIRE_BENCH_VERIFY" help:"Of --url: hold every value against the tape of --redis; without, seqs are checked alone. [${default}]"`
 
 	Scenario string `kong:"-"`          // steady, ...
 	Version  string `kong:"-" json:"-"` // of tickwire, for the report
 	Exe      string `kong:"-" json:"-"` // the tickwire binary that is run as feed, node and worker
+	Cert     string `kong:"-" json:"-"` // of --tls: the nodes' certificate, and its key
+	Key      string `kong:"-" json:"-"`
 
 	fitSymbols, fitSubs bool // they are the load's: fewer will do
 	complete            bool
@@ -203,6 +208,10 @@ func (cfg *Config) validateURL(sc *scenario) error {
 		return errors.New("--node-metrics, --token and --no-verify go with --url: nodes of our own need none of it")
 	case slices.ContainsFunc(cfg.URL, func(u string) bool { return !strings.HasPrefix(u, "ws://") && !strings.HasPrefix(u, "wss://") }):
 		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", streamPath)
+	case others && cfg.TLS:
+		return errors.New("--tls is of nodes of our own: with --url, take wss://")
+	case !others && cfg.CA != "":
+		return errors.New("--ca goes with --url: nodes of our own have a certificate of this run")
 	case others && sc.own:
 		return fmt.Errorf("bench %s begins nodes of its own: --url does not go with it", cfg.Scenario)
 	case others && (cfg.Nodes > 1 || cfg.Updates != 0 || cfg.Burst > 1):

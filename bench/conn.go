@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 
 	"github.com/gobwas/ws"
@@ -153,12 +152,9 @@ type handshakes struct {
 }
 
 // shake begins TLS on a socket that is connected.
-func (w *worker) shake(c *conn, host string) {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
+func (w *worker) shake(c *conn, config *tls.Config) {
 	c.state = connShaking
-	c.tls = epoll.NewClient(int(c.fd), &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}})
+	c.tls = epoll.NewClient(int(c.fd), config)
 	t, h := c.tls, handshake{conn: w.index(c), gen: c.gen}
 	go func() {
 		h.err = t.Handshake()

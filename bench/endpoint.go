@@ -3,7 +3,10 @@ package bench
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,12 +29,38 @@ type Endpoint struct {
 	Host string         `json:"host"` // of the request, and of the certificate
 	Path string         `json:"path"`
 	TLS  bool           `json:"tls"`
+	CA   []byte         `json:"ca,omitempty"` // authorities to trust, PEM; none: the system's
+	// Resume: whoever connects again resumes the TLS session of one before, as browsers do.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // streamPath is where a node's updates are; its symbols are beside it.
 const streamPath = "/v1/stream"
 
-// at is the endpoint of a node on this machine.
+// trust is how TLS is spoken to the endpoint, nil when it is not. An error is an authority
+// that is none.
+func (e *Endpoint) trust() (*tls.Config, error) {
+	if !e.TLS {
+		return nil, nil
+	}
+	host, _, err := net.SplitHostPort(e.Host)
+	if err != nil { // it has no port
+		host = e.Host
+	}
+	config := &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
+	if e.Resume {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
+	if len(e.CA) > 0 {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(e.CA) {
+			return nil, errors.New("bench: --ca: no certificate in PEM")
+		}
+	}
+	return config, nil
+}
+
+// at is the endpoint of a server on this machine.
 func at(addr netip.AddrPort) Endpoint {
 	return Endpoint{Addr: addr, Host: addr.String(), Path: streamPath}
 }
@@ -62,7 +91,7 @@ func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 	if path == "" || path == "/" {
 		path = streamPath
 	}
-	return Endpoint{netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), u.Host, path, u.Scheme == "wss"}, nil
+	return Endpoint{Addr: netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), Host: u.Host, Path: path, TLS: u.Scheme == "wss"}, nil
 }
 
 // get asks the node for what is at a path, by HTTP.
@@ -75,7 +104,15 @@ func (e *Endpoint) get(ctx context.Context, path, token string) ([]byte, error) 
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	return get(ctx, scheme+"://"+e.Host+path, header)
+	client := http.DefaultClient
+	if len(e.CA) > 0 {
+		config, err := e.trust()
+		if err != nil {
+			return nil, err
+		}
+		client = &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	}
+	return get(ctx, client, scheme+"://"+e.Host+path, header)
 }
 
 // symbols lists what the node has.
@@ -110,7 +147,7 @@ const (
 	getBytes  = 16 << 20
 )
 
-func get(ctx context.Context, url string, header http.Header) ([]byte, error) {
+func get(ctx context.Context, client *http.Client, url string, header http.Header) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, getWithin)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -118,7 +155,7 @@ func get(ctx context.Context, url string, header http.Header) ([]byte, error) {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	r.Header = header
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
@@ -153,7 +190,7 @@ func scrapeSoon(ctx context.Context, url string) (usage, error) {
 
 // scrape reads what a process that is not ours has used, from its metrics.
 func scrape(ctx context.Context, url string) (u usage, err error) {
-	body, err := get(ctx, url, nil)
+	body, err := get(ctx, http.DefaultClient, url, nil)
 	if err != nil {
 		return u, err
 	}

@@ -22,6 +22,7 @@ type Result struct {
 	Scenario    string    `json:"scenario"`
 	Load        string    `json:"load"`
 	Encoding    string    `json:"encoding"`
+	Over        string    `json:"over"` // ws or wss
 	Conns       int       `json:"conns"`
 	Subs        int       `json:"subs_per_conn"`
 	Symbols     int       `json:"symbols"`
@@ -143,7 +144,7 @@ func percentilesOf(h *hdrhistogram.Histogram) percentiles {
 func newResult(cfg *Config, s *stand) *Result {
 	return &Result{
 		Problems: []string{},
-		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
+		Scenario: cfg.Scenario, Load: cfg.Load, Encoding: cfg.Encoding, Over: s.over(), Conns: cfg.Conns, Subs: cfg.Subs, Symbols: cfg.Symbols,
 		Offered: cfg.Updates, Nodes: max(cfg.Nodes, len(s.endpoints)), Store: s.store, Machine: machine, SeqsAlone: !cfg.Verify, cores: max(1, len(s.otherCPUs)), others: len(cfg.URL) > 0,
 		At: time.Now().UTC().Truncate(time.Second), Version: cfg.Version, Settings: *cfg,
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type stand struct {
 	nodes     []*proc
 	past      time.Duration // CPU time of nodes that were killed
 	endpoints []Endpoint    // of the nodes
+	ca        []byte        // what signed their certificates; none: whom the system trusts
 	procs     []*proc       // all of them, in the order they were begun
 
 	serverCPUs, otherCPUs []int // none: all
@@ -47,6 +49,12 @@ var errNotReady = errors.New("it is not ready in time")
 // has half of the cores for itself; everything else shares the others.
 func newStand(ctx context.Context, cfg *Config, begin func(*stand, context.Context) error) (*stand, error) {
 	s := &stand{cfg: cfg, scraped: make(map[string]usage)}
+	if file := cmp.Or(cfg.CA, cfg.Cert); file != "" {
+		var err error
+		if s.ca, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("bench: --ca: %w", err)
+		}
+	}
 	s.splitCPUs()
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
 	defer cancel()
@@ -79,6 +87,9 @@ func (s *stand) begin(ctx context.Context) error {
 			return err
 		}
 		s.endpoints = append(s.endpoints, at(addr))
+		if s.cfg.TLS {
+			s.endpoints[i].TLS, s.endpoints[i].CA, s.endpoints[i].Resume = true, s.ca, s.cfg.ResumeTLS
+		}
 		node, err := s.startNode(i)
 		if err != nil {
 			return err
@@ -101,6 +112,7 @@ func (s *stand) attach(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		e.CA, e.Resume = s.ca, s.cfg.ResumeTLS
 		s.endpoints = append(s.endpoints, e)
 	}
 	for _, url := range s.cfg.NodeMetrics {
@@ -141,10 +153,21 @@ func (s *stand) start(name string, cpus []int, exe string, args ...string) (*pro
 	return p, err
 }
 
+// over is what subscribers come over: wss as soon as one node speaks it.
+func (s *stand) over() string {
+	if slices.ContainsFunc(s.endpoints, func(e Endpoint) bool { return e.TLS }) {
+		return "wss"
+	}
+	return "ws"
+}
+
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
 	args := []string{"fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
 		"--log", "warn", "--drain", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
+	if s.cfg.TLS {
+		args = append(args, "--tls-cert", s.cfg.Cert, "--tls-key", s.cfg.Key)
+	}
 	if s.cfg.Pace != nil {
 		args = append(args, "--pace", s.cfg.Pace.String())
 	}

@@ -34,7 +34,7 @@ func (r *Result) Print(w io.Writer) {
 		r.printLimit(row)
 		return
 	}
-	row("scenario", "%s, %s load, %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Nodes, r.Store)
+	row("scenario", "%s, %s load, %s over %s, %d node(s), %s", r.Scenario, r.Load, r.Encoding, r.Over, r.Nodes, r.Store)
 	if n := len(r.Steps); r.Scenario == "sweep" && n > 0 {
 		row("sweep", "of %s, from %.0f to %.0f; the other rows are of the last run", r.swept(), r.Steps[0].Value, r.Steps[n-1].Value)
 	}

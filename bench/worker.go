@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -65,6 +66,7 @@ type worker struct {
 	speak protocol
 	poll  *epoll.Poll
 	conns []conn
+	trust []*tls.Config // by node; nil: plain
 	start time.Time
 	now   int64 // us since the Unix epoch, when the bytes under way were read
 
@@ -120,6 +122,13 @@ func newWorker(load *Load) (*worker, error) {
 		}
 	}
 	w.checker = newChecker(load)
+	for i := range load.Nodes {
+		config, err := load.Nodes[i].trust()
+		if err != nil {
+			return nil, err
+		}
+		w.trust = append(w.trust, config)
+	}
 	slow := int(load.Slow*float64(load.Conns) + 0.5)
 	for i := range w.conns {
 		w.conns[i] = conn{fd: -1, number: load.First + i, node: uint16((load.First + i) % len(load.Nodes)), slow: i < slow}
@@ -285,8 +294,8 @@ func (w *worker) dialledTo(c *conn) {
 		w.lose(c, "dial: "+dialAdvice(err))
 		return
 	}
-	if e := &w.load.Nodes[c.node]; e.TLS {
-		w.shake(c, e.Host)
+	if config := w.trust[c.node]; config != nil {
+		w.shake(c, config)
 	} else {
 		w.upgrade(c)
 	}

@@ -39,6 +39,14 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if err := c.Bench.Reach(ctx); err != nil {
 		return err
 	}
+	if c.Bench.TLS {
+		made, err := makeCertificate("")
+		if err != nil {
+			return err
+		}
+		defer made.remove()
+		c.Bench.Cert, c.Bench.Key = made.cert, made.key
+	}
 	if c.Bench.Report != "" { // what cannot be written is told before the run
 		if c.page, err = os.OpenFile(c.Bench.Report, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 			return err

@@ -206,7 +206,7 @@ func startWatch(t *testing.T, port string, args ...string) *watcher {
 		t.Fatal(err)
 	}
 	w := &watcher{quotes: map[string]map[string]any{}, seqs: map[string]float64{}, flags: map[string]int{}}
-	args = append([]string{"watch", "--json", "--url", "ws://127.0.0.1:" + port + "/v1/stream"}, args...)
+	args = append([]string{"watch", "--json", "--url=ws://127.0.0.1:" + port + "/v1/stream"}, args...)
 	w.process = &process{t: t, name: "tickwire watch", cmd: exec.Command(path, args...)}
 	w.cmd.Stderr = w.process
 	out, err := w.cmd.StdoutPipe()

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startSecure runs a market over TLS, and returns its port and the certificate made for it.
+func startSecure(t *testing.T, args ...string) (up *process, port, cert string) {
+	t.Helper()
+	port = freePort(t)
+	up = tickwire(t, append([]string{"up", "--tls", "--listen", "127.0.0.1:" + port, "--metrics", "off"}, args...)...)
+	within(t, 10*time.Second, "it is up", func() bool {
+		m := regexp.MustCompile(`is up: https://localhost:` + port + `.*\n.*?(/\S+/cert\.pem)`).FindStringSubmatch(up.text())
+		if m != nil {
+			cert = m[1]
+		}
+		return m != nil
+	})
+	return up, port, cert
+}
+
+// With --tls everything works as without, for whoever trusts the certificate that is
+// told; it goes with the run.
+func TestUpSecure(t *testing.T) {
+	up, port, cert := startSecure(t)
+	w := startWatch(t, port, "--url", "wss://localhost:"+port, "--ca", cert, "sim:*")
+	within(t, 10*time.Second, "prices come", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.quotes) == 24 && w.lines > 100
+	})
+	stranger := startWatch(t, port, "--url", "wss://localhost:"+port, "sim:*")
+	within(t, 10*time.Second, "who does not trust it is told why", func() bool {
+		return strings.Contains(stranger.text(), "certificate")
+	})
+	out, err := exec.Command(need(t, "curl"), "--silent", "--cacert", cert, "https://127.0.0.1:"+port+"/v1/symbols").Output()
+	if err != nil || !strings.Contains(string(out), `"sim:ACORN-USD"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if code, took := up.stop(interrupt); code != 0 || took > 3*time.Second {
+		t.Errorf("exit code %d after %v", code, took)
+	}
+	if _, err := os.Stat(cert); err == nil {
+		t.Errorf("%s is left", cert)
+	}
+}
+
+// A node that is killed under subscribers over TLS has them all back, with the right prices.
+func TestBenchSecure(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "bench", "storm", "--tls", "--resume-tls", "--conns", "40", "--subs", "5", "--duration", "6s", "--no-floor", "--json")
+	out, err := cmd.Output()
+	var res struct {
+		Verified bool
+		Over     string
+		Lost     map[string]int
+		Ended    int `json:"subs_ended_right"`
+	}
+	if jerr := json.Unmarshal(out, &res); err != nil || jerr != nil || !res.Verified || res.Over != "wss" || len(res.Lost) == 0 {
+		t.Errorf("%v, %v: %.2000s", err, jerr, out)
+	}
+}
+
+// The page over https.
+func TestPageSecure(t *testing.T) {
+	dir := modules(t, "cmd/tickwire/web/test")
+	need(t, "chromium")
+	_, port, _ := startSecure(t)
+	node(t, dir, "https://127.0.0.1:"+port+"/", "node", "--test", "--test-reporter=spec")
+}
