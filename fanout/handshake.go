@@ -182,7 +182,7 @@ func (l *loop) refuse(ci uint32, why string, status int, text string) {
 func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
 	l.events.handshakes.WithLabelValues(why).Inc()
 	c := &l.conns[ci]
-	c.state, c.since = stateClosing, l.clock
+	c.state, c.since, c.broken = stateClosing, l.clock, true
 	if l.write(ci, answer) {
 		l.endSending(ci)
 	}

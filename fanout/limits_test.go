@@ -277,15 +277,57 @@ func TestCloseBehindFrames(t *testing.T) {
 	n := startNode(t, nil)
 	p := dial(t, n.addr)
 	p.next(codec.TypeHello)
-	raw := appendFrame(nil, ws.OpText, []byte("not masked")) // closes with 1002
-	p.conn.Write(raw)
-	if code := p.closedWith(); code != ws.StatusProtocolError {
+	p.conn.Write(masked(ws.OpText, true, []byte{0xff})) // closes with 1007
+	if code := p.closedWith(); code != ws.StatusInvalidFramePayloadData {
 		t.Fatal(code)
 	}
 	wsutil.WriteClientMessage(p.conn, ws.OpPing, nil)
-	raw = append(masked(ws.OpPing, true, nil), masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusProtocolError, ""))...)
+	raw := append(masked(ws.OpPing, true, nil), masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusInvalidFramePayloadData, ""))...)
 	p.conn.Write(raw)
 	eventually(t, lingerTime/2, "it is gone", func() bool { return n.opened() == 0 })
+}
+
+// What comes behind a frame that was refused is not read as frames (RFC 6455, 7.1.7): the
+// rest of a message that is too long is no close frame, whatever it looks like. A conn
+// that ended on it would be reset under a client that is still sending, and might lose
+// its 1009.
+func TestNothingIsReadBehindRefusal(t *testing.T) {
+	n := startNode(t, nil)
+	for name, refused := range map[string]func() net.Conn{
+		"a frame": func() net.Conn {
+			p := dial(t, n.addr)
+			p.conn.Write(masked(ws.OpBinary, true, make([]byte, requestBytes+1))[:1000])
+			if code := p.closedWith(); code != ws.StatusMessageTooBig {
+				t.Error(code)
+			}
+			return p.conn
+		},
+		"a head": func() net.Conn {
+			conn, err := net.Dial("tcp", n.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, strings.Replace(upgradeHead, "GET", "POST", 1))
+			conn.SetDeadline(time.Now().Add(3 * time.Second))
+			if _, err := io.ReadAll(conn); err != nil {
+				t.Error(err)
+			}
+			return conn
+		},
+	} {
+		conn := refused()
+		for range 10 {
+			if _, err := conn.Write(masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if n.opened() != 1 {
+			t.Errorf("%s: it is gone before its peer", name)
+		}
+		conn.Close()
+		eventually(t, lingerTime/2, "it is gone", func() bool { return n.opened() == 0 })
+	}
 }
 
 func TestCloseAnswers(t *testing.T) {

@@ -143,6 +143,9 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 		}
 	}
 	for len(p) > 0 && c.state != stateGone {
+		if c.broken { // the payload of a frame that was refused may look like any other
+			return nil
+		}
 		if op := ws.OpCode(p[0] & 15); (c.blocked || op != ws.OpPong && op != ws.OpClose) && l.putOff(ci) {
 			return p
 		}
@@ -161,6 +164,7 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 				code = ws.StatusMessageTooBig
 			}
 			l.bye(ci, code, err.Error())
+			c.broken = true
 			return nil
 		}
 		p = rest
