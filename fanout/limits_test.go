@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -327,6 +328,25 @@ func TestNothingIsReadBehindRefusal(t *testing.T) {
 		}
 		conn.Close()
 		eventually(t, lingerTime/2, "it is gone", func() bool { return n.opened() == 0 })
+	}
+}
+
+// Text is UTF-8 across its fragments, wherever they are cut, and the first that makes it
+// anything else is the last.
+func TestTextInFragments(t *testing.T) {
+	text := "aéκόσμε€𝒳\U0010ffff"
+	for cut := range len(text) {
+		if n := wholeRunes([]byte(text[:cut])); !utf8.ValidString(text[:n]) || cut-n > 3 || utf8.ValidString(text[:cut]) && n < cut {
+			t.Errorf("%d of %q", n, text[:cut])
+		}
+	}
+	n := startNode(t, nil)
+	for _, c := range [][2]string{{"κόσμε", "\xf4\x90\x80\x80"}, {"κόσμε\xf4", "\x90"}, {"", "\x80"}, {"\xe0\x80", ""}, {"\xc3", "a"}} {
+		p := dial(t, n.addr)
+		p.conn.Write(append(masked(ws.OpText, false, []byte(c[0])), masked(ws.OpContinuation, false, []byte(c[1]))...))
+		if code := p.closedWith(); code != ws.StatusInvalidFramePayloadData {
+			t.Errorf("%q: closed with %d", c, code)
+		}
 	}
 }
 

@@ -210,11 +210,17 @@ func (l *loop) fragment(ci uint32, h ws.Header, payload []byte) {
 		l.bye(ci, ws.StatusMessageTooBig, errTooBig.Error())
 		return
 	}
+	begun := wholeRunes(l.bytes.get(c.msg)[:c.msgLen])
 	c.msg = l.bytes.grow(c.msg, int(c.msgLen), int(c.msgLen)+len(payload))
 	copy(l.bytes.get(c.msg)[c.msgLen:], payload)
 	c.msgLen += uint32(len(payload))
 	l.unfinished += len(payload)
 	if !h.Fin {
+		so := l.bytes.get(c.msg)[begun:c.msgLen]
+		if c.op == ws.OpText && !utf8.Valid(so[:wholeRunes(so)]) {
+			l.bye(ci, ws.StatusInvalidFramePayloadData, notUTF8)
+			return
+		}
 		l.spend(ci, 1)
 		return
 	}
@@ -224,6 +230,21 @@ func (l *loop) fragment(ci uint32, h ws.Header, payload []byte) {
 	l.message(ci, op, l.bytes.get(msg)[:n])
 	l.bytes.release(msg)
 }
+
+// wholeRunes is the length of text without a rune at its end that may go on.
+func wholeRunes(p []byte) int {
+	for i := len(p) - 1; i >= max(0, len(p)-utf8.UTFMax+1); i-- {
+		if utf8.RuneStart(p[i]) {
+			if !utf8.FullRune(p[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(p)
+}
+
+const notUTF8 = "text that is not UTF-8"
 
 // closeAnswer is the code that answers a peer's close frame: its own, if it may be
 // sent (RFC 6455, 7.4, and the registry's 1012 to 1014).
@@ -244,7 +265,7 @@ func closeAnswer(payload []byte) ws.StatusCode {
 // message is a whole message of a client: a request.
 func (l *loop) message(ci uint32, op ws.OpCode, payload []byte) {
 	if op == ws.OpText && !utf8.Valid(payload) {
-		l.bye(ci, ws.StatusInvalidFramePayloadData, "text that is not UTF-8")
+		l.bye(ci, ws.StatusInvalidFramePayloadData, notUTF8)
 		return
 	}
 	l.request(ci, op == ws.OpText, payload)
