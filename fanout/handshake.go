@@ -118,10 +118,15 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 	c := &l.conns[ci]
 	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
 	l.events.handshakes.WithLabelValues("upgraded").Inc()
-	// One write: a peer may be gone before the second.
-	l.control = l.appendControl(append(l.control[:0], l.upgrade.out...), c.json, l.hello())
-	l.writePing(ci, l.control)
+	l.service.welcome(ci, l.upgrade.out)
 	return rest, c.state == stateOpen
+}
+
+// welcome writes the answer to an upgrade, and the first message behind it: in one
+// write, for a peer may be gone before the second.
+func (l *loop) welcome(ci uint32, answer []byte) {
+	l.control = l.appendControl(append(l.control[:0], answer...), l.conns[ci].json, l.hello())
+	l.writePing(ci, l.control)
 }
 
 // hello is what a conn is told first.

@@ -24,12 +24,20 @@ func (kernel) Read(fd int, p []byte) (int, error)  { return epoll.Read(fd, p) }
 func (kernel) Write(fd int, p []byte) (int, error) { return epoll.Write(fd, p) }
 func (kernel) Close(fd int)                        { epoll.Close(fd) }
 
+// service is what a loop says in the messages that it frames: to a new conn, and when
+// it has sent one. A loop is its own; a test has another, to hold the frames to RFC 6455.
+type service interface {
+	welcome(ci uint32, answer []byte)
+	request(ci uint32, text bool, payload []byte)
+}
+
 // loop is one epoll and one goroutine with its board, conns, lanes and subs.
 // Nothing in it is shared but the mailbox and the published counts.
 type loop struct {
 	*shared
 	mailbox
 	sock     socket
+	service  service
 	listener int
 	deaf     bool // the listener is out of the poll, for want of descriptors
 	now      func() time.Time
@@ -117,6 +125,7 @@ func newLoop(s *shared) (*loop, error) {
 		in:       make([]byte, requestBytes+ws.MaxHeaderSize+2*readBytes),
 		upgrade:  newUpgrade(),
 	}
+	l.service = l
 	l.conns[0].fd = -1
 	l.board.ids = make(map[string]uint32)
 	l.start = l.now()

@@ -268,5 +268,5 @@ func (l *loop) message(ci uint32, op ws.OpCode, payload []byte) {
 		l.bye(ci, ws.StatusInvalidFramePayloadData, notUTF8)
 		return
 	}
-	l.request(ci, op == ws.OpText, payload)
+	l.service.request(ci, op == ws.OpText, payload)
 }
