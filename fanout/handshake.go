@@ -72,7 +72,10 @@ func (u *upgrade) onProtocol(offered []byte) bool {
 func (u *upgrade) run(head []byte) error {
 	u.head.Reset(head)
 	u.out, u.json, u.foreign = u.out[:0], false, false
-	_, err := u.up.Upgrade(u)
+	err := strictHead(head)
+	if err == nil {
+		_, err = u.up.Upgrade(u)
+	}
 	if err == nil && !isSecKey(header(head, "Sec-WebSocket-Key")) {
 		u.out, err = u.out[:0], errSecKey // the library looks at its length alone
 	}
@@ -81,9 +84,20 @@ func (u *upgrade) run(head []byte) error {
 	case len(u.out) == 0: // nor does it answer every error
 		u.out = httpError(http.StatusBadRequest, err.Error())
 	default:
-		u.out = bytes.Replace(u.out, []byte("\r\n"), []byte("\r\nConnection: close\r\n"), 1)
+		u.out = bytes.Replace(u.out, []byte("\r\n"), []byte("\r\n"+refusalFields(err)), 1)
 	}
 	return err
+}
+
+// refusalFields are what the library leaves out of its answers: RFC 9110, 15.5.6 and 15.5.22.
+func refusalFields(err error) string {
+	switch err {
+	case ws.ErrHandshakeBadMethod:
+		return "Connection: close\r\nAllow: GET\r\n"
+	case ws.ErrHandshakeUpgradeRequired:
+		return "Connection: close, upgrade\r\nUpgrade: websocket\r\n"
+	}
+	return "Connection: close\r\n"
 }
 
 func isSecKey(key []byte) bool {
