@@ -36,43 +36,6 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 const upgradeHead = "GET " + streamPath + " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-// A broken client is told why, and harms nobody.
-func TestBrokenClients(t *testing.T) {
-	n := startNode(t, nil)
-	n.publish("sim:A", bid(100))
-	good := dial(t, n.addr)
-	good.next(codec.TypeHello)
-	good.send(`{"op":"subscribe","id":1,"symbols":["sim:A"]}`)
-	good.next(codec.TypeData)
-	for name, c := range map[string]struct {
-		raw  []byte
-		want ws.StatusCode
-	}{
-		"unmasked":                {appendFrame(nil, ws.OpText, []byte("{}")), ws.StatusProtocolError},
-		"reserved bits":           {append([]byte{0xf1}, masked(ws.OpText, true, nil)[1:]...), ws.StatusProtocolError},
-		"reserved op code":        {masked(0xb, true, nil), ws.StatusProtocolError},
-		"continuation of nothing": {masked(ws.OpContinuation, true, []byte("x")), ws.StatusProtocolError},
-		"too big":                 {masked(ws.OpText, true, make([]byte, requestBytes+1)), ws.StatusMessageTooBig},
-		"too big in fragments": {append(masked(ws.OpText, false, bytes.Repeat([]byte("x"), requestBytes)),
-			masked(ws.OpContinuation, true, []byte("x"))...), ws.StatusMessageTooBig},
-		"not UTF-8":       {masked(ws.OpText, true, []byte{0xff, 0xfe}), ws.StatusInvalidFramePayloadData},
-		"close":           {masked(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "bye")), ws.StatusNormalClosure},
-		"close of 1 byte": {masked(ws.OpClose, true, []byte{3}), ws.StatusProtocolError},
-		"close with 1005": {masked(ws.OpClose, true, ws.NewCloseFrameBody(1005, "")), ws.StatusProtocolError},
-	} {
-		p := dial(t, n.addr)
-		p.next(codec.TypeHello)
-		p.conn.Write(c.raw)
-		if got := p.closedWith(); got != c.want {
-			t.Errorf("%s: closed with %d, want %d", name, got, c.want)
-		}
-	}
-	n.publish("sim:A", bid(101))
-	if u := good.next(codec.TypeData).Updates[0]; u.Quote[codec.Bid] != 101 {
-		t.Errorf("the good client has %+v", u)
-	}
-}
-
 func TestTooManyConnectionsAndRequests(t *testing.T) {
 	n := startNode(t, func(cfg *Config) { cfg.Loops, cfg.MaxConns = 1, 2 })
 	a, _ := dial(t, n.addr), dial(t, n.addr)

@@ -350,20 +350,6 @@ func TestTextInFragments(t *testing.T) {
 	}
 }
 
-func TestCloseAnswers(t *testing.T) {
-	for code, want := range map[ws.StatusCode]ws.StatusCode{
-		1000: 1000, 1012: 1012, 1014: 1014, 3000: 3000, 4999: 4999,
-		999: 1002, 1004: 1002, 1005: 1002, 1006: 1002, 1015: 1002, 2999: 1002, 5000: 1002, 65535: 1002,
-	} {
-		if got := closeAnswer(ws.NewCloseFrameBody(code, "bye")); got != want {
-			t.Errorf("%d is answered %d, want %d", code, got, want)
-		}
-	}
-	if got := closeAnswer(ws.NewCloseFrameBody(1000, "\xff")); got != ws.StatusInvalidFramePayloadData {
-		t.Errorf("a reason that is not UTF-8 is answered %d", got)
-	}
-}
-
 // An upgrade is never asked for on a connection that plain HTTP had.
 func TestHTTPConnectionsEnd(t *testing.T) {
 	n := startNode(t, nil)
