@@ -76,73 +76,82 @@ func TestUpgradeHeads(t *testing.T) {
 	}
 }
 
+const (
+	keyLine     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	versionLine = "Sec-WebSocket-Version: 13\r\n"
+)
+
+// handshake is upgradeHead with something else in it, and the answer.
+type handshake struct {
+	section, name string
+	old, new      string
+	want          int
+}
+
+func (c *handshake) head() []byte {
+	return []byte(strings.Replace(upgradeHead, c.old, c.new, 1))
+}
+
+var handshakes = []handshake{
+	{"4.2.1", "as it should be", "", "", 101},
+	{"4.2.1", "Connection is a list", "Connection: Upgrade", "Connection: keep-alive, Upgrade", 101},
+	{"4.2.1", "Connection without upgrade", "Connection: Upgrade", "Connection: keep-alive", 400},
+	{"4.2.1", "no Connection", "Connection: Upgrade\r\n", "", 400},
+	{"4.2.1", "another method", "GET", "POST", 405},
+	{"4.2.1", "a method in lower case", "GET", "get", 405},
+	{"4.2.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.0", 505},
+	{"4.2.1", "HTTP/2.0", "HTTP/1.1", "HTTP/2.0", 505},
+	{"4.2.1", "no Host", "Host: x\r\n", "", 400},
+	{"4.2.1", "no key", keyLine, "", 400},
+	{"4.2.1", "a key that is no base64", "dGhl", "!!!!", 400},
+	{"4.2.1", "a key of 15 bytes", "jZQ==", "jZQ", 400},
+	{"4.2.1", "a key of 17 bytes", "jZQ==", "jZWU=", 400},
+	{"4.2.1", "a key of 3 bytes", "dGhlIHNhbXBsZSBub25jZQ==", "dGhl", 400},
+	{"4.2.1", "a key and more", "jZQ==", "jZQ==dGhlIHNhbXBsZSBub25jZQ==", 400},
+	{"4.2.1", "no version", versionLine, "", 400},
+	{"4.4", "version 12", ": 13", ": 12", 426},
+	{"4.4", "version 14", ": 13", ": 14", 426},
+	{"11.3.1", "two keys", keyLine, keyLine + keyLine, 400},
+	{"11.3.1", "two keys, one of them none", keyLine, "Sec-WebSocket-Key: x\r\n" + keyLine, 400},
+	{"11.3.5", "two versions", versionLine, versionLine + versionLine, 400},
+	{"9112, 3", "no version of HTTP", " HTTP/1.1", "", 400},
+	{"9112, 3", "two spaces", "GET ", "GET  ", 400},
+	{"9112, 3", "a tab in the target", streamPath, streamPath + "?\t", 400},
+	{"9112, 2.3", "a version of two digits", "HTTP/1.1", "HTTP/1.01", 400},
+	{"9112, 3.2", "two Hosts", "Host: x\r\n", "Host: x\r\nHost: x\r\n", 400},
+	{"9112, 3.2", "a Host that is none", "Host: x", "Host: x/y", 400},
+	{"9112, 3.2", "a Host that is a list", "Host: x", "Host: x y", 400},
+	{"9112, 3.2", "an empty Host", "Host: x", "Host: ", 101},
+	{"9112, 3.2", "an address of 16 bytes", "Host: x", "Host: [::1]:8080", 101},
+	{"9112, 6", "no body", keyLine, keyLine + "Content-Length: 0\r\n", 101},
+	{"9112, 6", "a body", keyLine, keyLine + "Content-Length: 5\r\n", 400},
+	{"9112, 6", "a length that is none", keyLine, keyLine + "Content-Length: +0\r\n", 400},
+	{"9112, 6", "two lengths", keyLine, keyLine + "Content-Length: 0\r\nContent-Length: 0\r\n", 400},
+	{"9112, 6", "chunks", keyLine, keyLine + "Transfer-Encoding: chunked\r\n", 400},
+	{"9112, 6", "no coding", keyLine, keyLine + "Transfer-Encoding: identity\r\n", 400},
+	{"9112, 5.1", "a space before the colon", "Host:", "Host :", 400},
+	{"9112, 5.1", "a line without a colon", keyLine, keyLine + "what\r\n", 400},
+	{"9112, 5.1", "a field without a name", keyLine, keyLine + ": what\r\n", 400},
+	{"9112, 5.1", "a name that is no token", keyLine, keyLine + "a/b: what\r\n", 400},
+	{"9112, 5.2", "a folded line", keyLine, keyLine + "X: a\r\n b\r\n", 400},
+	{"9112, 5.2", "a folded line that looks like a field", keyLine, "X: a\r\n " + keyLine, 400},
+	{"9112, 2.2", "white space before the first field", "Host", "\tHost", 400},
+	{"9112, 2.2", "a bare carriage return", keyLine, keyLine + "X: a\rY: b\r\n", 400},
+	{"9112, 2.2", "a carriage return too many", "Host: x\r\n", "Host: x\r\r\n", 400},
+	{"9110, 5.5", "NUL in a value", keyLine, keyLine + "X: a\x00b\r\n", 400},
+	{"9110, 5.5", "NUL in a name", keyLine, keyLine + "X\x00: a\r\n", 400},
+	{"9110, 5.5", "NUL in the target", streamPath, streamPath + "?\x00", 400},
+	{"9110, 5.5", "a tab and Latin-1 in a value", keyLine, keyLine + "X: a\tb\xe9\r\n", 101},
+}
+
 // TestRFC6455Handshake holds a node to the rules for the opening handshake, and to those of
 // HTTP that keep a proxy and a node from reading a head each in its own way.
 func TestRFC6455Handshake(t *testing.T) {
 	n := startNode(t, nil)
 	n.publish("sim:A", bid(100))
 	good := subscribed(t, n)
-	const (
-		key     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-		version = "Sec-WebSocket-Version: 13\r\n"
-	)
-	for i, c := range []struct {
-		section, name string
-		old, new      string
-		want          int
-	}{
-		{"4.2.1", "as it should be", "", "", 101},
-		{"4.2.1", "Connection is a list", "Connection: Upgrade", "Connection: keep-alive, Upgrade", 101},
-		{"4.2.1", "Connection without upgrade", "Connection: Upgrade", "Connection: keep-alive", 400},
-		{"4.2.1", "no Connection", "Connection: Upgrade\r\n", "", 400},
-		{"4.2.1", "another method", "GET", "POST", 405},
-		{"4.2.1", "a method in lower case", "GET", "get", 405},
-		{"4.2.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.0", 505},
-		{"4.2.1", "HTTP/2.0", "HTTP/1.1", "HTTP/2.0", 505},
-		{"4.2.1", "no Host", "Host: x\r\n", "", 400},
-		{"4.2.1", "no key", key, "", 400},
-		{"4.2.1", "a key that is no base64", "dGhl", "!!!!", 400},
-		{"4.2.1", "a key of 15 bytes", "jZQ==", "jZQ", 400},
-		{"4.2.1", "a key of 17 bytes", "jZQ==", "jZWU=", 400},
-		{"4.2.1", "a key of 3 bytes", "dGhlIHNhbXBsZSBub25jZQ==", "dGhl", 400},
-		{"4.2.1", "a key and more", "jZQ==", "jZQ==dGhlIHNhbXBsZSBub25jZQ==", 400},
-		{"4.2.1", "no version", version, "", 400},
-		{"4.4", "version 12", ": 13", ": 12", 426},
-		{"4.4", "version 14", ": 13", ": 14", 426},
-		{"11.3.1", "two keys", key, key + key, 400},
-		{"11.3.1", "two keys, one of them none", key, "Sec-WebSocket-Key: x\r\n" + key, 400},
-		{"11.3.5", "two versions", version, version + version, 400},
-		{"9112, 3", "no version of HTTP", " HTTP/1.1", "", 400},
-		{"9112, 3", "two spaces", "GET ", "GET  ", 400},
-		{"9112, 3", "a tab in the target", streamPath, streamPath + "?\t", 400},
-		{"9112, 2.3", "a version of two digits", "HTTP/1.1", "HTTP/1.01", 400},
-		{"9112, 3.2", "two Hosts", "Host: x\r\n", "Host: x\r\nHost: x\r\n", 400},
-		{"9112, 3.2", "a Host that is none", "Host: x", "Host: x/y", 400},
-		{"9112, 3.2", "a Host that is a list", "Host: x", "Host: x y", 400},
-		{"9112, 3.2", "an empty Host", "Host: x", "Host: ", 101},
-		{"9112, 3.2", "an address of 16 bytes", "Host: x", "Host: [::1]:8080", 101},
-		{"9112, 6", "no body", key, key + "Content-Length: 0\r\n", 101},
-		{"9112, 6", "a body", key, key + "Content-Length: 5\r\n", 400},
-		{"9112, 6", "a length that is none", key, key + "Content-Length: +0\r\n", 400},
-		{"9112, 6", "two lengths", key, key + "Content-Length: 0\r\nContent-Length: 0\r\n", 400},
-		{"9112, 6", "chunks", key, key + "Transfer-Encoding: chunked\r\n", 400},
-		{"9112, 6", "no coding", key, key + "Transfer-Encoding: identity\r\n", 400},
-		{"9112, 5.1", "a space before the colon", "Host:", "Host :", 400},
-		{"9112, 5.1", "a line without a colon", key, key + "what\r\n", 400},
-		{"9112, 5.1", "a field without a name", key, key + ": what\r\n", 400},
-		{"9112, 5.1", "a name that is no token", key, key + "a/b: what\r\n", 400},
-		{"9112, 5.2", "a folded line", key, key + "X: a\r\n b\r\n", 400},
-		{"9112, 5.2", "a folded line that looks like a field", key, "X: a\r\n " + key, 400},
-		{"9112, 2.2", "white space before the first field", "Host", "\tHost", 400},
-		{"9112, 2.2", "a bare carriage return", key, key + "X: a\rY: b\r\n", 400},
-		{"9112, 2.2", "a carriage return too many", "Host: x\r\n", "Host: x\r\r\n", 400},
-		{"9110, 5.5", "NUL in a value", key, key + "X: a\x00b\r\n", 400},
-		{"9110, 5.5", "NUL in a name", key, key + "X\x00: a\r\n", 400},
-		{"9110, 5.5", "NUL in the target", streamPath, streamPath + "?\x00", 400},
-		{"9110, 5.5", "a tab and Latin-1 in a value", key, key + "X: a\tb\xe9\r\n", 101},
-	} {
-		head := strings.Replace(upgradeHead, c.old, c.new, 1)
-		res, body := answered(t, n.addr, head)
+	for i, c := range handshakes {
+		res, body := answered(t, n.addr, string(c.head()))
 		if res.StatusCode != c.want {
 			t.Errorf("%s %s: %d %q, want %d", c.section, c.name, res.StatusCode, body, c.want)
 		}
