@@ -157,7 +157,9 @@ func (l *loop) consume(ci uint32, p []byte) (rest []byte) {
 			l.count[framesIn]++
 			l.handleFrame(ci, h, payload)
 		case err == nil && h.OpCode == ws.OpClose:
-			l.lose(ci, "done")
+			if !c.blocked { // else it has yet to take ours
+				l.lose(ci, "done")
+			}
 		case err != nil:
 			code := ws.StatusProtocolError
 			if err == errTooBig {
