@@ -107,7 +107,7 @@ func (b *bare) handle(key uint32) error {
 		return nil
 	}
 	for {
-		fd, err := epoll.Accept(b.listener, 30*time.Second)
+		fd, _, err := epoll.Accept(b.listener, 30*time.Second)
 		if err != nil {
 			return nil
 		}

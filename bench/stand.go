@@ -164,7 +164,7 @@ func (s *stand) over() string {
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
 	args := []string{"fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
-		"--log", "warn", "--drain", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
+		"--log", "warn", "--drain", "0s", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
 	if s.cfg.TLS {
 		args = append(args, "--tls-cert", s.cfg.Cert, "--tls-key", s.cfg.Key)
 	}

@@ -3,6 +3,7 @@ package fanout
 import (
 	"cmp"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ type conn struct {
 	state uint8
 
 	json    bool  // the subprotocol
-	secure  bool  // loop.tls has its TLS
+	secure  bool  // its pass has its TLS
 	due     bool  // in loop.scheduled, or waiting in the pacer
 	blocked bool  // the socket took less than it was given: tail waits
 	paused  bool  // the client asked for silence
@@ -67,6 +68,7 @@ type conn struct {
 	since  time.Duration // when state, or blocked, began, on the loop's clock
 	begun  time.Duration // when the message under way began
 	spoke  time.Duration // last write
+	used   time.Duration // when it last asked something, or was seen to subscribe to something
 
 	askedAt    time.Duration // when the last ping was written
 	answeredAt time.Duration // when one was answered
@@ -76,12 +78,19 @@ type conn struct {
 
 const (
 	stateFree    uint8 = iota
+	stateProxied       // a balancer is to say whom it speaks for
 	stateShaking       // TLS, in a goroutine beside the loop
 	stateHandshake
 	stateOpen
 	stateClosing // our close frame is on its way; reading only to see the end
 	stateGone    // lost in this cycle
 )
+
+// pass is what of a conn has pointers: a slice of their own, by the conn's index.
+type pass struct {
+	tls  *epoll.TLS // nil: plain
+	host *host      // nil: not counted
+}
 
 // asleep reports whether the conn is not to be flushed.
 func (c *conn) asleep() bool { return c.blocked || c.paused || c.choked }
@@ -100,7 +109,7 @@ func (c *conn) reason(ln *lane) codec.Flags {
 // accept takes what waits at the listener.
 func (l *loop) accept() {
 	for range acceptChunk {
-		fd, err := epoll.Accept(l.listener, l.cfg.Stall)
+		fd, from, err := epoll.Accept(l.listener, l.cfg.Stall)
 		if err == epoll.ErrAgain {
 			return
 		}
@@ -114,20 +123,51 @@ func (l *loop) accept() {
 			}
 			continue // a peer that gave up
 		}
-		if l.taken.Add(1) > int64(l.cfg.MaxConns) {
-			l.taken.Add(-1)
-			l.events.handshakes.WithLabelValues("full").Inc()
-			epoll.Write(fd, httpError(http.StatusServiceUnavailable, "this node has all the connections it may"))
-			epoll.Close(fd)
-			continue
-		}
-		ci := l.newConn(fd)
-		if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: l.conns[ci].gen}); err != nil {
-			l.lose(ci, "reset")
-		} else if l.door != nil {
-			l.shake(ci)
-		}
+		l.enter(fd, from)
 	}
+}
+
+// enter makes a conn of a socket, if there is room for it.
+func (l *loop) enter(fd int, from netip.Addr) {
+	if l.taken.Add(1) > int64(l.cfg.MaxConns) {
+		l.taken.Add(-1)
+		l.events.handshakes.WithLabelValues("full").Inc()
+		if l.door == nil { // there is no way to say so in TLS
+			epoll.Write(fd, httpError(http.StatusServiceUnavailable, "this node has all the connections it may"))
+		}
+		epoll.Close(fd)
+		return
+	}
+	ci := l.newConn(fd)
+	c := &l.conns[ci]
+	if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: c.gen}); err != nil {
+		l.lose(ci, "reset")
+	} else if l.isProxy(from) {
+		c.state = stateProxied
+	} else {
+		l.admit(ci, from)
+	}
+}
+
+// admit lets a conn from an address speak, unless its host has too many.
+func (l *loop) admit(ci uint32, from netip.Addr) bool {
+	c := &l.conns[ci]
+	h, ok := l.guard.enter(from)
+	if !ok {
+		l.events.handshakes.WithLabelValues("host_full").Inc()
+		if l.door == nil {
+			epoll.Write(int(c.fd), httpError(http.StatusTooManyRequests, "too many connections from this address"))
+		}
+		l.drop(ci)
+		return false
+	}
+	l.passes[ci].host = h
+	if l.door != nil {
+		l.shake(ci)
+		return false
+	}
+	c.state = stateHandshake
+	return true
 }
 
 // newConn takes a conn from the slab.
@@ -137,7 +177,7 @@ func (l *loop) newConn(fd int) uint32 {
 		l.freeConn = l.conns[ci].lanes
 	} else {
 		ci = uint32(len(l.conns))
-		l.conns, l.tls = append(l.conns, conn{}), append(l.tls, nil)
+		l.conns, l.passes = append(l.conns, conn{}), append(l.passes, pass{})
 	}
 	c := &l.conns[ci]
 	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst, window: windowMin}
@@ -169,6 +209,8 @@ func (l *loop) reap() {
 	for _, ci := range l.lost {
 		c := &l.conns[ci]
 		l.closeSocket(ci)
+		l.guard.leave(l.passes[ci].host)
+		l.passes[ci] = pass{}
 		if c.blocked {
 			l.blocked--
 			l.tails -= int(c.tailLen)

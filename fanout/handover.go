@@ -109,7 +109,7 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, "no_descriptor", http.StatusServiceUnavailable, "no descriptor is left; try again")
 		return
 	}
-	l.conns[ci].fd, l.tls[ci] = -1, nil
+	l.conns[ci].fd, l.passes[ci].tls = -1, nil
 	l.drop(ci)
 	l.events.handshakes.WithLabelValues("http").Inc()
 	l.http.conns <- &handed{Conn: nc, first: bytes.Clone(p), leave: leave} // has room: open bounds what is in it
@@ -121,7 +121,7 @@ func (l *loop) detach(ci uint32) (net.Conn, error) {
 	if err := l.poll.Remove(fd); err != nil {
 		return nil, err
 	}
-	if t := l.tls[ci]; t != nil {
+	if t := l.passes[ci].tls; t != nil {
 		return t.Detach()
 	}
 	return epoll.Detach(fd)

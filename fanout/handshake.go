@@ -130,7 +130,7 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	c := &l.conns[ci]
-	c.state, c.json, c.since = stateOpen, l.upgrade.json, l.clock
+	c.state, c.json, c.since, c.used = stateOpen, l.upgrade.json, l.clock, l.clock
 	l.events.handshakes.WithLabelValues("upgraded").Inc()
 	l.service.welcome(ci, l.upgrade.out)
 	return rest, c.state == stateOpen
@@ -210,7 +210,7 @@ func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
 // httpError is an HTTP error as text.
 func httpError(status int, text string) []byte {
 	retry := ""
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		retry = "Retry-After: 1\r\n"
 	}
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",

@@ -47,6 +47,10 @@ const (
 	// adds up to 4.
 	handshakeBytes = 8 << 10
 	handshakeTime  = 10 * time.Second
+	// hostTime is in how long a host may make --host-conns connects: all its clients come
+	// again at once when a node restarts, and then not for a while. A connect that is
+	// refused costs some 15 us.
+	hostTime = 10 * time.Second
 	// shakesMax bounds the TLS handshakes of a node under way, some 30 KB each. Who comes
 	// then is not answered: there is no way to, in TLS.
 	shakesMax = 2048

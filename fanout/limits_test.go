@@ -362,3 +362,34 @@ func TestHTTPConnectionsEnd(t *testing.T) {
 		t.Error("the connection is kept")
 	}
 }
+
+// Who subscribes to nothing and asks nothing is sent away; who does either stays.
+func TestIdle(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.Idle = 2 * time.Second })
+	n.publish("sim:A", bid(1))
+	idle, asks, holds, waits := dial(t, n.addr), dial(t, n.addr), dial(t, n.addr), dial(t, n.addr)
+	for _, p := range []*peer{idle, asks, holds, waits} {
+		p.next(codec.TypeHello)
+	}
+	holds.send(`{"op":"subscribe","symbols":["sim:A"]}`)
+	waits.send(`{"op":"subscribe","symbols":["later:*"]}`)
+	done := make(chan ws.StatusCode, 1)
+	go func() { done <- idle.closedWith() }()
+	for closed := false; !closed; {
+		select {
+		case code := <-done:
+			if closed = true; code != closeSilent {
+				t.Errorf("closed with %d", code)
+			}
+		case <-time.After(500 * time.Millisecond):
+			asks.send(`{"op":"ping","id":1}`)
+			asks.next(codec.TypeReply)
+		}
+	}
+	for _, p := range []*peer{holds, waits} {
+		p.next(codec.TypeReply)
+		p.send(`{"op":"ping","id":7}`)
+		p.next(codec.TypeReply)
+	}
+	eventually(t, 5*time.Second, "three are left", func() bool { return n.opened() == 3 })
+}

@@ -51,9 +51,9 @@ type loop struct {
 	sentAt    int64 // us since the epoch, as data messages carry it
 
 	board      board
-	conns      []conn       // by index; 0 is no conn
-	tls        []*epoll.TLS // of conns that are secure
-	lanes      []lane       // by index; 0 is no lane
+	conns      []conn // by index; 0 is no conn
+	passes     []pass // of conns
+	lanes      []lane // by index; 0 is no lane
 	freeConn   uint32
 	freeLane   uint32
 	open       int // conns in use
@@ -118,7 +118,7 @@ func newLoop(s *shared) (*loop, error) {
 		listener: -1,
 		now:      time.Now,
 		conns:    make([]conn, 1, share),
-		tls:      make([]*epoll.TLS, 1, share),
+		passes:   make([]pass, 1, share),
 		lanes:    make([]lane, 1, share),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
@@ -258,8 +258,12 @@ func (l *loop) handle(events []epoll.Event) {
 		if c.gen != e.Key.Gen || c.state == stateGone {
 			continue
 		}
-		if c.state == stateShaking {
-			l.tls[ci].Ready()
+		switch c.state {
+		case stateProxied:
+			l.proxied(ci)
+			continue
+		case stateShaking:
+			l.passes[ci].tls.Ready()
 			continue
 		}
 		if e.Writable() {

@@ -41,8 +41,12 @@ type shared struct {
 	master *master
 	http   *handover
 	events *events
-	door   *door        // nil: the stream is plain
+	door   *door // nil: the stream is plain
+	guard  guard
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
+
+	proxies   []netip.Prefix // balancers
+	warnProxy sync.Once      // of one that does not say whom it speaks for
 }
 
 // New opens a node's listeners; an error is a setting that cannot work. Close closes
@@ -56,11 +60,15 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 		cfg.Node = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
+	n.guard = guard{most: cfg.HostConns, hosts: make(map[netip.Prefix]*host)}
 	defer func() {
 		if err != nil {
 			n.Close()
 		}
 	}()
+	if n.proxies, err = parseProxies(cfg.ProxyFrom); err != nil {
+		return nil, fmt.Errorf("fanout: %w", err)
+	}
 	if n.door, err = newDoor(&cfg, log); err != nil {
 		return nil, err
 	}

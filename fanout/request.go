@@ -20,6 +20,7 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", requestsPerSecond))
 		return
 	}
+	c.used = l.clock
 	l.reply = codec.Reply{Results: l.reply.Results[:0]}
 	parse := codec.ParseRequest
 	if text {

@@ -8,8 +8,8 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// Our own codes, after which a client connects again: it reads nothing, or does not
-// end what it began to say.
+// Our own codes, after which a client connects again: it reads nothing, or says nothing,
+// or does not end what it began to say.
 const (
 	closeStalled ws.StatusCode = 4100
 	closeSilent  ws.StatusCode = 4101
@@ -41,9 +41,13 @@ func (l *loop) sweepConn(ci uint32) {
 	c := &l.conns[ci]
 	age := l.clock - c.since
 	switch c.state {
-	case stateShaking:
+	case stateProxied, stateShaking:
 		if age > handshakeTime {
-			l.events.handshakes.WithLabelValues("tls_too_slow").Inc()
+			why := "tls_too_slow"
+			if c.state == stateProxied {
+				why = "proxy_too_slow"
+			}
+			l.events.handshakes.WithLabelValues(why).Inc()
 			l.drop(ci)
 		}
 	case stateHandshake:
@@ -67,6 +71,10 @@ func (l *loop) sweepConn(ci uint32) {
 			l.bye(ci, closeSilent, "a message was begun and not ended")
 			return
 		}
+		if l.idle(ci) {
+			l.bye(ci, closeSilent, "nothing is subscribed to")
+			return
+		}
 		c.tokens = min(requestBurst, c.tokens+requestsPerSecond)
 		if c.tokens == requestBurst {
 			c.floods = 0
@@ -75,4 +83,13 @@ func (l *loop) sweepConn(ci uint32) {
 			l.tell(ci, &codec.Heartbeat{Time: l.sentAt, Subs: int(c.subs), Hash: c.hash})
 		}
 	}
+}
+
+// idle reports whether a conn has had no use for too long.
+func (l *loop) idle(ci uint32) bool {
+	c := &l.conns[ci]
+	if c.subs > 0 || len(l.patterns[ci]) > 0 {
+		c.used = l.clock
+	}
+	return l.cfg.Idle > 0 && l.clock-c.used > l.cfg.Idle
 }

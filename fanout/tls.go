@@ -19,11 +19,11 @@ func (l *loop) shake(ci uint32) {
 	if l.door.open.Add(1) > shakesMax {
 		l.door.open.Add(-1)
 		l.events.handshakes.WithLabelValues("tls_full").Inc()
-		l.drop(ci)
+		l.drop(ci) // there is no way to say so in TLS
 		return
 	}
 	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.door.work)
-	c.state, c.secure, l.tls[ci] = stateShaking, true, t
+	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
 	go func() {
 		err := t.Handshake()
@@ -41,7 +41,7 @@ func (l *loop) shaken(key epoll.Key, err error) {
 	case err != nil:
 		l.log.Debug("TLS handshake", "err", err)
 		if plain := new(tls.RecordHeaderError); errors.As(err, plain) && plain.Conn != nil {
-			l.tls[key.Index], c.secure = nil, false
+			l.passes[key.Index].tls, c.secure = nil, false
 			l.refuse(key.Index, "not_tls", http.StatusBadRequest, "this port speaks TLS: use wss:// or https://")
 			return
 		}
@@ -55,7 +55,7 @@ func (l *loop) shaken(key epoll.Key, err error) {
 
 // read reads a conn's socket.
 func (l *loop) read(ci uint32, p []byte) (int, error) {
-	t := l.tls[ci]
+	t := l.passes[ci].tls
 	if t == nil {
 		return l.sock.Read(int(l.conns[ci].fd), p)
 	}
@@ -70,7 +70,7 @@ func (l *loop) read(ci uint32, p []byte) (int, error) {
 // seal makes records of p, valid until the next; nil when the conn is lost.
 func (l *loop) seal(ci uint32, p []byte) []byte {
 	var err error
-	if l.cipher, err = l.tls[ci].Seal(l.cipher[:0], p); err != nil {
+	if l.cipher, err = l.passes[ci].tls.Seal(l.cipher[:0], p); err != nil {
 		l.lose(ci, "reset")
 		return nil
 	}
@@ -79,7 +79,7 @@ func (l *loop) seal(ci uint32, p []byte) []byte {
 
 // endSending tells the peer that no more follows.
 func (l *loop) endSending(ci uint32) {
-	if t := l.tls[ci]; t != nil {
+	if t := l.passes[ci].tls; t != nil {
 		t.EndSending()
 		l.cipher = t.Take(l.cipher[:0])
 		if !l.send(ci, l.cipher) {
@@ -91,9 +91,8 @@ func (l *loop) endSending(ci uint32) {
 
 // closeSocket closes a conn's socket, unless it was handed over.
 func (l *loop) closeSocket(ci uint32) {
-	if t := l.tls[ci]; t != nil {
+	if t := l.passes[ci].tls; t != nil {
 		t.Close()
-		l.tls[ci] = nil
 	} else if fd := l.conns[ci].fd; fd >= 0 {
 		l.sock.Close(int(fd))
 	}

@@ -75,5 +75,5 @@ func TestPageSecure(t *testing.T) {
 	dir := modules(t, "cmd/tickwire/web/test")
 	need(t, "chromium")
 	_, port, _ := startSecure(t)
-	node(t, dir, "https://127.0.0.1:"+port+"/", "node", "--test", "--test-reporter=spec")
+	node(t, dir, "https://127.0.0.1:"+port+"/", "node", "--test", "--test-reporter=spec", "--test-name-pattern=a first visit")
 }

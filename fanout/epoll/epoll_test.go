@@ -24,7 +24,7 @@ func pair(t testing.TB) (fd int, peer net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for fd, err = Accept(lfd, time.Second); err == ErrAgain; fd, err = Accept(lfd, time.Second) {
+	for fd, _, err = Accept(lfd, time.Second); err == ErrAgain; fd, _, err = Accept(lfd, time.Second) {
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -56,32 +56,42 @@ func OutOfResources(err error) bool {
 }
 
 // Accept takes one connection, non-blocking and tuned: no delay, little unsent
-// in the kernel, and given up after timeout when the peer acknowledges nothing.
-func Accept(listener int, timeout time.Duration) (fd int, err error) {
-	fd, _, err = unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+// in the kernel, and given up after timeout when the peer acknowledges nothing. From is
+// the peer's address.
+func Accept(listener int, timeout time.Duration) (fd int, from netip.Addr, err error) {
+	fd, peer, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	if err != nil {
-		return -1, err
+		return -1, from, err
+	}
+	switch peer := peer.(type) {
+	case *unix.SockaddrInet4:
+		from = netip.AddrFrom4(peer.Addr)
+	case *unix.SockaddrInet6:
+		from = netip.AddrFrom16(peer.Addr)
 	}
 	// Options that an exotic socket refuses cost speed, not correctness.
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLow)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
-	return fd, nil
+	return fd, from, nil
 }
 
 // Read reads what is there: ErrAgain when nothing is, 0 at the end of stream.
-func Read(fd int, p []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, p) }
+func Read(fd int, p []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, p, 0) }
+
+// Peek is Read, but what it reads is there yet.
+func Peek(fd int, p []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_PEEK) }
 
 // Write writes what the kernel takes, which may be less than p; ErrAgain when it
 // takes nothing.
-func Write(fd int, p []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, p) }
+func Write(fd int, p []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, p, 0) }
 
 // transfer is a recvfrom(2) or sendto(2) that does not block, which is why the runtime
 // need not know of it.
-func transfer(call uintptr, fd int, p []byte) (int, error) {
+func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|flags, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
