@@ -88,11 +88,12 @@ var mayImport = map[string][]string{
 	"codec":            {},
 	"codec/client":     {"codec"},
 	"fanout/epoll":     {},
-	"fanout":           {"codec", "fanout/epoll"},
+	"fanout/token":     {"codec"},
+	"fanout":           {"codec", "fanout/epoll", "fanout/token"},
 	"feed":             {"codec"},
 	"bench":            {"codec", "fanout/epoll"},
 	"cmd/tickwire/web": {},
-	"cmd/tickwire":     {"codec", "codec/client", "feed", "fanout", "bench", "cmd/tickwire/web"},
+	"cmd/tickwire":     {"codec", "codec/client", "feed", "fanout", "fanout/token", "bench", "cmd/tickwire/web"},
 }
 
 // redisHere is where go-redis may be imported, tests aside.

@@ -1,0 +1,116 @@
+package token
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// fileMax bounds what is read of a key file, and of an issuer's answer.
+const fileMax = 1 << 20
+
+// ring is the keys that tokens are verified with. It never changes.
+type ring struct {
+	keys []*key
+}
+
+func (r *ring) has(kid string) bool {
+	return kid != "" && slices.ContainsFunc(r.keys, func(k *key) bool { return k.kid == kid })
+}
+
+// check finds the key that a token is signed with.
+func (r *ring) check(p *parts) (*key, error) {
+	switch p.alg {
+	case jwt.SigningMethodEdDSA.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodRS256.Alg(), jwt.SigningMethodHS256.Alg():
+	default:
+		return nil, errAlgorithm
+	}
+	known, refusal := r.has(p.kid), errAlgorithm
+	if p.named && !known {
+		refusal = errUnknown
+	}
+	for _, k := range r.keys {
+		switch {
+		case known && k.kid != p.kid, p.named && !known && !k.nameless, k.method.Alg() != p.alg:
+		case k.method.Verify(p.signed, p.signature, k.public) == nil:
+			return k, nil
+		default:
+			refusal = errSignature
+		}
+	}
+	return nil, refusal
+}
+
+// readKeys reads the keys that a Config names files of.
+func readKeys(cfg *Config, log *slog.Logger) (keys []*key, err error) {
+	for _, file := range cfg.Key {
+		text, err := readFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		more, err := parseKeys(text, func(odd []string) {
+			log.Warn("token: not all keys of a file are used", "file", file, "why", strings.Join(odd, "; "))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("token: %s: %w", file, err)
+		}
+		keys = append(keys, more...)
+	}
+	if cfg.Secret != "" {
+		text, err := readFile(cfg.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		k, err := parseSecret(text)
+		if err != nil {
+			return nil, fmt.Errorf("token: %s: %w", cfg.Secret, err)
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) > keysMax {
+		return nil, fmt.Errorf("token: %d keys; at most %d", len(keys), keysMax)
+	}
+	return keys, nil
+}
+
+// parseKeys reads a file of public keys, PEM or JWKS.
+func parseKeys(text []byte, odd func([]string)) ([]*key, error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return parsePublic(text)
+	}
+	keys, unused, err := parseSet(text)
+	for _, why := range unused {
+		if strings.HasSuffix(why, errPrivate.Error()) {
+			return nil, errPrivate // a file is the operator's: he should know
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(keys) == 0:
+		return nil, errors.New(strings.Join(append([]string{"no key in it is used"}, unused...), "; "))
+	case len(unused) > 0:
+		odd(unused)
+	}
+	return keys, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, fileMax+1))
+	if err == nil && len(text) > fileMax {
+		err = fmt.Errorf("%s: longer than %d bytes", name, fileMax)
+	}
+	return text, err
+}
