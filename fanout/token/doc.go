@@ -15,6 +15,10 @@
 // PEM file, a secret) is tried for a kid that no key has: the issuer's names are not in
 // it. A token without a kid is tried with every key of its algorithm.
 //
+// A kid that no key has makes the Verifier ask the issuer, once in 10 s, and only if the
+// issuer has answered the token is refused for good. A token without one has nobody asked: a
+// new key is known to it within 5 minutes.
+//
 // # The way of a token
 //
 //  1. (*Verifier).Known: the digest of one that was verified before. verify.go
@@ -22,4 +26,10 @@
 //  3. (*ring).check: the keys that fit, the signature. ring.go
 //  4. parseClaims: what it says, strictly, now that it is the issuer's. claims.go
 //  5. (*Verifier).holds: times, audience, issuer. verify.go
+//
+// # Ownership
+//
+// A ring of keys never changes; the Verifier holds the newest. One goroutine, (*issuer).run,
+// fetches the issuer's keys and puts a new ring in place of the old. Everything else may be
+// called from anywhere.
 package token

@@ -29,11 +29,10 @@ const (
 	secretMin = 32
 	// rsaMin is what RS256 asks for (RFC 7518, 3.3); beyond rsaMax a check takes too long.
 	rsaMin, rsaMax = 2048, 8192
+	kidMax         = 256 // bytes of a key's name, which is logged
 )
 
-var (
-	errPrivate = errors.New("this is a private key; a node needs the public one")
-)
+var errPrivate = errors.New("this is a private key; a node needs the public one")
 
 // key verifies tokens, by one algorithm only.
 type key struct {
@@ -159,6 +158,8 @@ func parseJWK(text []byte) (*key, error) {
 		return nil, errors.New("a secret, which has no place where others read")
 	case m.D != "" || m.P != "" || m.Q != "":
 		return nil, errPrivate
+	case len(m.KID) > kidMax:
+		return nil, fmt.Errorf("its kid is longer than %d bytes", kidMax)
 	case m.USE != "" && m.USE != jwkset.UseSig:
 		return nil, errors.New("its use is not sig")
 	case len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify):

@@ -61,6 +61,9 @@ var (
 	errEarly     = &Error{NotYetValid, "the token is not valid yet; look at nbf, iat and the clocks"}
 	errAudience  = &Error{Audience, "the token's aud is not this service"}
 	errIssuer    = &Error{Issuer, "the token's iss is not the issuer that this service trusts"}
+	errNoKeys    = &Error{Unavailable, "the issuer's keys have not come yet; try again in a few seconds"}
+	errLately    = &Error{Unavailable, "the token's kid names no key of this node, which asked the issuer a moment ago; try again in a few seconds"}
+	errAway      = &Error{Unavailable, "the token's kid names no key of this node, and the issuer does not answer; try again in a few seconds"}
 )
 
 // refuse is an error about a claim.

@@ -18,18 +18,32 @@ const fileMax = 1 << 20
 
 // ring is the keys that tokens are verified with. It never changes.
 type ring struct {
-	keys []*key
+	keys     []*key
+	answered bool // the issuer has told its keys, or there is none to ask
 }
 
 func (r *ring) has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(r.keys, func(k *key) bool { return k.kid == kid })
 }
 
+// settles reports whether no key that the issuer may have meanwhile could change what check
+// says. A secret it never has.
+func (r *ring) settles(p *parts) bool {
+	return !public(p.alg) || r.answered && (!p.named || r.has(p.kid))
+}
+
+// public reports whether tokens of an algorithm are verified with public keys.
+func public(alg string) bool {
+	switch alg {
+	case jwt.SigningMethodEdDSA.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodRS256.Alg():
+		return true
+	}
+	return false
+}
+
 // check finds the key that a token is signed with.
 func (r *ring) check(p *parts) (*key, error) {
-	switch p.alg {
-	case jwt.SigningMethodEdDSA.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodRS256.Alg(), jwt.SigningMethodHS256.Alg():
-	default:
+	if !public(p.alg) && p.alg != jwt.SigningMethodHS256.Alg() {
 		return nil, errAlgorithm
 	}
 	known, refusal := r.has(p.kid), errAlgorithm
@@ -56,7 +70,7 @@ func readKeys(cfg *Config, log *slog.Logger) (keys []*key, err error) {
 			return nil, fmt.Errorf("token: %w", err)
 		}
 		more, err := parseKeys(text, func(odd []string) {
-			log.Warn("token: not all keys of a file are used", "file", file, "why", strings.Join(odd, "; "))
+			log.Warn("token: not all keys of a file are used", "file", file, "why", brief(odd))
 		})
 		if err != nil {
 			return nil, fmt.Errorf("token: %s: %w", file, err)
@@ -95,7 +109,7 @@ func parseKeys(text []byte, odd func([]string)) ([]*key, error) {
 	case err != nil:
 		return nil, err
 	case len(keys) == 0:
-		return nil, errors.New(strings.Join(append([]string{"no key in it is used"}, unused...), "; "))
+		return nil, errors.New(brief(append([]string{"no key in it is used"}, unused...)))
 	case len(unused) > 0:
 		odd(unused)
 	}

@@ -20,10 +20,11 @@ const cacheMax = 32 << 10
 
 // Verifier verifies tokens. It may be used from anywhere.
 type Verifier struct {
-	cfg   Config
-	ring  atomic.Pointer[ring]
-	cache *lru.Cache[digest, entry]
-	now   func() time.Time
+	cfg    Config
+	ring   atomic.Pointer[ring]
+	issuer *issuer // nil without a JWKS
+	cache  *lru.Cache[digest, entry]
+	now    func() time.Time
 }
 
 // digest is the SHA-256 of a token: whoever reads our memory finds none.
@@ -35,8 +36,13 @@ type entry struct {
 	key    *key
 }
 
-// NewVerifier reads the keys that a Config names.
+// NewVerifier reads the keys that a Config names, and asks the issuer for its own; if that
+// does not answer it goes on, for what it will say later. It follows the issuer until ctx ends.
 func NewVerifier(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, error) {
+	return newVerifier(ctx, cfg, log, usual)
+}
+
+func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -49,7 +55,12 @@ func NewVerifier(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, 
 	}
 	v := &Verifier{cfg: cfg, now: time.Now}
 	v.cache, _ = lru.New[digest, entry](cacheMax) // fails for a size below 1
-	v.ring.Store(&ring{keys: keys})
+	v.ring.Store(&ring{keys: keys, answered: cfg.JWKS == ""})
+	if cfg.JWKS != "" {
+		v.issuer = newIssuer(ctx, v, keys, log, p)
+		v.issuer.fetch(ctx) // a failure is logged
+		go v.issuer.run(ctx)
+	}
 	return v, nil
 }
 
@@ -72,7 +83,8 @@ func (v *Verifier) Known(raw []byte) *Claims {
 }
 
 // Verify is what a token says, or an *Error that says why it is refused. The claims are
-// shared: they are not to be changed.
+// shared: they are not to be changed. When a token names a key that is not known, and the
+// issuer was not asked lately, Verify waits for its answer, 10 s at the most.
 func (v *Verifier) Verify(raw []byte) (*Claims, error) {
 	if c := v.Known(raw); c != nil {
 		return c, nil
@@ -81,7 +93,7 @@ func (v *Verifier) Verify(raw []byte) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := v.ring.Load().check(p)
+	k, err := v.find(p)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +111,22 @@ func (v *Verifier) Verify(raw []byte) (*Claims, error) {
 	}
 	v.cache.Add(sha256.Sum256(raw), entry{c, k})
 	return c, nil
+}
+
+// find is the key that a token is signed with. That a kid is unknown is final only when the
+// issuer was asked for it.
+func (v *Verifier) find(p *parts) (*key, error) {
+	r := v.ring.Load()
+	k, err := r.check(p)
+	if err == nil || v.issuer == nil || r.settles(p) {
+		return k, err
+	}
+	again := v.issuer.renew()
+	r = v.ring.Load()
+	if k, err = r.check(p); err == nil || again == nil || r.settles(p) {
+		return k, err
+	}
+	return nil, again
 }
 
 // holds refuses claims that do not hold here and now.
