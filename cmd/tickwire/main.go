@@ -27,6 +27,8 @@ type commands struct {
 	Fanout  fanoutCmd      `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
 	Watch   watchCmd       `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
 	Bench   benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
+	Keys    keysCmd        `cmd:"" help:"Make a key to sign tokens with, and its public half for nodes."`
+	Token   tokenCmd       `cmd:"" help:"Sign, show and verify tokens."`
 	Floor   benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
 	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
 	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`

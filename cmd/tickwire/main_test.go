@@ -60,6 +60,18 @@ func TestWrongFlags(t *testing.T) {
 		"bench --url ws://x --nodes 2":          "do not go with --url",
 		"bench --url ws://x":                    "name the nodes' tape with --redis",
 		"bench peers --subs 9 --symbols 8":      "nobody can subscribe",
+		"keys":                                  "<dir>",
+		"keys d --alg none":                     "EdDSA",
+		"token sign":                            "sign with --key FILE",
+		"token sign --key k --secret s":         "or with --secret FILE",
+		"token sign --key k --for 0s":           "--for is at least 1s",
+		"token sign --key k --symbols kraken":   "no symbol and no pattern",
+		"token sign --key k --rate=-1":          "below 0",
+		"token sign --key k --conns 1":          "sub is missing",
+		"token sign --key k --newest":           "--newest goes with --conns",
+		"token verify":                          "verify with --key FILE",
+		"token verify --jwks http://a.b/c":      "https:// URL",
+		"token verify --key k --leeway 6m":      "leeway is from 0s to 5m0s",
 	} {
 		out, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()
 		code := -1

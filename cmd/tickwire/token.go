@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+// tokenCmd is for whoever gives out tokens, or wonders why one is refused.
+type tokenCmd struct {
+	Sign   tokenSignCmd   `cmd:"" help:"Print a token, signed with a key that tickwire keys made."`
+	Show   tokenShowCmd   `cmd:"" help:"Print what a token says, without verifying it."`
+	Verify tokenVerifyCmd `cmd:"" help:"Verify a token as a node does; print its claims, or why it is refused."`
+}
+
+type tokenSignCmd struct {
+	Key     string        `env:"TICKWIRE_SIGN_KEY" placeholder:"FILE" help:"Private key to sign with, PEM. [none]"`
+	Secret  string        `env:"TICKWIRE_SIGN_SECRET" placeholder:"FILE" help:"Or the secret to sign with (HS256). [none]"`
+	Sub     string        `env:"TICKWIRE_SIGN_SUB" placeholder:"NAME" help:"Whose it is; --conns counts by it. [nobody's]"`
+	Aud     []string      `env:"TICKWIRE_SIGN_AUD" placeholder:"NAME" help:"Whom it is for: what nodes have as --token-audience. [anyone]"`
+	Iss     string        `env:"TICKWIRE_SIGN_ISS" placeholder:"NAME" help:"Who gives it: what nodes have as --token-issuer. [nobody]"`
+	For     time.Duration `default:"1h" env:"TICKWIRE_SIGN_FOR" placeholder:"TIME" help:"How long it is good. [${default}]"`
+	JTI     string        `env:"TICKWIRE_SIGN_JTI" placeholder:"NAME" help:"Its own name. [none]"`
+	Symbols []string      `default:"*" env:"TICKWIRE_SIGN_SYMBOLS" placeholder:"NAME" help:"What may be subscribed to: symbols, and patterns as 'coinbase:*'. [all]"`
+	Rate    float64       `env:"TICKWIRE_SIGN_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
+	Subs    int           `env:"TICKWIRE_SIGN_SUBS" placeholder:"N" help:"Subscriptions a connection may hold. [what the node allows]"`
+	Conns   int           `env:"TICKWIRE_SIGN_CONNS" placeholder:"N" help:"Connections to a node at a time. [any number]"`
+	Newest  bool          `env:"TICKWIRE_SIGN_NEWEST" help:"A connection too many ends the oldest, instead of being refused."`
+}
+
+// Validate refuses what no node would take.
+func (c *tokenSignCmd) Validate() error {
+	if (c.Key == "") == (c.Secret == "") {
+		return errors.New("sign with --key FILE, or with --secret FILE")
+	}
+	if c.For < time.Second {
+		return errors.New("--for is at least 1s")
+	}
+	if c.Newest && c.Conns == 0 {
+		return errors.New("--newest goes with --conns")
+	}
+	return c.claims(time.Now()).Validate()
+}
+
+func (c *tokenSignCmd) claims(now time.Time) *token.Claims {
+	return &token.Claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject: c.Sub, Audience: c.Aud, Issuer: c.Iss, ID: c.JTI, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(c.For)),
+		},
+		Grant: token.Grant{Symbols: c.Symbols, Rate: c.Rate, Subs: c.Subs, Conns: c.Conns, Newest: c.Newest},
+	}
+}
+
+func (c *tokenSignCmd) Run() error { return c.run(os.Stdout) }
+
+func (c *tokenSignCmd) run(stdout io.Writer) error {
+	newSigner := token.NewSigner
+	if c.Secret != "" {
+		newSigner = token.NewSecretSigner
+	}
+	file := cmp.Or(c.Key, c.Secret)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	signer, err := newSigner(text)
+	if err != nil {
+		return fmt.Errorf("token: %s: %w", file, err)
+	}
+	signed, err := signer.Sign(c.claims(time.Now()))
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	_, err = fmt.Fprintln(stdout, signed)
+	return err
+}
+
+// tokenArg is a token on the command line, where others see it in ps, or on stdin.
+type tokenArg struct {
+	Token string `arg:"" optional:"" help:"The token; without one, or for -, it is read from stdin, which hides it from ps."`
+}
+
+func (a *tokenArg) read(stdin io.Reader) ([]byte, error) {
+	if a.Token != "" && a.Token != "-" {
+		return []byte(a.Token), nil
+	}
+	text, err := io.ReadAll(io.LimitReader(stdin, 2*token.TokenMax))
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	return bytes.TrimSpace(text), nil
+}
+
+type tokenShowCmd struct {
+	tokenArg
+}
+
+func (c *tokenShowCmd) Run() error { return c.run(os.Stdin, os.Stdout, time.Now()) }
+
+func (c *tokenShowCmd) run(stdin io.Reader, stdout io.Writer, now time.Time) error {
+	raw, err := c.read(stdin)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "NOT VERIFIED: anyone can have written this; tickwire token verify says more.")
+	parts := strings.Split(string(raw), ".")
+	if len(parts) != 3 {
+		return fmt.Errorf("token: %d segments with dots between; a JWT has 3", len(parts))
+	}
+	var claims []byte
+	for n, what := range []string{"header", "claims"} {
+		text, err := base64.RawURLEncoding.DecodeString(parts[n])
+		if err != nil {
+			return fmt.Errorf("token: %s: not base64url: %w", what, err)
+		}
+		var b bytes.Buffer
+		if err := json.Indent(&b, text, "", "  "); err != nil {
+			return fmt.Errorf("token: %s: not JSON: %w", what, err)
+		}
+		fmt.Fprintf(stdout, "%s %s\n", what, visible(b.String()))
+		claims = text
+	}
+	var times map[string]any
+	json.Unmarshal(claims, &times) // without an object there are none
+	for _, name := range []string{"iat", "nbf", "exp"} {
+		if at, ok := times[name].(float64); ok && at >= 0 && at < 1e11 {
+			t := time.Unix(int64(at), 0)
+			fmt.Fprintf(stdout, "%s %s, %s\n", name, t.UTC().Format(time.RFC3339), fromNow(t.Sub(now).Round(time.Second)))
+		}
+	}
+	return nil
+}
+
+func fromNow(d time.Duration) string {
+	if d < 0 {
+		return (-d).String() + " ago"
+	}
+	return "in " + d.String()
+}
+
+// visible has what a terminal would obey printed instead.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+type tokenVerifyCmd struct {
+	tokenArg
+	Config token.Config `embed:""`
+}
+
+func (c *tokenVerifyCmd) Validate() error {
+	if !c.Config.Enabled() {
+		return errors.New("verify with --key FILE, --secret FILE or --jwks URL")
+	}
+	return c.Config.Validate()
+}
+
+func (c *tokenVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return c.run(ctx, log, os.Stdin, os.Stdout)
+}
+
+func (c *tokenVerifyCmd) run(ctx context.Context, log *slog.Logger, stdin io.Reader, stdout io.Writer) error {
+	raw, err := c.read(stdin)
+	if err != nil {
+		return err
+	}
+	v, err := token.NewVerifier(ctx, c.Config, log)
+	if err != nil {
+		return err
+	}
+	claims, err := v.Verify(raw)
+	if err != nil {
+		return fmt.Errorf("token: refused, %s: %w", token.ReasonOf(err), err)
+	}
+	text, err := json.MarshalIndent(claims, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, visible(string(text)))
+	return err
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+// run runs the program to its end, with something to read.
+func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	cmd.Run()
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// What is signed with a key that we made is verified with its public half, and shown.
+func TestTokens(t *testing.T) {
+	for alg, c := range map[string]struct{ sign, verify []string }{
+		"EdDSA": {[]string{"--key", "signing.pem"}, []string{"--key", "public.pem"}},
+		"ES256": {[]string{"--key", "signing.pem"}, []string{"--key", "jwks.json"}},
+		"HS256": {[]string{"--secret", "secret"}, []string{"--secret", "secret"}},
+	} {
+		dir := filepath.Join(t.TempDir(), "made", "if need be")
+		stdout, stderr, code := run(t, "", "keys", dir, "--alg", alg)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		modes := map[string]os.FileMode{"signing.pem": 0o600, "public.pem": 0o644, "jwks.json": 0o644}
+		if alg == "HS256" {
+			modes = map[string]os.FileMode{"secret": 0o600}
+		}
+		files, _ := os.ReadDir(dir)
+		if len(files) != len(modes) || strings.Count(stdout, "\n") != len(modes) {
+			t.Errorf("%s: %v\n%s", alg, files, stdout)
+		}
+		for _, f := range files {
+			if info, err := f.Info(); err != nil || info.Mode()&^modes[f.Name()] != 0 || !strings.Contains(stdout, f.Name()+": ") {
+				t.Errorf("%s: %s has mode %v (%v)", alg, f.Name(), info.Mode(), err)
+			}
+		}
+		before, _ := os.ReadFile(filepath.Join(dir, files[len(files)-1].Name()))
+		if _, stderr, code = run(t, "", "keys", dir, "--alg", alg); code != 1 || !strings.Contains(stderr, "not overwritten") {
+			t.Errorf("%s: %d, %s", alg, code, stderr)
+		}
+		if after, _ := os.ReadFile(filepath.Join(dir, files[len(files)-1].Name())); !bytes.Equal(before, after) {
+			t.Errorf("%s: overwritten", alg)
+		}
+
+		c.sign[1], c.verify[1] = filepath.Join(dir, c.sign[1]), filepath.Join(dir, c.verify[1])
+		args := append([]string{"token", "sign", "--sub", "alice", "--aud", "tickwire", "--iss", "us", "--jti", "7", "--symbols", "coinbase:*,kraken:BTC-USD", "--rate", "5", "--conns", "2", "--newest", "--for", "5m"}, c.sign...)
+		signed, stderr, code := run(t, "", args...)
+		if code != 0 || stderr != "" || !regexp.MustCompile(`^[\w-]+\.[\w-]+\.[\w-]+\n$`).MatchString(signed) {
+			t.Fatalf("%s: %d, %q, %s", alg, code, signed, stderr)
+		}
+		verify := append([]string{"token", "verify", "--audience", "tickwire", "--issuer", "us"}, c.verify...)
+		for _, more := range [][]string{nil, {"-"}, {strings.TrimSpace(signed)}} {
+			stdout, stderr, code = run(t, signed, append(slices.Clone(verify), more...)...)
+			var claims token.Claims
+			if err := json.Unmarshal([]byte(stdout), &claims); code != 0 || stderr != "" || err != nil || claims.Subject != "alice" || claims.ID != "7" || len(claims.Grant.Symbols) != 2 ||
+				claims.Grant.Rate != 5 || claims.Grant.Conns != 2 || !claims.Grant.Newest || claims.Left(time.Now()) > 5*time.Minute {
+				t.Errorf("%s: %d, %v, %s, %s", alg, code, err, stdout, stderr)
+			}
+		}
+		stdout, _, code = run(t, signed, "token", "show")
+		if code != 0 || !strings.HasPrefix(stdout, "NOT VERIFIED") || !strings.Contains(stdout, `"alg": "`+alg+`"`) || !regexp.MustCompile(`(?m)^exp 20\S+Z, in [45]m\d+s$`).MatchString(stdout) {
+			t.Errorf("%s: %d, %s", alg, code, stdout)
+		}
+		for reason, args := range map[string][]string{"audience": {"--audience", "x"}, "issuer": {"--issuer", "x"}} {
+			stdout, stderr, code = run(t, signed, append(slices.Clone(verify), args...)...)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, "refused, "+reason) || strings.Contains(stderr, strings.TrimSpace(signed)) {
+				t.Errorf("%s: %d, %s, %s", alg, code, stdout, stderr)
+			}
+		}
+	}
+}
+
+// Whoever takes one file for the other is told which it is.
+func TestTokenFiles(t *testing.T) {
+	dir := t.TempDir()
+	if _, stderr, code := run(t, "", "keys", dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	private, public := filepath.Join(dir, "signing.pem"), filepath.Join(dir, "public.pem")
+	for say, args := range map[string]string{
+		"a node needs the public one":           "token verify --key " + private,
+		"signing needs the private one":         "token sign --key " + public,
+		"this is a PEM file":                    "token sign --secret " + public,
+		"no such file":                          "token sign --key no/such/file",
+		"open no/such/file: no such file":       "token verify --key no/such/file",
+		"a JWT has 3":                           "token show a.b",
+		"header: not base64url":                 "token show !.e30.x",
+		"claims: not JSON":                      "token show e30.AAAA.x",
+		"refused, malformed: this is not a JWT": "token verify a.b.c --key " + public,
+		"refused, too_long: the token is lo":    "token verify --key " + public + " " + strings.Repeat("a", 4097),
+		"keys: mkdir " + private:                "keys " + private,
+	} {
+		stdout, stderr, code := run(t, "", strings.Fields(args)...)
+		if code != 1 || !strings.Contains(stderr, say) || strings.Contains(stdout, "{") && !strings.HasPrefix(stdout, "NOT") {
+			t.Errorf("%s: %d, %s, %s", args, code, stdout, stderr)
+		}
+	}
+}
+
+// A token may be written by anyone: what a terminal would obey is printed instead.
+func TestTokenShowIsSafe(t *testing.T) {
+	b64 := base64.RawURLEncoding.EncodeToString
+	raw := b64([]byte(`{"alg":"none"}`)) + "." + b64([]byte("{\"sub\":\"\u009b2J\u202e\x7f\",\"exp\":1e10,\"nbf\":\"x\",\"iat\":-1}")) + "."
+	var out bytes.Buffer
+	show := tokenShowCmd{tokenArg{Token: raw}}
+	if err := show.run(nil, &out, time.Unix(1e10+5, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.ContainsAny(text, "\u009b\u202e\x7f") || !strings.Contains(text, `"sub": "\u009b2J\u202e\u007f"`) || !strings.HasSuffix(text, "exp 2286-11-20T17:46:40Z, 5s ago\n") {
+		t.Errorf("%q", text)
+	}
+}
