@@ -138,6 +138,23 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// What a flood of tokens costs that are not taken.
+func BenchmarkRefused(b *testing.B) {
+	v := verifier(b, Config{}, "EdDSA", "RS256")
+	for name, raw := range map[string]string{
+		"signature": of("EdDSA2", "", good("")), "algorithm": of("ES256", "", good("")), "malformed": "a.b.c", "too_long": strings.Repeat("a", TokenMax+1),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.Verify([]byte(raw)); ReasonOf(err) != name {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkKnown(b *testing.B) {
 	v := verifier(b, Config{}, "EdDSA")
 	raw := []byte(of("EdDSA", "", good(`"sub":"someone",`)))
