@@ -59,12 +59,13 @@ type Limits struct {
 
 // Reply answers a request, with a result for each of its symbols.
 type Reply struct {
-	ID      int64    `json:"id"`
-	Op      Op       `json:"op"`
-	Rate    *float64 `json:"rate,omitempty"`   // in effect, updates a second and symbol; 0 is raw; of subscribe only
-	Fields  Mask     `json:"fields,omitempty"` // in effect, by name; 0 is all
-	Time    int64    `json:"time,omitempty"`   // of a ping, us
-	Results []Result `json:"results,omitempty"`
+	ID       int64    `json:"id"`
+	Op       Op       `json:"op"`
+	Rate     *float64 `json:"rate,omitempty"`      // in effect, updates a second and symbol; 0 is raw; of subscribe only
+	Fields   Mask     `json:"fields,omitempty"`    // in effect, by name; 0 is all
+	Time     int64    `json:"time,omitempty"`      // of a ping, us
+	TokenTTL *int64   `json:"token_ttl,omitempty"` // of auth, seconds left
+	Results  []Result `json:"results,omitempty"`
 }
 
 // Result is what became of one symbol, or pattern, of a request.
@@ -72,8 +73,8 @@ type Result struct {
 	Symbol  string   `json:"symbol"`
 	ID      *uint32  `json:"id,omitempty"`      // the node's number for it
 	Matched *int     `json:"matched,omitempty"` // of a pattern: symbols that match now
-	Rate    *float64 `json:"rate,omitempty"`    // of set and list
-	Fields  Mask     `json:"fields,omitempty"`  // of set and list
+	Rate    *float64 `json:"rate,omitempty"`    // of set, list and auth
+	Fields  Mask     `json:"fields,omitempty"`  // of set, list and auth
 	Error   *Error   `json:"error,omitempty"`
 }
 

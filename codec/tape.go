@@ -10,8 +10,9 @@ import (
 
 // The tape's layout in Redis. Feed and fanout share bytes, not code.
 const (
-	TapesKey   = "tapes" // a set: the names of all streams
-	EntryField = "b"     // the one field of a stream entry
+	TapesKey   = "tapes"   // a set: the names of all streams
+	RevokedKey = "revoked" // a stream: tokens that are taken no more
+	EntryField = "b"       // the one field of a stream entry
 
 	// HeaderMax is more than a header takes, eight integers: so much of a checkpoint
 	// says what it is as of.

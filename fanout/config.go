@@ -4,8 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"time"
+
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // Config is a node's settings; a tag carries the flag's name, default,
@@ -26,6 +31,11 @@ type Config struct {
 	Stall     time.Duration `default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
 	Idle      time.Duration `default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
+
+	Token       token.Config `embed:"" prefix:"token-"`
+	TokenCookie string       `env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
+	Origin      []string     `env:"TICKWIRE_ORIGIN" placeholder:"ORIGIN" help:"Pages that may connect and read snapshots, as https://app.example.com or https://*.example.com; the node's own may. [any]"`
+	Insecure    bool         `env:"TICKWIRE_INSECURE" help:"Serve other machines without TLS or without tokens."`
 
 	Redis string `kong:"-"` // URL of the tape's Redis
 	Page  fs.FS  `kong:"-"` // what / serves; nil: nothing
@@ -49,8 +59,35 @@ func (cfg *Config) Validate() error {
 		return fmt.Errorf("--pace is from 0s to %v", paceMost)
 	case (cfg.TLSCert == "") != (cfg.TLSKey == ""), cfg.ClientCA != "" && cfg.TLSCert == "":
 		return errors.New("--tls-cert and --tls-key go together, and --client-ca with both")
+	case cfg.TokenCookie != "" && !cfg.Token.Enabled():
+		return errors.New("--token-cookie goes with --token-key, --token-secret or --token-jwks")
 	case cfg.Drain < 0 || cfg.Idle < 0:
 		return errors.New("--drain and --idle are at least 0s")
 	}
-	return nil
+	if err := cfg.Token.Validate(); err != nil {
+		return err
+	}
+	if err := checkOrigins(cfg.Origin); err != nil {
+		return err
+	}
+	return cfg.checkSecure()
+}
+
+// checkSecure refuses to serve other machines what anybody could read, or read along.
+func (cfg *Config) checkSecure() error {
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if addr, aerr := netip.ParseAddr(host); err != nil || host == "localhost" || aerr == nil && addr.IsLoopback() {
+		return nil // or no address: New says so
+	}
+	var missing []string
+	if cfg.TLSCert == "" {
+		missing = append(missing, "--tls-cert and --tls-key")
+	}
+	if !cfg.Token.Enabled() {
+		missing = append(missing, "--token-key (or --token-jwks, --token-secret)")
+	}
+	if len(missing) == 0 || cfg.Insecure {
+		return nil
+	}
+	return fmt.Errorf("--listen %s serves other machines: %s missing; or say --insecure, as behind a proxy that speaks TLS", cfg.Listen, strings.Join(missing, " and "))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // conn is one subscriber's socket. It holds no pointers: what has a size of its
@@ -81,6 +82,7 @@ const (
 	stateProxied       // a balancer is to say whom it speaks for
 	stateShaking       // TLS, in a goroutine beside the loop
 	stateHandshake
+	stateVerifying // its token, beside the loop; its head waits
 	stateOpen
 	stateClosing // our close frame is on its way; reading only to see the end
 	stateGone    // lost in this cycle
@@ -88,8 +90,10 @@ const (
 
 // pass is what of a conn has pointers: a slice of their own, by the conn's index.
 type pass struct {
-	tls  *epoll.TLS // nil: plain
-	host *host      // nil: not counted
+	tls     *epoll.TLS // nil: plain
+	host    *host      // nil: not counted
+	claims  *token.Claims
+	subject string // that it counts for; "": for none
 }
 
 // asleep reports whether the conn is not to be flushed.
@@ -210,6 +214,9 @@ func (l *loop) reap() {
 		c := &l.conns[ci]
 		l.closeSocket(ci)
 		l.guard.leave(l.passes[ci].host)
+		if l.auth != nil {
+			l.auth.subjects.leave(l, ci)
+		}
 		l.passes[ci] = pass{}
 		if c.blocked {
 			l.blocked--

@@ -34,7 +34,7 @@ func (l *loop) sweepDraining() {
 	over := l.clock >= l.drainEnd
 	for ci := 1; ci < len(l.conns); ci++ {
 		switch c := &l.conns[ci]; {
-		case c.state == stateProxied || c.state == stateShaking || c.state == stateHandshake:
+		case c.state > stateFree && c.state < stateOpen:
 			l.lose(uint32(ci), "drained")
 		case c.state == stateOpen && (over || l.clock >= c.leave):
 			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -37,7 +38,7 @@ func newUpgrade() *upgrade {
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
 			if u.foreign {
 				return nil, ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
-					ws.RejectionReason("subprotocol: offer "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON+", or none\n"))
+					ws.RejectionReason("subprotocol: offer "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON+", or none"))
 			}
 			return nil, nil
 		},
@@ -58,7 +59,7 @@ func onRequest(uri []byte) error {
 		return nil
 	}
 	return ws.RejectConnectionError(ws.RejectionStatus(http.StatusNotFound),
-		ws.RejectionReason("the stream is at "+streamPath+"\n"))
+		ws.RejectionReason("the stream is at "+streamPath))
 }
 
 // onProtocol takes the first subprotocol offered that is ours.
@@ -77,27 +78,20 @@ func (u *upgrade) run(head []byte) error {
 		_, err = u.up.Upgrade(u)
 	}
 	if err == nil && !isSecKey(header(head, "Sec-WebSocket-Key")) {
-		u.out, err = u.out[:0], errSecKey // the library looks at its length alone
+		err = errSecKey // the library looks at its length alone
 	}
-	switch {
-	case err == nil:
-	case len(u.out) == 0: // nor does it answer every error
-		u.out = httpError(http.StatusBadRequest, err.Error())
-	default:
-		u.out = bytes.Replace(u.out, []byte("\r\n"), []byte("\r\n"+refusalFields(err)), 1)
+	if err != nil {
+		u.out = httpError(statusOf(err), strings.TrimSpace(err.Error()))
 	}
 	return err
 }
 
-// refusalFields are what the library leaves out of its answers: RFC 9110, 15.5.6 and 15.5.22.
-func refusalFields(err error) string {
-	switch err {
-	case ws.ErrHandshakeBadMethod:
-		return "Connection: close\r\nAllow: GET\r\n"
-	case ws.ErrHandshakeUpgradeRequired:
-		return "Connection: close, upgrade\r\nUpgrade: websocket\r\n"
+// statusOf is what answers an upgrade with an error.
+func statusOf(err error) int {
+	if rejected := (*ws.ConnectionRejectedError)(nil); errors.As(err, &rejected) {
+		return rejected.StatusCode()
 	}
-	return "Connection: close\r\n"
+	return http.StatusBadRequest
 }
 
 func isSecKey(key []byte) bool {
@@ -129,6 +123,9 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 		l.endHTTP(ci, "bad_upgrade", l.upgrade.out)
 		return nil, false
 	}
+	if !l.identify(ci, head) {
+		return p, false
+	}
 	c := &l.conns[ci]
 	c.state, c.json, c.since, c.used = stateOpen, l.upgrade.json, l.clock, l.clock
 	l.events.handshakes.WithLabelValues("upgraded").Inc()
@@ -139,12 +136,12 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 // welcome writes the answer to an upgrade, and the first message behind it: in one
 // write, for a peer may be gone before the second.
 func (l *loop) welcome(ci uint32, answer []byte) {
-	l.control = l.appendControl(append(l.control[:0], answer...), l.conns[ci].json, l.hello())
+	l.control = l.appendControl(append(l.control[:0], answer...), l.conns[ci].json, l.hello(ci))
 	l.writePing(ci, l.control)
 }
 
 // hello is what a conn is told first.
-func (l *loop) hello() *codec.Hello {
+func (l *loop) hello(ci uint32) *codec.Hello {
 	h := &codec.Hello{
 		Protocol:  codec.Version,
 		Node:      l.cfg.Node,
@@ -154,9 +151,10 @@ func (l *loop) hello() *codec.Hello {
 		Limits: codec.Limits{
 			RequestBytes:      requestBytes,
 			RequestSymbols:    requestSymbols,
-			Subs:              l.cfg.MaxSubs,
+			Subs:              l.subsMost(ci),
 			RequestsPerSecond: requestsPerSecond,
 		},
+		TokenTTL: l.tokenTTL(ci),
 	}
 	for _, p := range periods {
 		h.Periods = append(h.Periods, p.Milliseconds())
@@ -207,12 +205,25 @@ func (l *loop) endHTTP(ci uint32, why string, answer []byte) {
 	}
 }
 
-// httpError is an HTTP error as text.
-func httpError(status int, text string) []byte {
-	retry := ""
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		retry = "Retry-After: 1\r\n"
+// httpError is an HTTP error, whole.
+func httpError(status int, text string) []byte { return httpRefusal(status, "", text) }
+
+// httpRefusal is one that has a reason, a word for programs.
+func httpRefusal(status int, reason, text string) []byte {
+	h := http.Header{"Content-Type": {"application/json"}, "Connection": {"close"}}
+	refusalFields(h, status, reason, text)
+	switch status {
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET")
+	case http.StatusUpgradeRequired:
+		h.Set("Connection", "close, upgrade")
+		h.Set("Upgrade", "websocket")
+		h.Set("Sec-WebSocket-Version", "13")
 	}
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
-		status, http.StatusText(status), retry, len(text)+1, text)
+	body := refusalBody(reason, text)
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n", status, http.StatusText(status), len(body))
+	h.Write(&out)
+	fmt.Fprintf(&out, "\r\n%s", body)
+	return out.Bytes()
 }

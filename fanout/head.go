@@ -63,6 +63,8 @@ var strictFields = [...]struct {
 	{"Transfer-Encoding", func([]byte) bool { return false }, errBody},
 	{"Sec-WebSocket-Key", nil, nil}, // looked at by isSecKey
 	{"Sec-WebSocket-Version", nil, nil},
+	{"Authorization", nil, nil},
+	{"Origin", nil, nil},
 }
 
 // isStart reports whether a request line has its three parts, one space between them.

@@ -3,17 +3,19 @@ package fanout
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strings"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // newMux is what the stream's port answers to plain HTTP. unready says why the node
 // should not be sent anyone, "" when it should.
-func newMux(m *master, page fs.FS, unready func() string) http.Handler {
-	s := &snapshots{master: m, places: make(chan struct{}, snapshotsMax)}
+func newMux(s *shared, unready func() string) http.Handler {
+	snaps := &snapshots{master: s.master, places: make(chan struct{}, snapshotsMax)}
 	mux := http.NewServeMux()
 	ok := map[string]bool{"ok": true}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, ok) })
@@ -24,13 +26,20 @@ func newMux(m *master, page fs.FS, unready func() string) http.Handler {
 		}
 		writeJSON(w, http.StatusOK, ok)
 	})
-	mux.HandleFunc("GET /v1/symbols", s.symbols)
-	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
+	mux.HandleFunc("GET /v1/symbols", s.withToken(snaps.symbols))
+	mux.HandleFunc("GET /v1/snapshot", s.withToken(snaps.snapshot))
+	mux.HandleFunc("OPTIONS /v1/", func(w http.ResponseWriter, r *http.Request) { // a browser asks whether it may send a token
+		h := w.Header()
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+		h.Set("Access-Control-Allow-Headers", "Authorization")
+		h.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
 	})
-	mux.HandleFunc("GET /", servePage(page))
+	mux.HandleFunc("GET /", servePage(s.cfg.Page))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not answered here; use GET")
@@ -42,8 +51,50 @@ func newMux(m *master, page fs.FS, unready func() string) http.Handler {
 		h.Set("Connection", "close")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		s.shareWith(h, r)
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// shareWith lets a page of another origin read the answer, if it may.
+func (s *shared) shareWith(h http.Header, r *http.Request) {
+	origin := "*"
+	if len(s.cfg.Origin) > 0 || s.cfg.TokenCookie != "" {
+		h.Set("Vary", "Origin")
+		if origin = r.Header.Get("Origin"); origin == "" || !s.allowsOrigin(r) {
+			return
+		}
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	if s.cfg.TokenCookie != "" {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+}
+
+// withToken answers only who may ask, by origin and token; claims are nil where no token
+// is needed.
+func (s *shared) withToken(answer func(http.ResponseWriter, *http.Request, *token.Claims)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.allowsOrigin(r) {
+			writeRefusal(w, http.StatusForbidden, "origin", "this origin is not allowed")
+			return
+		}
+		if s.auth == nil {
+			answer(w, r, nil)
+			return
+		}
+		var claims *token.Claims
+		raw, err := s.auth.tokenOf(r.Header)
+		if err == nil {
+			claims, err = s.auth.verify([]byte(raw))
+		}
+		if err != nil {
+			status, reason := refusal(err)
+			writeRefusal(w, status, reason, err.Error())
+			return
+		}
+		answer(w, r, claims)
+	}
 }
 
 // servePage serves the page's files, but no lists of its directories.
@@ -72,10 +123,36 @@ func isFile(page fs.FS, name string) bool {
 }
 
 func writeError(w http.ResponseWriter, status int, text string) {
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	writeRefusal(w, status, "", text)
+}
+
+// writeRefusal is an error that has a reason, a word for programs.
+func writeRefusal(w http.ResponseWriter, status int, reason, text string) {
+	refusalFields(w.Header(), status, reason, text)
+	beginJSON(w, status)
+	w.Write(refusalBody(reason, text)) // fails with the connection only
+}
+
+// refusalFields are those that go with the status of an error.
+func refusalFields(h http.Header, status int, reason, text string) {
+	switch status {
+	case http.StatusUnauthorized: // RFC 6750, 3
+		challenge := "Bearer"
+		if reason != string(token.Missing) {
+			challenge = fmt.Sprintf("Bearer error=\"invalid_token\", error_description=%q", text)
+		}
+		h.Set("WWW-Authenticate", challenge)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", "1")
 	}
-	writeJSON(w, status, map[string]string{"error": text})
+}
+
+func refusalBody(reason, text string) []byte {
+	body, _ := json.Marshal(struct { // strings always can be
+		Error  string `json:"error"`
+		Reason string `json:"reason,omitempty"`
+	}{text, reason})
+	return append(body, '\n')
 }
 
 func writeJSON(w http.ResponseWriter, status int, x any) {
@@ -86,7 +163,6 @@ func writeJSON(w http.ResponseWriter, status int, x any) {
 func beginJSON(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Access-Control-Allow-Origin", "*") // market data is for everyone
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 }

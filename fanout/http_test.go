@@ -3,6 +3,7 @@ package fanout
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,13 +36,16 @@ func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	return w
 }
 
+// plain is what a node without tokens answers plain HTTP by.
+func plain(m *master, page fs.FS) *shared { return &shared{cfg: &Config{Page: page}, master: m} }
+
 func TestHTTP(t *testing.T) {
 	page := fstest.MapFS{
 		"index.html": {Data: []byte("<!doctype html>board")},
 		"app/x.js":   {Data: []byte("export {}")},
 	}
 	why := ""
-	h := newMux(boardOf("sim:B", "sim:A"), page, func() string { return why })
+	h := newMux(plain(boardOf("sim:B", "sim:A"), page), func() string { return why })
 	quote := func(seq int) string {
 		return fmt.Sprintf(`{"history":1000,"seq":%d,"bid":"61837.60","trades":7,"status":"live","price_scale":2}`, seq)
 	}
@@ -104,7 +108,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestHTTPEmpty(t *testing.T) {
-	h := newMux(newMaster(), nil, func() string { return "" })
+	h := newMux(plain(newMaster(), nil), func() string { return "" })
 	for target, want := range map[string]string{
 		"/v1/symbols":                `{"symbols":[]}`,
 		"/v1/snapshot":               `{"symbols":{}}`,

@@ -32,6 +32,7 @@ type Node struct {
 	addr     netip.AddrPort
 	draining atomic.Bool
 	closed   sync.Once
+	end      context.CancelFunc // of what New began
 }
 
 // shared is what the loops of a node have in common.
@@ -42,6 +43,7 @@ type shared struct {
 	http   *handover
 	events *events
 	door   *door // nil: the stream is plain
+	auth   *auth // nil: anybody may
 	guard  guard
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
 
@@ -60,6 +62,8 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 		cfg.Node = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
+	life, end := context.WithCancel(context.Background())
+	n.end = end
 	n.guard = guard{most: cfg.HostConns, hosts: make(map[netip.Prefix]*host)}
 	defer func() {
 		if err != nil {
@@ -72,9 +76,15 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 	if n.door, err = newDoor(&cfg, log); err != nil {
 		return nil, err
 	}
+	if n.auth, err = newAuth(life, n.shared); err != nil {
+		return nil, fmt.Errorf("fanout: %w", err)
+	}
 	n.tape, err = newTape(cfg.Redis, n.master, n.post, reg, log)
 	if err != nil {
 		return nil, err
+	}
+	if n.auth != nil {
+		n.tape.revoke = n.revoke
 	}
 	if n.addr, err = freeAddr(cfg.Listen); err != nil {
 		return nil, err
@@ -131,6 +141,16 @@ func (n *Node) post(b *batch) {
 	b.release()
 }
 
+// revoke has tokens taken no more, and ends who came with one.
+func (n *Node) revoke(list []revocation) {
+	if n.auth.revoked.add(list, time.Now()) == 0 {
+		return
+	}
+	for _, l := range n.loops {
+		l.mailbox.send((*loop).revoke)
+	}
+}
+
 // Run serves subscribers until ctx ends, then drains; it returns nil when the last
 // client is gone. An error is an epoll's or the HTTP server's.
 func (n *Node) Run(ctx context.Context) error {
@@ -147,6 +167,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.serveHTTP(serving) })
 	if n.door != nil {
 		g.Go(func() error { return n.door.watch(serving) })
+	}
+	if n.auth != nil {
+		g.Go(func() error { return n.auth.run(serving) })
 	}
 	g.Go(func() error {
 		select {
@@ -166,7 +189,7 @@ func (n *Node) Run(ctx context.Context) error {
 // second to end.
 func (n *Node) serveHTTP(ctx context.Context) error {
 	srv := &http.Server{
-		Handler:        newMux(n.master, n.cfg.Page, n.Unready),
+		Handler:        newMux(n.shared, n.Unready),
 		ReadTimeout:    handshakeTime,
 		WriteTimeout:   30 * time.Second,
 		MaxHeaderBytes: handshakeBytes,
@@ -202,6 +225,7 @@ func (n *Node) drain(cause error) {
 // Close gives back every descriptor that is still open. Run must not be under way.
 func (n *Node) Close() {
 	n.closed.Do(func() {
+		n.end()
 		for _, l := range n.loops {
 			l.stopAccepting()
 			l.poll.Close()

@@ -140,26 +140,30 @@ func (p *peer) rawFrame() (ws.Header, []byte) {
 	return h, payload
 }
 
+// read reads the next message.
+func (p *peer) read() *codec.Message {
+	p.t.Helper()
+	h, payload := p.frame()
+	if h.OpCode == ws.OpClose {
+		code, reason := ws.ParseCloseFrameData(payload)
+		p.t.Fatalf("closed with %d %s, waiting for a message", code, reason)
+	}
+	parse := codec.ParseMessage
+	if h.OpCode == ws.OpText {
+		parse = codec.ParseMessageJSON
+	}
+	if err := parse(payload, &p.msg); err != nil {
+		p.t.Fatal(err)
+	}
+	return &p.msg
+}
+
 // next reads the next message of a type, passing over others.
 func (p *peer) next(want codec.Type) *codec.Message {
 	p.t.Helper()
-	for {
-		h, payload := p.frame()
-		if h.OpCode == ws.OpClose {
-			code, reason := ws.ParseCloseFrameData(payload)
-			p.t.Fatalf("closed with %d %s, waiting for %s", code, reason, want)
-		}
-		parse := codec.ParseMessage
-		if h.OpCode == ws.OpText {
-			parse = codec.ParseMessageJSON
-		}
-		if err := parse(payload, &p.msg); err != nil {
-			p.t.Fatal(err)
-		}
-		if p.msg.Type == want {
-			return &p.msg
-		}
+	for p.read().Type != want {
 	}
+	return &p.msg
 }
 
 func (p *peer) send(text string) {

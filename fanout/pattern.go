@@ -56,8 +56,8 @@ func (l *loop) subscribePattern(ci, li uint32, p pattern) {
 		}
 		l.matched = append(l.matched, uint32(id))
 	}
-	if total > l.cfg.MaxSubs {
-		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("it would make %d; at most %d on one connection", total, l.cfg.MaxSubs))
+	if most := l.subsMost(ci); total > most {
+		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("it would make %d; at most %d on one connection", total, most))
 		return
 	}
 	if at >= 0 {
@@ -98,7 +98,7 @@ func (l *loop) matchPatterns(ci uint32) {
 			if li == 0 {
 				li = l.laneFor(ci, p.period, p.view)
 			}
-			if p.full = li == 0 || int(c.subs) >= l.cfg.MaxSubs; p.full {
+			if p.full = li == 0 || int(c.subs) >= l.subsMost(ci); p.full {
 				l.failed(p.prefix+"*", codec.CodeTooManySubs, "it takes no more new symbols until it is subscribed to again")
 				break
 			}

@@ -32,7 +32,7 @@ func TestProtocolHTTP(t *testing.T) {
 	m.publish()
 	m.mu.Unlock()
 	b.release()
-	h := newMux(m, nil, new(tape).unready)
+	h := newMux(plain(m, nil), new(tape).unready)
 	seen := map[int]bool{}
 	for line := range strings.Lines(examples) {
 		cells := strings.Split(line, " | ")

@@ -22,6 +22,8 @@ func (l *loop) readable(ci uint32, ended bool) {
 		room := readBytes
 		switch {
 		case c.state == stateClosing: // nothing is answered any more
+		case c.state == stateVerifying: // until its head is read again
+			return
 		case c.blocked: // until its socket has taken the answers
 			c.pending = true
 			return
@@ -99,7 +101,7 @@ func (l *loop) digest(ci uint32, p []byte) bool {
 		return false
 	}
 	l.keepRest(c, rest)
-	if l.unfinished > unfinishedMax && c.unfinished() && c.state != stateHandshake {
+	if l.unfinished > unfinishedMax && c.unfinished() && c.state >= stateOpen {
 		l.bye(ci, closeOverloaded, "too much is unfinished; connect again")
 		l.dropUnfinished(c)
 	}

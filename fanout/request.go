@@ -69,8 +69,8 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 	case codec.OpPing:
 		l.reply.Time = l.sentAt
 		l.sendReply(ci)
-	default: // auth
-		l.fail(ci, r.ID, codec.CodeTokenRefused, "this node takes no tokens")
+	case codec.OpAuth:
+		l.renew(ci, r)
 	}
 	c.tokens -= int32(len(l.reply.Results) / tokenResults)
 	l.prune(ci)
@@ -147,7 +147,7 @@ func (l *loop) terms(ci uint32, r *codec.Request) (period uint8, view codec.Mask
 	if view == 0 {
 		view = codec.AllFields
 	}
-	return period, view.WithScales(), true
+	return max(period, l.periodLeast(ci)), view.WithScales(), true
 }
 
 // narrowed is a view as a reply has it: none when it is everything.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 const (
@@ -45,8 +46,8 @@ func (s *snapshots) enter(w http.ResponseWriter) bool {
 
 func (s *snapshots) leave() { <-s.places }
 
-// symbols answers with the names of all symbols.
-func (s *snapshots) symbols(w http.ResponseWriter, r *http.Request) {
+// symbols answers with the names of all symbols, of those that the token covers.
+func (s *snapshots) symbols(w http.ResponseWriter, r *http.Request, claims *token.Claims) {
 	if !s.enter(w) {
 		return
 	}
@@ -57,18 +58,29 @@ func (s *snapshots) symbols(w http.ResponseWriter, r *http.Request) {
 	}
 	sorted := s.sorted
 	s.turn.Unlock()
+	if claims != nil {
+		sorted = slices.DeleteFunc(slices.Clone(sorted), func(name string) bool { return !claims.Grant.Allows([]byte(name)) })
+	}
 	s.write(w, r, http.StatusOK, `{"symbols":[`, len(sorted), func(dst []byte, i int) []byte {
 		return appendName(dst, sorted[i])
 	}, "]}\n")
 }
 
-// snapshot answers with the quotes asked for, or all. Each quote is of one moment;
-// all of them together are not.
-func (s *snapshots) snapshot(w http.ResponseWriter, r *http.Request) {
+// snapshot answers with the quotes asked for, or all that the token covers. Each quote is
+// of one moment; all of them together are not.
+func (s *snapshots) snapshot(w http.ResponseWriter, r *http.Request, claims *token.Claims) {
 	symbols, prefixes, err := asked(r.URL.RawQuery)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
+	}
+	if claims != nil && r.URL.Query().Has("symbols") {
+		for _, name := range slices.Concat(symbols, patterns(prefixes)) {
+			if !claims.Grant.Allows([]byte(name)) {
+				writeRefusal(w, http.StatusForbidden, "not_allowed", name+": "+notCovered)
+				return
+			}
+		}
 	}
 	if len(prefixes) > 0 {
 		if !s.enter(w) {
@@ -77,6 +89,10 @@ func (s *snapshots) snapshot(w http.ResponseWriter, r *http.Request) {
 		defer s.leave()
 	}
 	ids, unknown := s.find(symbols, prefixes)
+	if claims != nil {
+		names := s.master.list()
+		ids = slices.DeleteFunc(ids, func(id uint32) bool { return !claims.Grant.Allows([]byte(names[id])) })
+	}
 	status, begin, end := http.StatusOK, `{"symbols":{`, "}}\n"
 	if len(unknown) > 0 {
 		list, _ := json.Marshal(unknown) // strings always can be
@@ -97,6 +113,14 @@ func (s *snapshots) snapshot(w http.ResponseWriter, r *http.Request) {
 		dst[brace] = ',' // the quote goes on behind its history
 		return dst
 	}, end)
+}
+
+// patterns are those of prefixes.
+func patterns(prefixes []string) (all []string) {
+	for _, prefix := range prefixes {
+		all = append(all, prefix+"*")
+	}
+	return all
 }
 
 // asked is what a query names: symbols, and the prefixes of patterns; that of

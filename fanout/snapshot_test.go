@@ -20,7 +20,7 @@ func always() string { return "" }
 
 // HEAD is answered as GET is, without a body, through a real connection.
 func TestHead(t *testing.T) {
-	srv := httptest.NewServer(newMux(boardOf("sim:A"), nil, always))
+	srv := httptest.NewServer(newMux(plain(boardOf("sim:A"), nil), always))
 	defer srv.Close()
 	for path, want := range map[string]int{"/v1/snapshot": 200, "/v1/symbols": 200, "/v1/snapshot?symbols=x:y": 404, "/healthz": 200} {
 		res, err := http.Head(srv.URL + path)
@@ -58,7 +58,7 @@ func TestUpgradeBehindPlainHTTP(t *testing.T) {
 // An answer of many pieces has every symbol once.
 func TestSnapshotPieces(t *testing.T) {
 	symbols := manySymbols(1000)
-	h := newMux(boardOf(symbols...), nil, always)
+	h := newMux(plain(boardOf(symbols...), nil), always)
 	for _, target := range []string{
 		"/v1/snapshot", "/v1/snapshot?symbols=sim:S00999-USD,sim:S*", "/v1/snapshot?symbols=" + url.QueryEscape(strings.Join(symbols, ",")),
 	} {
@@ -158,7 +158,7 @@ func TestUnreadSnapshots(t *testing.T) {
 }
 
 func BenchmarkSnapshot10k(b *testing.B) {
-	h := newMux(boardOf(manySymbols(10_000)...), nil, always)
+	h := newMux(plain(boardOf(manySymbols(10_000)...), nil), always)
 	r := httptest.NewRequest("GET", "/v1/snapshot", nil)
 	b.ReportAllocs()
 	for b.Loop() {

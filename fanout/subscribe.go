@@ -65,8 +65,13 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 	}
 	for _, symbol := range r.Symbols {
 		id, known := l.board.ids[string(symbol)]
+		isPattern := codec.ValidPattern(symbol)
 		switch {
-		case codec.ValidPattern(symbol):
+		case !isPattern && !codec.ValidSymbol(symbol):
+			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
+		case !l.allows(ci, symbol):
+			l.failed(string(symbol), codec.CodeNotAllowed, notCovered)
+		case isPattern:
 			if patterns++; patterns > patternsMax {
 				l.failed(string(symbol), codec.CodeTooManySubs, fmt.Sprintf("at most %d patterns in one request", patternsMax))
 				continue
@@ -74,10 +79,8 @@ func (l *loop) subscribe(ci uint32, r *codec.Request) {
 			l.subscribePattern(ci, li, pattern{id: r.ID, prefix: string(symbol[:len(symbol)-1]), period: period, view: view})
 		case known:
 			l.subscribeRow(ci, li, id, true)
-		case codec.ValidSymbol(symbol):
-			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
 		default:
-			l.failed(string(symbol), codec.CodeBadSymbol, "a symbol is venue:NAME, a pattern ends in *")
+			l.failed(string(symbol), codec.CodeUnknownSymbol, "not on the board; it may appear later")
 		}
 	}
 	if l.sendReply(ci) && !l.conns[ci].asleep() {
@@ -96,8 +99,8 @@ func (l *loop) subscribeRow(ci, li, id uint32, named bool) {
 	case n.lane != 0:
 		named = named || l.subAt(n).named()
 		l.leave(n.lane, n.at)
-	case int(l.conns[ci].subs) >= l.cfg.MaxSubs:
-		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.cfg.MaxSubs))
+	case int(l.conns[ci].subs) >= l.subsMost(ci):
+		l.failed(symbol, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", l.subsMost(ci)))
 		return
 	}
 	l.join(li, id, named)

@@ -54,6 +54,10 @@ func (l *loop) sweepConn(ci uint32) {
 		if age > handshakeTime {
 			l.refuse(ci, "head_too_slow", http.StatusRequestTimeout, "the request head took too long")
 		}
+	case stateVerifying:
+		if age > handshakeTime {
+			l.refuseToken(ci, errTooSlow)
+		}
 	case stateClosing:
 		if age > lingerTime {
 			l.lose(ci, "done")
@@ -69,6 +73,10 @@ func (l *loop) sweepConn(ci uint32) {
 		}
 		if c.unfinished() && !c.blocked && !c.queued && l.clock-c.begun > messageTime {
 			l.bye(ci, closeSilent, "a message was begun and not ended")
+			return
+		}
+		if claims := l.passes[ci].claims; claims != nil && claims.Left(l.wall()) <= 0 {
+			l.bye(ci, closeExpired, "the token has expired")
 			return
 		}
 		if l.idle(ci) {

@@ -57,6 +57,9 @@ type tape struct {
 	log    *slog.Logger
 	counts tapeCounts
 
+	revoke      func([]revocation) // nil: nobody wants to know
+	revokedRead bool               // to their end
+
 	mu      sync.Mutex // protects streams, their stop and missing
 	streams map[string]*stream
 	refused bool // a stream's name was, which was said
@@ -86,19 +89,28 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 }
 
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
+	opt, err := redisOptions(url)
+	if err != nil {
+		return nil, fmt.Errorf("fanout: %w", err)
+	}
+	return &tape{
+		opt: opt, master: m, post: post, log: log,
+		counts: newTapeCounts(reg), streams: make(map[string]*stream),
+	}, nil
+}
+
+// redisOptions is how the Redis of a URL is spoken to.
+func redisOptions(url string) (*redis.Options, error) {
 	opt, err := redis.ParseURL(url)
 	if err != nil { // which may quote a password
-		return nil, errors.New("fanout: --redis: a URL is redis://host:port, rediss://host:port or unix:///path")
+		return nil, errors.New("--redis: a URL is redis://host:port, rediss://host:port or unix:///path")
 	}
 	opt.MaxRetries = -1 // a retry would hide an outage from the reader
 	opt.DialerRetries = 1
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, checkpointTimeout, redisTimeout
 	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
 	opt.PoolSize = 2                 // a client each: no stream waits for another's connection
-	return &tape{
-		opt: opt, master: m, post: post, log: log,
-		counts: newTapeCounts(reg), streams: make(map[string]*stream),
-	}, nil
+	return opt, nil
 }
 
 // run reads until ctx ends. It never gives up: nodes serve what they have.
@@ -111,13 +123,18 @@ func (t *tape) run(ctx context.Context) error {
 	away := false
 	for {
 		names, err := t.discover(ctx, rdb)
+		if err == nil {
+			err = t.readRevoked(ctx, rdb)
+		}
 		if err != nil && ctx.Err() == nil && !away {
 			t.log.Warn("tape: redis does not answer; serving what is known", "err", err)
 		}
 		if err == nil && away {
 			t.log.Info("tape: redis answers again")
 		}
-		if away = err != nil; !away {
+		if away = err != nil; away {
+			t.revokedRead = false
+		} else {
 			t.list(ctx, names, &readers)
 		}
 		if !sleep(ctx, discoverEvery) {

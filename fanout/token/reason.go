@@ -20,10 +20,14 @@ const (
 	Issuer      Reason = "issuer"        // iss is another
 	BadClaims   Reason = "claims"        // missing, or not what they should be
 	Unavailable Reason = "unavailable"   // the issuer's keys are not at hand; may be tried again
+
+	// Those of who asks for a token, and revokes it.
+	Missing Reason = "missing" // there is none
+	Revoked Reason = "revoked"
 )
 
 // Reasons are all of them.
-var Reasons = []Reason{TooLong, Malformed, Algorithm, UnknownKey, Signature, Expired, NotYetValid, Audience, Issuer, BadClaims, Unavailable}
+var Reasons = []Reason{Missing, Revoked, TooLong, Malformed, Algorithm, UnknownKey, Signature, Expired, NotYetValid, Audience, Issuer, BadClaims, Unavailable}
 
 // Error is a refusal. Its text is for the client, and has nothing of the token in it but
 // names of its claims.
@@ -33,6 +37,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.text }
+
+// Refuse is a refusal.
+func Refuse(reason Reason, text string) *Error { return &Error{reason, text} }
 
 // Retry reports whether the same token may be taken later. What has not begun yet may, but
 // only when its time has come, which its owner knows.

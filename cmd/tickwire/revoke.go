@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tickwire/tickwire/fanout"
+)
+
+// tokenRevokeCmd is for a token that got into wrong hands.
+type tokenRevokeCmd struct {
+	Redis string `default:"redis://127.0.0.1:6379" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
+	JTI   string `placeholder:"NAME" help:"The token's own name, its jti."`
+	Sub   string `placeholder:"NAME" help:"Or whose: all that were issued up to now."`
+}
+
+func (c *tokenRevokeCmd) Validate() error {
+	if (c.JTI == "") == (c.Sub == "") {
+		return errors.New("name a --jti or a --sub")
+	}
+	return nil
+}
+
+func (c *tokenRevokeCmd) Run(ctx context.Context) error {
+	if err := fanout.Revoke(ctx, c.Redis, c.JTI, c.Sub); err != nil {
+		return err
+	}
+	fmt.Println("revoked; nodes end its connections within seconds, and take it no more for a week")
+	return nil
+}

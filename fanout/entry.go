@@ -1,0 +1,76 @@
+package fanout
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+// identify finds out, before a conn is upgraded, who it is by the token in its request
+// head, and whether it may come in. False when the token is being verified, which has the
+// head read again, or when the conn was refused.
+func (l *loop) identify(ci uint32, head []byte) bool {
+	if l.auth == nil && len(l.cfg.Origin) == 0 {
+		return true
+	}
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
+	if err != nil {
+		l.refuse(ci, "bad_upgrade", http.StatusBadRequest, "the request head cannot be read")
+		return false
+	}
+	if !l.allowsOrigin(r) {
+		l.refuseFor(ci, http.StatusForbidden, "origin", "this origin is not allowed")
+		return false
+	}
+	if l.auth == nil {
+		return true
+	}
+	raw, err := l.auth.tokenOf(r.Header)
+	if err != nil {
+		l.refuseToken(ci, err)
+		return false
+	}
+	claims, err, known := l.auth.known([]byte(raw))
+	switch {
+	case !known:
+		l.conns[ci].state = stateVerifying
+		if !l.ask(ci, []byte(raw), (*loop).verified) {
+			l.refuseToken(ci, errNotAsked)
+		}
+		return false
+	case err != nil:
+		l.refuseToken(ci, err)
+		return false
+	case !l.auth.subjects.enter(l, ci, claims):
+		l.refuseFor(ci, http.StatusTooManyRequests, "conns", "this subject has all the connections that its token allows")
+		return false
+	}
+	return true
+}
+
+// verified goes on with a conn whose token was verified: it is known now.
+func (l *loop) verified(ci uint32, _ *token.Claims, err error) {
+	c := &l.conns[ci]
+	if c.state != stateVerifying {
+		return
+	}
+	c.state = stateHandshake
+	if err != nil {
+		l.refuseToken(ci, err)
+		return
+	}
+	l.reread(ci)
+}
+
+// refuseToken answers a request head whose token is refused.
+func (l *loop) refuseToken(ci uint32, err error) {
+	status, reason := refusal(err)
+	l.refuseFor(ci, status, reason, err.Error())
+}
+
+// refuseFor answers a request head with an HTTP error and its reason, which is counted.
+func (l *loop) refuseFor(ci uint32, status int, reason, text string) {
+	l.endHTTP(ci, "refused_"+reason, httpRefusal(status, reason, text))
+}

@@ -1,0 +1,158 @@
+package fanout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+// Our own codes for tokens; both are final.
+const (
+	closeRevoked ws.StatusCode = 4001
+	closeExpired ws.StatusCode = 4002
+)
+
+const notCovered = "the token does not cover it"
+
+// allows reports whether a conn may have a symbol, or a pattern whole.
+func (l *loop) allows(ci uint32, name []byte) bool {
+	claims := l.passes[ci].claims
+	return claims == nil || claims.Grant.Allows(name)
+}
+
+// subsMost is how many subs a conn may hold.
+func (l *loop) subsMost(ci uint32) int {
+	if claims := l.passes[ci].claims; claims != nil && claims.Grant.Subs > 0 {
+		return min(l.cfg.MaxSubs, claims.Grant.Subs)
+	}
+	return l.cfg.MaxSubs
+}
+
+// periodLeast is the shortest period that a conn may have.
+func (l *loop) periodLeast(ci uint32) uint8 {
+	claims := l.passes[ci].claims
+	if claims == nil || claims.Grant.Rate == 0 {
+		return 0
+	}
+	if period, ok := periodOf(claims.Grant.Rate); ok {
+		return period
+	}
+	return uint8(len(periods) - 1)
+}
+
+// tokenTTL is for how many seconds a conn's token is good; nil without one.
+func (l *loop) tokenTTL(ci uint32) *int64 {
+	claims := l.passes[ci].claims
+	if claims == nil {
+		return nil
+	}
+	left := int64(max(0, claims.ExpiresAt.Sub(l.wall())) / time.Second)
+	return &left
+}
+
+// wall is the time of day.
+func (l *loop) wall() time.Time { return time.UnixMicro(l.sentAt) }
+
+// renew takes a new token in place of the one that a conn came with.
+func (l *loop) renew(ci uint32, r *codec.Request) {
+	if l.auth == nil {
+		l.fail(ci, r.ID, codec.CodeTokenRefused, "this node takes no tokens")
+		return
+	}
+	id := r.ID
+	if claims, err, known := l.auth.known(r.Token); known {
+		l.renewed(ci, id, claims, err)
+		return
+	}
+	if !l.ask(ci, r.Token, func(l *loop, ci uint32, claims *token.Claims, err error) { l.renewed(ci, id, claims, err) }) {
+		l.renewed(ci, id, nil, errNotAsked)
+	}
+}
+
+// renewed holds what a conn has against its new token, and answers.
+func (l *loop) renewed(ci uint32, id int64, claims *token.Claims, err error) {
+	if l.conns[ci].state != stateOpen {
+		return
+	}
+	pass := &l.passes[ci]
+	switch e, _ := err.(*token.Error); {
+	case e != nil && e.Retry():
+		l.fail(ci, id, codec.CodeUnavailable, e.Error())
+		return
+	case err != nil:
+		l.fail(ci, id, codec.CodeTokenRefused, err.Error())
+		return
+	case claims.Subject != pass.claims.Subject:
+		l.fail(ci, id, codec.CodeTokenRefused, "it is of another sub: connect anew")
+		return
+	}
+	pass.claims = claims
+	l.reply = codec.Reply{ID: id, Op: codec.OpAuth, TokenTTL: l.tokenTTL(ci), Results: l.reply.Results[:0]}
+	l.noteSubs(ci)
+	l.endPatterns(ci)
+	l.endSubs(ci)
+	l.slowDown(ci)
+	l.sendReply(ci)
+	l.prune(ci)
+}
+
+// endPatterns ends the patterns that a conn's token does not cover.
+func (l *loop) endPatterns(ci uint32) {
+	for at := len(l.patterns[ci]) - 1; at >= 0; at-- {
+		if name := l.patterns[ci][at].prefix + "*"; !l.allows(ci, []byte(name)) {
+			l.dropPattern(ci, at)
+			l.failed(name, codec.CodeNotAllowed, notCovered)
+		}
+	}
+}
+
+// endSubs ends the subs that a conn's token does not cover, those that no name takes any
+// more, and the last of too many.
+func (l *loop) endSubs(ci uint32) {
+	most := l.subsMost(ci)
+	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
+		for i := l.lanes[li].n; i > 0; i-- {
+			s := l.subs.get(l.lanes[li].subs)[i-1]
+			name := l.board.names[s.id()]
+			switch {
+			case !l.allows(ci, []byte(name)), !s.named() && !l.patternTakes(ci, s.id()):
+				l.failed(name, codec.CodeNotAllowed, notCovered)
+			case int(l.conns[ci].subs) > most:
+				l.failed(name, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", most))
+			default:
+				continue
+			}
+			l.leave(li, i-1)
+		}
+	}
+}
+
+// slowDown moves the subs of lanes that are faster than a conn's token allows; images
+// follow.
+func (l *loop) slowDown(ci uint32) {
+	least := l.periodLeast(ci)
+	for at := range l.patterns[ci] {
+		p := &l.patterns[ci][at]
+		p.period = max(p.period, least)
+	}
+	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
+		if l.lanes[li].period >= least || l.lanes[li].n == 0 {
+			continue
+		}
+		to := l.laneFor(ci, least, l.lanes[li].view)
+		for l.lanes[li].n > 0 {
+			s := l.subs.get(l.lanes[li].subs)[l.lanes[li].n-1]
+			l.leave(li, l.lanes[li].n-1)
+			if to == 0 {
+				l.failed(l.board.names[s.id()], codec.CodeTooManySubs, tooManyTerms)
+				continue
+			}
+			l.join(to, s.id(), s.named())
+			l.resultOf(s.id(), &l.lanes[to])
+		}
+	}
+}

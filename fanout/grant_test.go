@@ -1,0 +1,321 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+func expires(in time.Duration) func(*token.Claims) {
+	return func(c *token.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(in)) }
+}
+
+func grants(g token.Grant) func(*token.Claims) {
+	return func(c *token.Claims) { c.Grant = g }
+}
+
+// renewed tells a conn's new token, and returns the answer.
+func (p *peer) renew(text string) codec.Control {
+	p.t.Helper()
+	p.send(fmt.Sprintf(`{"op":"auth","id":77,"token":%q}`, text))
+	for {
+		switch m := p.control().(type) {
+		case *codec.Reply:
+			if m.Op == codec.OpAuth {
+				return m
+			}
+		case *codec.Error:
+			return m
+		}
+	}
+}
+
+// control is the next message that is not data.
+func (p *peer) control() codec.Control {
+	p.t.Helper()
+	for {
+		p.read()
+		if p.msg.Type != codec.TypeData {
+			return p.msg.Control
+		}
+	}
+}
+
+// A token's time is told, may be put off by another of the same subject, and ends the
+// connection.
+func TestTokenLife(t *testing.T) {
+	n, i := startAuth(t, nil)
+	n.publish("sim:A", bid(1))
+	p, _, err := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + i.sign(expires(3*time.Second))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.t = t
+	hello := p.next(codec.TypeHello).Control.(*codec.Hello)
+	if hello.TokenTTL == nil || *hello.TokenTTL < 1 || *hello.TokenTTL > 3 {
+		t.Errorf("token_ttl %v", hello.TokenTTL)
+	}
+	short := dialToken(t, n.addr, i.sign(expires(3*time.Second)))
+	for text, want := range map[string]codec.Code{
+		"x": 131, i.sign(expires(-time.Minute)): 131,
+		i.sign(func(c *token.Claims) { c.Subject = "bob" }): 131,
+	} {
+		if e, ok := p.renew(text).(*codec.Error); !ok || e.Code != want || *e.ID != 77 {
+			t.Errorf("%.20s...: %+v", text, e)
+		}
+	}
+	r, ok := p.renew(i.sign(expires(time.Hour))).(*codec.Reply)
+	if !ok || r.TokenTTL == nil || *r.TokenTTL < 3590 || len(r.Results) != 0 {
+		t.Errorf("renewed: %+v", r)
+	}
+	began := time.Now()
+	if code := short.closedWith(); code != closeExpired {
+		t.Errorf("closed with %d", code)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("after %v", took) // 3 s, a leeway of 1, a sweep of 1
+	}
+	p.send(`{"op":"subscribe","symbols":["sim:A"]}`)
+	p.next(codec.TypeReply)
+}
+
+// A new token counts for what is subscribed to: every sub that it ends, and every rate that
+// it lowers, is told, and the node's own count agrees.
+func TestTokenNarrows(t *testing.T) {
+	n, i := startAuth(t, nil)
+	for _, symbol := range []string{"sim:A", "sim:B", "sim:C", "xyz:A", "xyz:B"} {
+		n.publish(symbol, bid(1))
+	}
+	p := dialToken(t, n.addr, i.sign(grants(token.Grant{Symbols: []string{"*"}})))
+	subscribe := func(request string) {
+		t.Helper()
+		p.send(request)
+		p.next(codec.TypeReply)
+	}
+	subscribe(`{"op":"subscribe","id":1,"symbols":["sim:A","sim:B"]}`)
+	subscribe(`{"op":"subscribe","id":2,"symbols":["xyz:*","sim:*"],"rate":2}`)
+	held := func() string {
+		t.Helper()
+		p.send(`{"op":"list","id":9}`)
+		for {
+			if r, ok := p.control().(*codec.Reply); ok && r.Op == codec.OpList {
+				var all []string
+				for _, x := range r.Results {
+					all = append(all, fmt.Sprintf("%s@%v", x.Symbol, *x.Rate))
+				}
+				return strings.Join(all, " ")
+			}
+		}
+	}
+	results := func(c codec.Control) map[string]string {
+		t.Helper()
+		r, ok := c.(*codec.Reply)
+		if !ok {
+			t.Fatalf("%+v", c)
+		}
+		all := map[string]string{}
+		for _, x := range r.Results {
+			if x.Error != nil {
+				all[x.Symbol] += fmt.Sprint(int(x.Error.Code))
+			} else {
+				all[x.Symbol] += fmt.Sprint(*x.Rate)
+			}
+		}
+		return all
+	}
+	if got := results(p.renew(i.sign(grants(token.Grant{Symbols: []string{"*"}})))); len(got) != 0 {
+		t.Errorf("the same again: %v", got)
+	}
+	// Names of sim:A and sim:B were given, and rates of patterns hold for all they take.
+	got := results(p.renew(i.sign(grants(token.Grant{Symbols: []string{"sim:A", "sim:C", "xyz:*"}, Rate: 1}))))
+	want := map[string]string{"sim:*": "130", "sim:B": "130", "sim:C": "130", "sim:A": "1", "xyz:A": "1", "xyz:B": "1"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := held(); !strings.HasPrefix(got, "xyz:*@1 ") || len(strings.Fields(got)) != 4 {
+		t.Errorf("%s", got)
+	}
+	got = results(p.renew(i.sign(grants(token.Grant{Symbols: []string{"*"}, Subs: 1}))))
+	if len(got) != 2 {
+		t.Errorf("one may be held: %v", got)
+	}
+	got = results(p.renew(i.sign(grants(token.Grant{Symbols: []string{"none:*"}}))))
+	if got["xyz:*"] != "130" || len(got) != 2 || held() != "" {
+		t.Errorf("none may be held: %v, %s", got, held())
+	}
+	n.publish("xyz:A", bid(2))
+	n.publish("xyz:NEW", bid(2))
+	p.send(`{"op":"ping","id":5}`)
+	for {
+		p.read()
+		if r, ok := p.msg.Control.(*codec.Reply); ok && p.msg.Type == codec.TypeReply {
+			if r.Op == codec.OpPing {
+				break
+			}
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// A subject has as many connections as its token says; one more is refused, or, if it says
+// so, ends the oldest. Others are not counted with it.
+func TestSubjectConns(t *testing.T) {
+	n, i := startAuth(t, func(cfg *Config) { cfg.Loops = 2 })
+	two := func(c *token.Claims) { c.Grant.Conns = 2 }
+	newest := func(c *token.Claims) { c.Grant.Conns, c.Grant.Newest, c.Subject = 2, true, "bob" }
+	first, second := dialToken(t, n.addr, i.sign(two)), dialToken(t, n.addr, i.sign(two))
+	try := func() string {
+		p, answer, err := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + i.sign(two)}})
+		if err == nil {
+			p.conn.Close()
+		}
+		return answer
+	}
+	if answer := try(); !strings.HasPrefix(answer, "429 ") || !strings.Contains(answer, `"reason":"conns"`) {
+		t.Error(answer)
+	}
+	b1, b2, b3 := dialToken(t, n.addr, i.sign(newest)), dialToken(t, n.addr, i.sign(newest)), dialToken(t, n.addr, i.sign(newest))
+	if code := b1.closedWith(); code != closeReplaced {
+		t.Errorf("the oldest is closed with %d", code)
+	}
+	for _, p := range []*peer{first, second, b2, b3} {
+		p.send(`{"op":"ping","id":1}`)
+		p.next(codec.TypeReply)
+	}
+	first.conn.Close()
+	eventually(t, 5*time.Second, "a place is free", func() bool { return try() == "101" })
+	second.conn.Close()
+	b2.conn.Close()
+	b3.conn.Close()
+	eventually(t, 5*time.Second, "nobody is counted any more", func() bool {
+		n.auth.subjects.mu.Lock()
+		defer n.auth.subjects.mu.Unlock()
+		return len(n.auth.subjects.of) == 0
+	})
+}
+
+// A token that is revoked ends its connections, opens none again, and renews none; one
+// issued later is good.
+func TestRevocation(t *testing.T) {
+	n, i := startAuth(t, nil)
+	named := func(c *token.Claims) { c.ID = "j1" }
+	byJTI, bySub := i.sign(named), i.sign(func(c *token.Claims) { c.Subject = "bob" })
+	a, b := dialToken(t, n.addr, byJTI), dialToken(t, n.addr, bySub)
+	other := dialToken(t, n.addr, i.sign())
+	revoke := func(jti, subject string) {
+		t.Helper()
+		if err := Revoke(context.Background(), n.cfg.Redis, jti, subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke("j1", "")
+	revoke("", "bob")
+	for _, p := range []*peer{a, b} {
+		if code := p.closedWith(); code != closeRevoked {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	for _, text := range []string{byJTI, bySub} {
+		_, answer, _ := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + text}})
+		if !strings.HasPrefix(answer, "401 ") || !strings.Contains(answer, `"reason":"revoked"`) {
+			t.Error(answer)
+		}
+		if answer := get(t, n.addr, "/v1/symbols", "Bearer "+text); !strings.Contains(answer, `"reason":"revoked"`) {
+			t.Error(answer)
+		}
+	}
+	if e, ok := other.renew(byJTI).(*codec.Error); !ok || e.Code != codec.CodeTokenRefused {
+		t.Errorf("%+v", e)
+	}
+	later := i.sign(func(c *token.Claims) { c.Subject, c.IssuedAt = "bob", jwt.NewNumericDate(time.Now().Add(time.Second)) })
+	dialToken(t, n.addr, later)
+	if err := Revoke(context.Background(), n.cfg.Redis, "j", "s"); err == nil {
+		t.Error("both a jti and a sub")
+	}
+}
+
+// The issuer changes its keys while subscribers are connected: nobody is lost, tokens of the
+// new key are taken, and those of the old when it is gone are not.
+func TestKeysRotate(t *testing.T) {
+	dir := t.TempDir()
+	old, new := newIssuer(t, "ES256", dir+"/a.pem"), newIssuer(t, "ES256", dir+"/b.pem")
+	var set atomic.Pointer[string]
+	publish := func(text string) { set.Store(&text) }
+	keys := func(all ...*issuer) string {
+		var list []string
+		for _, i := range all {
+			list = append(list, i.jwk)
+		}
+		return `{"keys":[` + strings.Join(list, ",") + `]}`
+	}
+	publish(keys(old))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, *set.Load()) }))
+	defer srv.Close()
+	n := startNode(t, func(cfg *Config) { cfg.Token.JWKS = srv.URL })
+	n.publish("sim:A", bid(1))
+	p := dialToken(t, n.addr, old.sign())
+	p.send(`{"op":"subscribe","symbols":["sim:A"]}`)
+	p.next(codec.TypeReply)
+	p.next(codec.TypeData)
+	publish(keys(new))
+	try := func(i *issuer) string {
+		q, answer, err := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + i.sign()}})
+		if err == nil {
+			q.conn.Close()
+		}
+		return answer
+	}
+	eventually(t, 30*time.Second, "the new key is known", func() bool { return try(new) == "101" })
+	// What it may be is asked of the issuer only every ten seconds.
+	if answer := try(old); !strings.Contains(answer, "unknown_key") && !strings.Contains(answer, "unavailable") {
+		t.Errorf("the old key, gone: %s", answer)
+	}
+	undisturbed(t, n, p, 2)
+}
+
+// Beyond loopback a node wants a certificate and a key, or the word.
+func TestInsecure(t *testing.T) {
+	good := Config{Loops: 1, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second}
+	for _, c := range []struct {
+		listen       string
+		cert, tokens bool
+		insecure     bool
+		want         string
+	}{
+		{listen: "127.0.0.1:0"}, {listen: "localhost:0"}, {listen: "[::1]:0"}, {listen: "127.1.2.3:80"},
+		{listen: "0.0.0.0:0", want: "--tls-cert and --tls-key and --token-key (or --token-jwks, --token-secret) missing"},
+		{listen: ":0", want: "--insecure"}, {listen: "[::]:0", want: "--insecure"}, {listen: "10.0.0.1:80", want: "--insecure"}, {listen: "example.com:80", want: "--insecure"},
+		{listen: ":0", cert: true, want: ": --token-key (or --token-jwks, --token-secret) missing"},
+		{listen: ":0", tokens: true, want: ": --tls-cert and --tls-key missing"},
+		{listen: ":0", cert: true, tokens: true}, {listen: ":0", insecure: true},
+	} {
+		cfg := good
+		cfg.Listen, cfg.Insecure = c.listen, c.insecure
+		if c.cert {
+			cfg.TLSCert, cfg.TLSKey = "c", "k"
+		}
+		if c.tokens {
+			cfg.Token.Secret = "s"
+		}
+		if err := cfg.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	for _, origin := range []string{"example.com", "https://example.com/", "https://*", "https://a.*.com", "https://*x.com", "ftp://x", "https://x/y", "*"} {
+		cfg := good
+		cfg.Listen, cfg.Origin = "127.0.0.1:0", []string{origin}
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "--origin "+origin) {
+			t.Errorf("%s: %v", origin, err)
+		}
+	}
+}

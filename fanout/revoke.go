@@ -1,0 +1,84 @@
+package fanout
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tickwire/tickwire/fanout/token"
+)
+
+// revoked is the tokens that are taken no more, as the tape has them.
+type revoked struct {
+	mu       sync.RWMutex         // protects what follows
+	ids      map[string]time.Time // by jti: when it was revoked
+	subjects map[string]time.Time // by sub: all tokens issued up to then
+}
+
+const (
+	// revokedFor is how long the tape keeps a revocation.
+	revokedFor = 7 * 24 * time.Hour
+	// revokedMax bounds those that a node knows: some 150 bytes each.
+	revokedMax = 200_000
+)
+
+// revocation is one of the tape: of a jti, or of a sub.
+type revocation struct {
+	at           time.Time
+	jti, subject string
+}
+
+// add takes revocations, and reports how many were not known. Those that are too old make
+// room for others.
+func (r *revoked) add(list []revocation, now time.Time) (added int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids == nil {
+		r.ids, r.subjects = make(map[string]time.Time), make(map[string]time.Time)
+	}
+	for _, v := range list {
+		of, name := r.ids, v.jti
+		if v.jti == "" {
+			of, name = r.subjects, v.subject
+		}
+		if name == "" || !v.at.After(of[name]) {
+			continue
+		}
+		if len(r.ids)+len(r.subjects) >= revokedMax {
+			r.forget(now)
+		}
+		of[name] = v.at
+		added++
+	}
+	return added
+}
+
+// forget drops what the tape has forgotten, too.
+func (r *revoked) forget(now time.Time) {
+	for _, of := range [...]map[string]time.Time{r.ids, r.subjects} {
+		for name, at := range of {
+			if now.Sub(at) > revokedFor {
+				delete(of, name)
+			}
+		}
+	}
+}
+
+// has reports whether a token was revoked.
+func (r *revoked) has(c *token.Claims) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if _, ok := r.ids[c.ID]; ok && c.ID != "" {
+		return true
+	}
+	at, ok := r.subjects[c.Subject]
+	return ok && c.Subject != "" && (c.IssuedAt == nil || !c.IssuedAt.After(at))
+}
+
+// revoke ends the conns whose token was revoked.
+func (l *loop) revoke() {
+	for ci := range l.conns {
+		if c := l.passes[ci].claims; c != nil && l.conns[ci].state == stateOpen && l.auth.revoked.has(c) {
+			l.bye(uint32(ci), closeRevoked, "the token was revoked")
+		}
+	}
+}

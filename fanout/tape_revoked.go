@@ -1,0 +1,92 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+const (
+	// revokedAgain is how much of the end of the stream is read again each time: what a
+	// Redis with a slower clock appends after a failover is not passed over.
+	revokedAgain = time.Minute
+	revokedPage  = 1000 // entries a read
+)
+
+// readRevoked reads revocations: all of them first, and after every time that Redis did
+// not answer, the last of them otherwise.
+func (t *tape) readRevoked(ctx context.Context, rdb *redis.Client) error {
+	if t.revoke == nil {
+		return nil
+	}
+	from := "-"
+	if t.revokedRead {
+		from = strconv.FormatInt(time.Now().Add(-revokedAgain).UnixMilli(), 10)
+	}
+	t.revokedRead = false
+	for {
+		list, last, err := t.revokedPage(ctx, rdb, from)
+		if err != nil {
+			return err
+		}
+		t.revoke(list)
+		if last == "" {
+			t.revokedRead = true
+			return nil
+		}
+		from = "(" + last
+	}
+}
+
+// revokedPage reads a page of revocations, and the id of its last entry; "" at the end.
+func (t *tape) revokedPage(ctx context.Context, rdb *redis.Client, from string) (list []revocation, last string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	entries, err := rdb.XRangeN(ctx, codec.RevokedKey, from, "+", revokedPage).Result()
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range entries {
+		ms, _, _ := strings.Cut(e.ID, "-")
+		at, err := strconv.ParseInt(ms, 10, 64)
+		jti, _ := e.Values["jti"].(string)
+		subject, _ := e.Values["sub"].(string)
+		if err == nil {
+			list = append(list, revocation{time.UnixMilli(at), jti, subject})
+		}
+	}
+	if len(entries) == revokedPage {
+		last = entries[len(entries)-1].ID
+	}
+	return list, last, nil
+}
+
+// Revoke has all nodes of a Redis take a token no more: the one with a jti, or all of a sub
+// that were issued up to now.
+func Revoke(ctx context.Context, url, jti, subject string) error {
+	if (jti == "") == (subject == "") {
+		return errors.New("name either a jti or a sub")
+	}
+	opt, err := redisOptions(url)
+	if err != nil {
+		return err
+	}
+	rdb := redis.NewClient(opt)
+	defer rdb.Close()
+	values := []string{"jti", jti}
+	if jti == "" {
+		values = []string{"sub", subject}
+	}
+	oldest := strconv.FormatInt(time.Now().Add(-revokedFor).UnixMilli(), 10)
+	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: codec.RevokedKey, MinID: oldest, Values: values}).Err(); err != nil {
+		return fmt.Errorf("--redis: %w", err)
+	}
+	return nil
+}
