@@ -117,6 +117,7 @@ var handshakes = []handshake{
 	{"9112, 3", "no version of HTTP", " HTTP/1.1", "", 400},
 	{"9112, 3", "two spaces", "GET ", "GET  ", 400},
 	{"9112, 3", "a tab in the target", streamPath, streamPath + "?\t", 400},
+	{"9112, 2.3", "a version that is no digit", "HTTP/1.1", "HTTP/1.>", 400},
 	{"9112, 2.3", "a version of two digits", "HTTP/1.1", "HTTP/1.01", 400},
 	{"9112, 3.2", "two Hosts", "Host: x\r\n", "Host: x\r\nHost: x\r\n", 400},
 	{"9112, 3.2", "a Host that is none", "Host: x", "Host: x/y", 400},

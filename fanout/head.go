@@ -71,8 +71,11 @@ var strictFields = [...]struct {
 func isStart(line []byte) bool {
 	method, after, _ := bytes.Cut(line, []byte(" "))
 	target, version, _ := bytes.Cut(after, []byte(" "))
-	return only(method, inToken) && only(target, inTarget) && len(version) == len("HTTP/1.1") && bytes.HasPrefix(version, []byte("HTTP/"))
+	major, minor, _ := bytes.Cut(bytes.TrimPrefix(version, []byte("HTTP/")), []byte("."))
+	return only(method, inToken) && only(target, inTarget) && len(version) == len("HTTP/1.1") && isDigit(major) && isDigit(minor)
 }
+
+func isDigit(p []byte) bool { return len(p) == 1 && '0' <= p[0] && p[0] <= '9' }
 
 // Sets of bytes: a token (RFC 9110, 5.6.2), a request target (nothing that is not visible:
 // the page may have what RFC 3986 escapes), a host and its port (RFC 3986, 3.2.2), a
