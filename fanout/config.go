@@ -75,9 +75,18 @@ func (cfg *Config) Validate() error {
 
 // checkSecure refuses to serve other machines what anybody could read, or read along.
 func (cfg *Config) checkSecure() error {
+	missing := cfg.missing()
+	if missing == "" || cfg.Insecure {
+		return nil
+	}
+	return fmt.Errorf("--listen %s serves other machines: %s missing; or say --insecure, as behind a proxy that speaks TLS", cfg.Listen, missing)
+}
+
+// missing is what a node that serves other machines has not.
+func (cfg *Config) missing() string {
 	host, _, err := net.SplitHostPort(cfg.Listen)
 	if addr, aerr := netip.ParseAddr(host); err != nil || host == "localhost" || aerr == nil && addr.IsLoopback() {
-		return nil // or no address: New says so
+		return "" // or no address: New says so
 	}
 	var missing []string
 	if cfg.TLSCert == "" {
@@ -86,8 +95,5 @@ func (cfg *Config) checkSecure() error {
 	if !cfg.Token.Enabled() {
 		missing = append(missing, "--token-key (or --token-jwks, --token-secret)")
 	}
-	if len(missing) == 0 || cfg.Insecure {
-		return nil
-	}
-	return fmt.Errorf("--listen %s serves other machines: %s missing; or say --insecure, as behind a proxy that speaks TLS", cfg.Listen, strings.Join(missing, " and "))
+	return strings.Join(missing, " and ")
 }

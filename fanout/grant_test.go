@@ -1,8 +1,10 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/token"
@@ -310,6 +313,17 @@ func TestInsecure(t *testing.T) {
 		if err := cfg.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}
+	}
+	var said bytes.Buffer
+	loud := good
+	loud.Listen, loud.Insecure, loud.Redis = "0.0.0.0:0", true, "redis://127.0.0.1:1"
+	n, err := New(loud, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	if !strings.Contains(said.String(), "INSECURE") || !strings.Contains(said.String(), "--token-key") {
+		t.Error(said.String())
 	}
 	for _, origin := range []string{"example.com", "https://example.com/", "https://*", "https://a.*.com", "https://*x.com", "ftp://x", "https://x/y", "*"} {
 		cfg := good

@@ -61,6 +61,9 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 		host, _ := os.Hostname()
 		cfg.Node = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
+	if missing := cfg.missing(); missing != "" {
+		log.Warn("INSECURE: other machines are served without what is missing", "listen", cfg.Listen, "missing", missing)
+	}
 	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
 	life, end := context.WithCancel(context.Background())
 	n.end = end
