@@ -33,6 +33,7 @@ type Config struct {
 	Redis     string         `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
 	Stormy    bool           `env:"TICKWIRE_BENCH_STORMY" help:"Now and then one symbol has two updates in three for a while. [a calm market: all alike]"`
 	TLS       bool           `env:"TICKWIRE_BENCH_TLS" help:"Its own nodes speak TLS: wss, with a certificate of this run."`
+	Tokens    bool           `env:"TICKWIRE_BENCH_TOKENS" help:"Its own nodes ask for tokens, and each subscriber has one of its own (EdDSA)."`
 	ResumeTLS bool           `env:"TICKWIRE_BENCH_RESUME_TLS" help:"Of wss: TLS sessions are resumed, as browsers do. [full handshakes]"`
 	Pace      *time.Duration `env:"TICKWIRE_PACE" placeholder:"TIME" help:"--pace of the nodes. [a node's own]"`
 	Seed      uint64         `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
@@ -58,6 +59,8 @@ type Config struct {
 	Exe      string `kong:"-" json:"-"` // the tickwire binary that is run as feed, node and worker
 	Cert     string `kong:"-" json:"-"` // of --tls: the nodes' certificate, and its key
 	Key      string `kong:"-" json:"-"`
+	Verifies string `kong:"-" json:"-"` // of --tokens: file of the public key that nodes verify with
+	Signs    []byte `kong:"-" json:"-"` // PEM of the private one
 
 	fitSymbols, fitSubs bool // they are the load's: fewer will do
 	complete            bool
@@ -208,8 +211,8 @@ func (cfg *Config) validateURL(sc *scenario) error {
 		return errors.New("--node-metrics, --token and --no-verify go with --url: nodes of our own need none of it")
 	case slices.ContainsFunc(cfg.URL, func(u string) bool { return !strings.HasPrefix(u, "ws://") && !strings.HasPrefix(u, "wss://") }):
 		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", streamPath)
-	case others && cfg.TLS:
-		return errors.New("--tls is of nodes of our own: with --url, take wss://")
+	case others && (cfg.TLS || cfg.Tokens):
+		return errors.New("--tls and --tokens are of nodes of our own: with --url, take wss:// and --token")
 	case !others && cfg.CA != "":
 		return errors.New("--ca goes with --url: nodes of our own have a certificate of this run")
 	case others && sc.own:

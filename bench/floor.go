@@ -131,7 +131,7 @@ func upgraded() ([]byte, error) {
 // floorPeer is how workers speak to the floor: they count.
 type floorPeer struct{}
 
-func (floorPeer) head(e *Endpoint) []byte { return upgradeHead(e.Host, "/", "") }
+func (floorPeer) head(e *Endpoint, _ *conn) []byte { return upgradeHead(e.Host, "/", "") }
 
 func (floorPeer) opened(w *worker, c *conn) { w.up(c) }
 

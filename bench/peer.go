@@ -76,7 +76,7 @@ func newPeer(load *Load) protocol {
 // several updates.
 type plainPeer struct{ load *Load }
 
-func (plainPeer) head(e *Endpoint) []byte { return upgradeHead(e.Host, "/", "") }
+func (plainPeer) head(e *Endpoint, _ *conn) []byte { return upgradeHead(e.Host, "/", "") }
 
 func (p plainPeer) opened(w *worker, c *conn) {
 	request, _ := json.Marshal(map[string][]string{"subscribe": w.wantOfPeer(c)})

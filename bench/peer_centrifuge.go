@@ -11,7 +11,7 @@ import (
 // messages, each after its length.
 type centrifugePeer struct{ load *Load }
 
-func (centrifugePeer) head(e *Endpoint) []byte {
+func (centrifugePeer) head(e *Endpoint, _ *conn) []byte {
 	return upgradeHead(e.Host, "/connection/websocket", "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n")
 }
 

@@ -26,7 +26,7 @@ const (
 	socketioEvent
 )
 
-func (socketioPeer) head(e *Endpoint) []byte {
+func (socketioPeer) head(e *Endpoint, _ *conn) []byte {
 	return upgradeHead(e.Host, "/socket.io/?EIO=4&transport=websocket", "")
 }
 

@@ -34,11 +34,13 @@ type Result struct {
 
 	RampSeconds  float64 `json:"ramp_s"`
 	ConnectsPS   float64 `json:"connects_per_s"`
+	ConnectUS    float64 `json:"connect_cpu_us"`   // of the nodes' CPU a subscriber, until all were up: handshake, upgrade, images
 	ReconnectsPS float64 `json:"reconnects_per_s"` // while it was measured
 	Seconds      float64 `json:"measured_s"`
 
-	RecoverySeconds float64 `json:"recovery_s"` // of storm: from the kill to everybody whole
-	Steps           []Step  `json:"steps"`      // of saturate and sweep
+	RecoverySeconds float64 `json:"recovery_s"`      // of storm: from the kill to everybody whole
+	RecoveryUS      float64 `json:"recovery_cpu_us"` // of the new node's CPU a subscriber, its start included
+	Steps           []Step  `json:"steps"`           // of saturate, sweep and door
 
 	MessagesPS  float64    `json:"messages_per_s"`
 	UpdatesPS   float64    `json:"updates_per_s"` // delivered
@@ -72,6 +74,7 @@ type Result struct {
 	Timeline     []Moment  `json:"timeline"`     // second by second
 	Distribution []Percent `json:"distribution"` // of all latencies
 
+	door      string // of a step of scenario door
 	rss       []memorySample
 	cores     int   // that all else has
 	others    bool  // --url
@@ -98,6 +101,8 @@ type Moment struct {
 	P99       int64   `json:"p99_us"`
 	Max       int64   `json:"max_us"`
 }
+
+func inUS(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // Percent is a latency, and how many percent of the updates had no more.
 type Percent struct {

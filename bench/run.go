@@ -86,6 +86,9 @@ func single(ctx context.Context, cfg *Config, tick *ticker, meanwhile func(conte
 		return nil, err
 	}
 	like := &Load{Nodes: s.endpoints, Redis: s.redis, Symbols: symbols, Token: cfg.Token, Live: s.feed == nil}
+	if cfg.Tokens {
+		like.Signs = cfg.Signs
+	}
 	if !cfg.Verify {
 		like.Redis = ""
 	}
@@ -129,6 +132,7 @@ func (r *run) phases(ctx context.Context, meanwhile func(context.Context, *run) 
 		return err
 	}
 	r.res.RampSeconds = time.Since(began).Seconds()
+	r.res.ConnectUS = ratio(inUS(r.stand.serverUsed(ctx).cpu-r.idle.cpu), float64(r.cfg.Conns))
 	if err := pauseAll(ctx, r.procs, warmUp); err != nil {
 		return err
 	}

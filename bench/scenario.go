@@ -33,6 +33,7 @@ func init() {
 		"sweep":    {run: sweep, own: true},
 		"peers":    {run: steady, own: true}, // of one system; RunPeers has it of all
 		"limit":    {run: limit, own: true},
+		"door":     {run: door, set: func(cfg *Config) { cfg.Floor = false }, load: "sparse", own: true},
 	}
 }
 
@@ -68,7 +69,35 @@ func storm(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
 			return fmt.Errorf("%w: %d of %d are", err, r.crew.sum().Ready, cfg.Conns)
 		}
 		r.res.RecoverySeconds = time.Since(began).Seconds()
+		r.res.RecoveryUS = ratio(inUS(again[0].used().cpu), float64(cfg.Conns)/float64(cfg.Nodes))
 		return nil
+	})
+}
+
+// doors are the ways in, from the cheapest on.
+var doors = []struct {
+	name                string
+	tls, resume, tokens bool
+}{
+	{"ws", false, false, false}, {"ws, tokens", false, false, true},
+	{"wss", true, false, false}, {"wss, resumed", true, true, false}, {"wss, tokens", true, false, true},
+}
+
+// door measures the same load through each way in.
+func door(ctx context.Context, cfg *Config, tick *ticker) (*Result, error) {
+	var ways []float64
+	for i := range doors {
+		ways = append(ways, float64(i))
+	}
+	return goThrough(ways, tick, func(v float64) (*Result, error) {
+		way, step := doors[int(v)], *cfg
+		step.TLS, step.ResumeTLS, step.Tokens = way.tls, way.resume, way.tokens
+		tick.say("door: %s", way.name)
+		res, err := single(ctx, &step, tick, nil)
+		if res != nil {
+			res.door = way.name
+		}
+		return res, err
 	})
 }
 

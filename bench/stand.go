@@ -168,6 +168,9 @@ func (s *stand) startNode(i int) (*proc, error) {
 	if s.cfg.TLS {
 		args = append(args, "--tls-cert", s.cfg.Cert, "--tls-key", s.cfg.Key)
 	}
+	if s.cfg.Tokens {
+		args = append(args, "--token-key", s.cfg.Verifies)
+	}
 	if s.cfg.Pace != nil {
 		args = append(args, "--pace", s.cfg.Pace.String())
 	}

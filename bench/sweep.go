@@ -12,6 +12,8 @@ import (
 // Step is one value of a setting that a run goes through, and what came of it.
 type Step struct {
 	Value      float64 `json:"value"`
+	Door       string  `json:"door,omitempty"` // of door: how subscribers came in
+	ConnectUS  float64 `json:"connect_cpu_us"`
 	Offered    float64 `json:"offered_updates_per_s"`
 	Deliveries float64 `json:"offered_deliveries_per_s"`
 	UpdatesPS  float64 `json:"updates_per_s"`
@@ -36,7 +38,7 @@ type Step struct {
 func (r *Result) step(value float64) Step {
 	limit := r.limit(r.Settings.Bound)
 	return Step{
-		Value: value, Offered: r.Offered, Deliveries: r.Offered * r.perUpdate(),
+		Value: value, Door: r.door, ConnectUS: r.ConnectUS, Offered: r.Offered, Deliveries: r.Offered * r.perUpdate(),
 		UpdatesPS: r.UpdatesPS, MessagesPS: r.MessagesPS, Conflated: r.Conflation.Ratio,
 		P50: r.LatencyUS.P50, P99: r.LatencyUS.P99, SentP99: r.SentAgeUS.P99, Fewest: r.Fewest, Most: r.Most,
 		ServerCPU: r.ServerCPU, HarnessCPU: r.HarnessCPU, CPUPerUpd: r.CPUPerUpdUS, CPUPerMsg: r.CPUPerMsgUS, RSSPerConn: r.RSSPerConn,

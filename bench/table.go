@@ -38,7 +38,7 @@ func (r *Result) Print(w io.Writer) {
 	if n := len(r.Steps); r.Scenario == "sweep" && n > 0 {
 		row("sweep", "of %s, from %.0f to %.0f; the other rows are of the last run", r.swept(), r.Steps[0].Value, r.Steps[n-1].Value)
 	}
-	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s)", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS)
+	row("subscribers", "%d x %d of %d symbols, up in %.1f s (%.0f/s), %.0f us of node CPU each", r.Conns, r.Subs, r.Symbols, r.RampSeconds, r.ConnectsPS, r.ConnectUS)
 	switch {
 	case r.Offered == 0 && r.SeqsAlone:
 		row("offered", "unknown: the tape was not read")
@@ -56,7 +56,7 @@ func (r *Result) Print(w io.Writer) {
 		row("reconnects", "%.0f/s while it was measured", r.ReconnectsPS)
 	}
 	if r.RecoverySeconds > 0 {
-		row("recovery", "%.2f s from the kill of a node until every subscriber was whole", r.RecoverySeconds)
+		row("recovery", "%.2f s from the kill of a node until every subscriber was whole, %.0f us of its CPU each", r.RecoverySeconds, r.RecoveryUS)
 	}
 	if r.Scenario == "saturate" {
 		row("highest rate", "%s", r.highest())
@@ -119,7 +119,12 @@ func (p *percentiles) String() string {
 // printSteps writes what came of each value that the run went through.
 func (r *Result) printSteps(row printer) {
 	for _, s := range r.Steps {
-		row(fmt.Sprintf("  %s %.0f", r.swept(), s.Value), "%s", &s)
+		name := fmt.Sprintf("%s %.0f", r.swept(), s.Value)
+		if s.Door != "" {
+			name = s.Door
+			s.Limit = fmt.Sprintf("a subscriber took %.0f us to let in, and %d bytes", s.ConnectUS, s.RSSPerConn)
+		}
+		row("  "+name, "%s", &s)
 	}
 }
 

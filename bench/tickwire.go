@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // requestSymbols is how many symbols a request names: within what nodes take.
@@ -21,27 +24,66 @@ type tickwire struct {
 	msg  codec.Message
 	byID map[string]uint32 // symbol -> index
 
+	signer *token.Signer // nil: all show the load's token
+	tokens []string      // by conn, from the load's first, as far as they were signed
+
 	place []uint32 // scratch of reply: where the sub of a symbol stands
 }
 
-func newTickwire(load *Load) *tickwire {
-	t := &tickwire{load: load, byID: make(map[string]uint32, len(load.Symbols))}
+func newTickwire(load *Load) (*tickwire, error) {
+	t := &tickwire{load: load, byID: make(map[string]uint32, len(load.Symbols)), tokens: make([]string, load.Conns)}
+	if len(load.Signs) > 0 {
+		var err error
+		if t.signer, err = token.NewSigner(load.Signs); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+	}
 	for i, symbol := range load.Symbols {
 		t.byID[symbol] = uint32(i)
 	}
-	return t
+	return t, nil
 }
 
-func (t *tickwire) head(e *Endpoint) []byte {
+// tokenLife is beyond any run.
+const tokenLife = 30 * 24 * time.Hour
+
+// token is what a conn shows; it comes back with the same one.
+func (t *tickwire) token(c *conn) string {
+	if t.signer == nil {
+		return t.load.Token
+	}
+	text := &t.tokens[c.number-t.load.First]
+	if *text == "" {
+		*text, _ = sign(t.signer, strconv.Itoa(c.number)) // without one the node says 401
+	}
+	return *text
+}
+
+// Sign makes a token for a subject with a private key, PEM.
+func Sign(key []byte, subject string) (string, error) {
+	signer, err := token.NewSigner(key)
+	if err != nil {
+		return "", err
+	}
+	return sign(signer, subject)
+}
+
+func sign(signer *token.Signer, subject string) (string, error) {
+	claims := &token.Claims{Grant: token.Grant{Symbols: []string{"*"}}}
+	claims.Subject, claims.ExpiresAt = subject, jwt.NewNumericDate(time.Now().Add(tokenLife))
+	return signer.Sign(claims)
+}
+
+func (t *tickwire) head(e *Endpoint, c *conn) []byte {
 	protocol := codec.ProtocolMsgpack
 	if t.load.JSON {
 		protocol = codec.ProtocolJSON
 	}
-	token := ""
-	if t.load.Token != "" {
-		token = "Authorization: Bearer " + t.load.Token + "\r\n"
+	show := ""
+	if shown := t.token(c); shown != "" {
+		show = "Authorization: Bearer " + shown + "\r\n"
 	}
-	return upgradeHead(e.Host, e.Path, "Sec-WebSocket-Protocol: "+protocol+"\r\n"+token)
+	return upgradeHead(e.Host, e.Path, "Sec-WebSocket-Protocol: "+protocol+"\r\n"+show)
 }
 
 // upgradeHead is a request for an upgrade. The key need not be a secret.

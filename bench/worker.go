@@ -26,8 +26,9 @@ type Load struct {
 	Subs    int        `json:"subs"`  // of each
 	Zipf    float64    `json:"zipf"`  // exponent of the choice, above 1; 0: all alike
 	JSON    bool       `json:"json"`
-	Rate    float64    `json:"rate"` // updates a second and symbol asked for; 0: as they come
-	Token   string     `json:"token"`
+	Rate    float64    `json:"rate"`  // updates a second and symbol asked for; 0: as they come
+	Token   string     `json:"token"` // of all
+	Signs   []byte     `json:"signs"` // private key, PEM: each subscriber has a token of its own
 	Ramp    float64    `json:"ramp"`  // dials a second
 	Churn   float64    `json:"churn"` // connections left and dialled again, a second
 	// Slow is the share of conns that read SlowBytes a second, or nothing.
@@ -49,7 +50,7 @@ const (
 // protocol is how a server is spoken to.
 type protocol interface {
 	// head is the request that upgrades.
-	head(e *Endpoint) []byte
+	head(e *Endpoint, c *conn) []byte
 	// opened is called when a conn is upgraded.
 	opened(w *worker, c *conn)
 	// message takes a whole message.
@@ -113,7 +114,9 @@ func newWorker(load *Load) (*worker, error) {
 	}
 	switch load.Peer {
 	case "":
-		w.speak = newTickwire(load)
+		if w.speak, err = newTickwire(load); err != nil {
+			return nil, err
+		}
 	case "floor":
 		w.speak = floorPeer{}
 	default:
@@ -304,7 +307,7 @@ func (w *worker) dialledTo(c *conn) {
 // upgrade asks for a WebSocket.
 func (w *worker) upgrade(c *conn) {
 	c.state = connUpgrading
-	w.write(c, w.speak.head(&w.load.Nodes[c.node]))
+	w.write(c, w.speak.head(&w.load.Nodes[c.node], c))
 }
 
 // leaveSome has subscribers leave, as many as the churn says; they come back.

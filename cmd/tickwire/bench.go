@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/tickwire/tickwire/bench"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep or limit; or peers, the same load on what could be taken instead. [steady]"`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep, door or limit; or peers, the same load on what could be taken instead. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
 	page     *os.File
@@ -39,13 +41,12 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if err := c.Bench.Reach(ctx); err != nil {
 		return err
 	}
-	if c.Bench.TLS {
-		made, err := makeCertificate("")
+	if c.Bench.TLS || c.Bench.Tokens || c.Scenario == "door" {
+		remove, err := c.openDoor()
 		if err != nil {
 			return err
 		}
-		defer made.remove()
-		c.Bench.Cert, c.Bench.Key = made.cert, made.key
+		defer remove()
 	}
 	if c.Bench.Report != "" { // what cannot be written is told before the run
 		if c.page, err = os.OpenFile(c.Bench.Report, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
@@ -68,6 +69,30 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		err = errUnverified
 	}
 	return err
+}
+
+// openDoor makes what nodes need to speak TLS and to ask for tokens, and subscribers to come
+// in, for the time of the run.
+func (c *benchCmd) openDoor() (remove func(), err error) {
+	made, err := makeCertificate("")
+	if err != nil {
+		return nil, err
+	}
+	b := &c.Bench
+	b.Cert, b.Key, b.Verifies = made.cert, made.key, filepath.Join(made.dir, "public.pem")
+	keys, err := token.MakeKey("EdDSA")
+	if err == nil {
+		err = os.WriteFile(b.Verifies, keys.Public, 0o600)
+	}
+	if err == nil {
+		b.Signs = keys.Signing
+		b.Token, err = bench.Sign(keys.Signing, "bench")
+	}
+	if err != nil {
+		made.remove()
+		return nil, err
+	}
+	return made.remove, nil
 }
 
 // report is a Result or a Comparison.

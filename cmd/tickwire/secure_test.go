@@ -57,16 +57,40 @@ func TestBenchSecure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "bench", "storm", "--tls", "--resume-tls", "--conns", "40", "--subs", "5", "--duration", "6s", "--no-floor", "--json")
+	cmd := exec.Command(path, "bench", "storm", "--tls", "--tokens", "--resume-tls", "--conns", "40", "--subs", "5", "--duration", "6s", "--no-floor", "--json")
 	out, err := cmd.Output()
 	var res struct {
 		Verified bool
 		Over     string
 		Lost     map[string]int
-		Ended    int `json:"subs_ended_right"`
 	}
 	if jerr := json.Unmarshal(out, &res); err != nil || jerr != nil || !res.Verified || res.Over != "wss" || len(res.Lost) == 0 {
 		t.Errorf("%v, %v: %.2000s", err, jerr, out)
+	}
+}
+
+// Every way in is measured, and costs what it must.
+func TestBenchDoor(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(path, "bench", "door", "--conns", "20", "--symbols", "50", "--duration", "1s", "--json").Output()
+	var res struct {
+		Verified bool
+		Steps    []struct {
+			Door      string
+			ConnectUS float64 `json:"connect_cpu_us"`
+			Updates   float64 `json:"updates_per_s"`
+		}
+	}
+	if jerr := json.Unmarshal(out, &res); err != nil || jerr != nil || !res.Verified || len(res.Steps) != 5 {
+		t.Fatalf("%v, %v: %.2000s", err, jerr, out)
+	}
+	for i, want := range []string{"ws", "ws, tokens", "wss", "wss, resumed", "wss, tokens"} {
+		if s := res.Steps[i]; s.Door != want || s.ConnectUS <= 0 || s.Updates <= 0 {
+			t.Errorf("%d: %+v", i, s)
+		}
 	}
 }
 

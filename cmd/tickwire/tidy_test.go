@@ -91,7 +91,7 @@ var mayImport = map[string][]string{
 	"fanout/token":     {"codec"},
 	"fanout":           {"codec", "fanout/epoll", "fanout/token"},
 	"feed":             {"codec"},
-	"bench":            {"codec", "fanout/epoll"},
+	"bench":            {"codec", "fanout/epoll", "fanout/token"},
 	"cmd/tickwire/web": {},
 	"cmd/tickwire":     {"codec", "codec/client", "feed", "fanout", "fanout/token", "bench", "cmd/tickwire/web"},
 }
