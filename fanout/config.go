@@ -32,6 +32,7 @@ type Config struct {
 	Idle      time.Duration `default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
 
+	Limits      Limits       `embed:""`
 	Token       token.Config `embed:"" prefix:"token-"`
 	TokenCookie string       `env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
 	Origin      []string     `env:"TICKWIRE_ORIGIN" placeholder:"ORIGIN" help:"Pages that may connect and read snapshots, as https://app.example.com or https://*.example.com; the node's own may. [any]"`
@@ -63,6 +64,9 @@ func (cfg *Config) Validate() error {
 		return errors.New("--token-cookie goes with --token-key, --token-secret or --token-jwks")
 	case cfg.Drain < 0 || cfg.Idle < 0:
 		return errors.New("--drain and --idle are at least 0s")
+	}
+	if err := cfg.Limits.validate(); err != nil {
+		return err
 	}
 	if err := cfg.Token.Validate(); err != nil {
 		return err

@@ -119,7 +119,7 @@ func (c *autobahn) asItShould() (want string, ok bool) {
 	switch group, _, _ := strings.Cut(c.ID, "."); {
 	case group == "12" || group == "13":
 		return notOffered, c.Behavior == "UNIMPLEMENTED" && c.BehaviorClose == "OK" && !strings.Contains(c.HTTPResponse, "Sec-WebSocket-Extensions")
-	case c.longest() > requestBytes:
+	case c.longest() > limitBytesMost:
 		none := bytes.Equal(c.Received, []byte("[]"))
 		return tooLong, c.RemoteCloseCode == int(ws.StatusMessageTooBig) && c.WasClean && none
 	case slices.Contains(late, c.ID):

@@ -184,7 +184,7 @@ func (l *loop) newConn(fd int) uint32 {
 		l.conns, l.passes = append(l.conns, conn{}), append(l.passes, pass{})
 	}
 	c := &l.conns[ci]
-	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: requestBurst, window: windowMin}
+	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: l.cfg.Limits.burst(), window: windowMin}
 	l.open++
 	return ci
 }

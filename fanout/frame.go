@@ -77,12 +77,13 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 
 var (
 	errPartial = errors.New("the frame goes on")
-	errTooBig  = errors.New("a message of more than 65,536 bytes")
+	errTooBig  = errors.New("the message is longer than hello says")
 	errLength  = ws.ProtocolError("payload length not in its shortest form")
 )
 
 // parser reads a client's frames from memory.
 type parser struct {
+	most    int // bytes of a payload
 	src     bytes.Reader
 	scratch [ws.MaxHeaderSize]byte
 }
@@ -115,7 +116,7 @@ func (r *parser) frame(p []byte, fragmented bool) (h ws.Header, payload, rest []
 	if err := ws.CheckHeader(h, state); err != nil {
 		return h, nil, p, err
 	}
-	if h.Length > requestBytes {
+	if h.Length > int64(r.most) {
 		return h, nil, p, errTooBig
 	}
 	if int64(len(rest)) < h.Length {

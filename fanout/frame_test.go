@@ -17,7 +17,7 @@ func TestParseHeaderAgreesWithGobwas(t *testing.T) {
 		for i := range raw {
 			raw[i] = byte(r.Uint32())
 		}
-		ours, rest, err := new(parser).header(raw[:])
+		ours, rest, err := (&parser{most: limitBytesMost}).header(raw[:])
 		theirs, theirErr := ws.ReadHeader(bytes.NewReader(raw[:]))
 		if err != nil {
 			// Stricter in one thing: a length must be in its shortest form.
@@ -50,7 +50,7 @@ func TestPartialFrames(t *testing.T) {
 	whole := masked(ws.OpText, true, bytes.Repeat([]byte("x"), 300))
 	for cut := range whole {
 		p := bytes.Clone(whole[:cut])
-		if _, _, _, err := new(parser).frame(p, false); err != errPartial {
+		if _, _, _, err := (&parser{most: limitBytesMost}).frame(p, false); err != errPartial {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		if !bytes.Equal(p, whole[:cut]) {
@@ -72,11 +72,11 @@ func TestRefusedFrames(t *testing.T) {
 		"compressed":              {raw: append([]byte{0xc1}, masked(ws.OpText, true, nil)[1:]...), want: ws.ErrProtocolNonZeroRsv},
 		"continuation of nothing": {raw: masked(ws.OpContinuation, true, nil), want: ws.ErrProtocolContinuationUnexpected},
 		"text within fragments":   {raw: masked(ws.OpText, true, nil), fragmented: true, want: ws.ErrProtocolContinuationExpected},
-		"too big":                 {raw: masked(ws.OpText, true, make([]byte, requestBytes+1)), want: errTooBig},
+		"too big":                 {raw: masked(ws.OpText, true, make([]byte, limitBytesMost+1)), want: errTooBig},
 		"2^63 bytes":              {raw: []byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, want: errLength},
 		"padded length":           {raw: []byte{0x81, 0xfe, 0, 5, 1, 2, 3, 4}, want: errLength},
 	} {
-		if _, _, _, err := new(parser).frame(c.raw, c.fragmented); err != c.want {
+		if _, _, _, err := (&parser{most: limitBytesMost}).frame(c.raw, c.fragmented); err != c.want {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -96,14 +96,14 @@ func FuzzParseFrame(f *testing.F) {
 	f.Add(masked(ws.OpContinuation, false, []byte("x")), true)
 	f.Add([]byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, false)
 	f.Fuzz(func(t *testing.T, p []byte, fragmented bool) {
-		h, payload, rest, err := new(parser).frame(p, fragmented)
+		h, payload, rest, err := (&parser{most: limitBytesMost}).frame(p, fragmented)
 		if err != nil {
 			if len(rest) != len(p) {
 				t.Fatal("an error consumed bytes")
 			}
 			return
 		}
-		if int64(len(payload)) != h.Length || len(payload) > requestBytes {
+		if int64(len(payload)) != h.Length || len(payload) > limitBytesMost {
 			t.Fatalf("payload of %d bytes, header says %d", len(payload), h.Length)
 		}
 	})
@@ -111,7 +111,7 @@ func FuzzParseFrame(f *testing.F) {
 
 func TestParseFrameAllocatesNothing(t *testing.T) {
 	raw := masked(ws.OpText, true, []byte(`{"op":"ping","id":1}`))
-	p, r := make([]byte, len(raw)), new(parser)
+	p, r := make([]byte, len(raw)), (&parser{most: limitBytesMost})
 	if n := testing.AllocsPerRun(1000, func() {
 		copy(p, raw)
 		r.frame(p, false)
@@ -122,7 +122,7 @@ func TestParseFrameAllocatesNothing(t *testing.T) {
 
 func BenchmarkParseFrame(b *testing.B) {
 	raw := masked(ws.OpText, true, []byte(`{"op":"ping","id":1}`))
-	p, r := make([]byte, len(raw)), new(parser)
+	p, r := make([]byte, len(raw)), (&parser{most: limitBytesMost})
 	for b.Loop() {
 		copy(p, raw)
 		r.frame(p, false)

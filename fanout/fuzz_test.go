@@ -73,7 +73,7 @@ func play(t *testing.T, l *loop, w *wire, state uint8, send []byte, sent, took i
 			l.writable(ci)
 		}
 		l.readable(ci, false)
-		if c.restLen > requestBytes+ws.MaxHeaderSize || c.msgLen > requestBytes || l.unfinished != int(c.restLen+c.msgLen) {
+		if c.restLen > limitBytesMost+ws.MaxHeaderSize || c.msgLen > limitBytesMost || l.unfinished != int(c.restLen+c.msgLen) {
 			t.Fatalf("%d and %d bytes are kept, %d of all", c.restLen, c.msgLen, l.unfinished)
 		}
 		if l.runCycle(nil); c.fd != noSocket {
@@ -99,7 +99,7 @@ func play(t *testing.T, l *loop, w *wire, state uint8, send []byte, sent, took i
 
 // samePieces plays bytes whole and in pieces, and fails if the answers are not the same.
 func samePieces(t *testing.T, l *loop, w *wire, state uint8, send []byte, sent, took uint8) (answer []byte, ended bool) {
-	if len(send) > 3*requestBytes {
+	if len(send) > 3*limitBytesMost {
 		t.Skip("longer than a node keeps anyway")
 	}
 	answer, ended = play(t, l, w, state, bytes.Clone(send), len(send), 1<<30)
@@ -116,7 +116,7 @@ func FuzzFrames(f *testing.F) {
 	for i, r := range rules() {
 		f.Add(frames(r.send, closeFrame(1000, "")), uint8(i), uint8(7*i), i%2 == 0)
 	}
-	f.Add(bytes.Repeat(pingFrame("x"), requestBurst+floodMax+1), uint8(0), uint8(0), false)
+	f.Add(bytes.Repeat(pingFrame("x"), 100+floodMax+1), uint8(0), uint8(0), false)
 	l, w := fuzzLoop(f)
 	f.Fuzz(func(t *testing.T, send []byte, sent, took uint8, echoes bool) {
 		if l.service = l; echoes {
@@ -146,12 +146,12 @@ func FuzzHandshake(f *testing.F) {
 		f.Add(c.head(), uint8(i), uint8(i))
 	}
 	f.Add([]byte(upgradeHead+string(textFrame(ping1))), uint8(10), uint8(10))
-	f.Add([]byte("GET / HTTP/1.1\r\nX: "+string(make([]byte, handshakeBytes))), uint8(255), uint8(255))
+	f.Add([]byte("GET / HTTP/1.1\r\nX: "+string(make([]byte, headBytes))), uint8(255), uint8(255))
 	l, w := fuzzLoop(f)
 	f.Fuzz(func(t *testing.T, send []byte, sent, took uint8) {
 		answer, ended := samePieces(t, l, w, stateHandshake, send, sent, took)
 		if len(answer) == 0 {
-			if ended || headEnd(send) != 0 || len(send) >= handshakeBytes {
+			if ended || headEnd(send) != 0 || len(send) >= headBytes {
 				t.Fatalf("%q is not answered", send)
 			}
 			return

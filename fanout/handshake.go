@@ -29,10 +29,10 @@ type upgrade struct {
 	up      ws.Upgrader
 }
 
-func newUpgrade() *upgrade {
+func newUpgrade(headBytes int) *upgrade {
 	u := new(upgrade)
 	u.up = ws.Upgrader{
-		ReadBufferSize: handshakeBytes,
+		ReadBufferSize: headBytes,
 		OnRequest:      onRequest,
 		Protocol:       u.onProtocol,
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
@@ -104,10 +104,11 @@ func isSecKey(key []byte) bool {
 // the stream is answered here, anything else is net/http's. It returns the bytes
 // after the head and true when the conn is open.
 func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
-	end := headEnd(p[:min(len(p), handshakeBytes)])
-	if end == 0 && len(p) >= handshakeBytes {
+	most := l.cfg.Limits.HeadBytes
+	end := headEnd(p[:min(len(p), most)])
+	if end == 0 && len(p) >= most {
 		l.refuse(ci, "head_too_large", http.StatusRequestHeaderFieldsTooLarge,
-			fmt.Sprintf("a request head has at most %d bytes", handshakeBytes))
+			fmt.Sprintf("a request head has at most %d bytes", most))
 		return nil, false
 	}
 	if end == 0 {
@@ -149,10 +150,10 @@ func (l *loop) hello(ci uint32) *codec.Hello {
 		Fields:    codec.FieldNames[:],
 		Heartbeat: l.cfg.Heartbeat.Milliseconds(),
 		Limits: codec.Limits{
-			RequestBytes:      requestBytes,
+			RequestBytes:      l.cfg.Limits.RequestBytes,
 			RequestSymbols:    requestSymbols,
 			Subs:              l.subsMost(ci),
-			RequestsPerSecond: requestsPerSecond,
+			RequestsPerSecond: l.cfg.Limits.Requests,
 		},
 		TokenTTL: l.tokenTTL(ci),
 	}

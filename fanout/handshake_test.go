@@ -65,9 +65,9 @@ func TestUpgradeHeads(t *testing.T) {
 		"other subprotocols":         {with("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soup\r\n\r\n"), 400},
 		"bare line feeds, plain":     {"GET /healthz HTTP/1.1\nHost: x\n\n", 200},
 		"absolute form, plain":       {"GET http://x/v1/%73ymbols HTTP/1.1\r\nHost: x\r\n\r\n", 200},
-		"as long as may be":          {with("Host: x", "Host: "+strings.Repeat("x", handshakeBytes+1-len(upgradeHead))), 101},
-		"a byte longer":              {with("Host: x", "Host: "+strings.Repeat("x", handshakeBytes+2-len(upgradeHead))), 431},
-		"as long, and has not ended": {"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", handshakeBytes), 431},
+		"as long as may be":          {with("Host: x", "Host: "+strings.Repeat("x", headBytes+1-len(upgradeHead))), 101},
+		"a byte longer":              {with("Host: x", "Host: "+strings.Repeat("x", headBytes+2-len(upgradeHead))), 431},
+		"as long, and has not ended": {"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", headBytes), 431},
 	} {
 		res, body := answered(t, n.addr, c.head)
 		if res.StatusCode != c.want || c.want != 101 && (strings.TrimSpace(body) == "" || !res.Close) {
@@ -75,6 +75,9 @@ func TestUpgradeHeads(t *testing.T) {
 		}
 	}
 }
+
+// headBytes is the default.
+const headBytes = 8 << 10
 
 const (
 	keyLine     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -200,7 +203,7 @@ func TestHeadInPieces(t *testing.T) {
 }
 
 func BenchmarkUpgrade(b *testing.B) {
-	u := newUpgrade()
+	u := newUpgrade(headBytes)
 	head := []byte(strings.Replace(upgradeHead, "\r\n\r\n", "\r\nOrigin: http://localhost:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nSec-WebSocket-Protocol: tickwire.v1.msgpack\r\n\r\n", 1))
 	b.ReportAllocs()
 	for b.Loop() {

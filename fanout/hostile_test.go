@@ -50,7 +50,7 @@ func TestTooManyConnectionsAndRequests(t *testing.T) {
 		t.Errorf("the third connection got %q", got)
 	}
 	a.next(codec.TypeHello)
-	for range requestBurst + 1 {
+	for range 100 + 1 {
 		a.send(`{"op":"ping","id":1}`)
 	}
 	if e := a.next(codec.TypeError).Control.(*codec.Error); e.Code != codec.CodeTooManyRequests || !e.Retry {
@@ -132,7 +132,7 @@ func TestUnsentBodies(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 	dial(t, n.addr).next(codec.TypeHello) // the stream has places of its own
-	eventually(t, handshakeTime+5*time.Second, "the places are free again", func() bool { return n.http.open.Load() == 0 })
+	eventually(t, 15*time.Second, "the places are free again", func() bool { return n.http.open.Load() == 0 })
 }
 
 // The pattern of everything, 4,000 times in a request, has an answer of one board; and

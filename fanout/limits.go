@@ -1,25 +1,55 @@
 package fanout
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
-// Everything has a limit. Those an operator may want to change are in Config;
-// those that the protocol names are told in hello.
+// Limits are those of one connection, each as far as it is a stranger's to reach; an
+// operator may change them.
+type Limits struct {
+	// A head holds a browser's fields, below 2 KiB, and a token of at most 4.
+	HeadBytes int `default:"8192" env:"TICKWIRE_HEAD_BYTES" placeholder:"N" help:"Of a request head, at the most; a longer one is answered 431. From 1024 to 65536. [${default}]"`
+	// A client across the world, on a line that loses packets, has shaken hands in two.
+	HandshakeTime time.Duration `default:"10s" env:"TICKWIRE_HANDSHAKE_TIME" placeholder:"TIME" help:"For a request head, and before it for TLS and for a PROXY header, to come whole. [${default}]"`
+	// A handshake under way takes some 30 KB: 60 MB.
+	Handshakes int `default:"2048" env:"TICKWIRE_HANDSHAKES" placeholder:"N" help:"TLS handshakes under way, of a node; whoever comes then is not answered. [${default}]"`
+	// 4,096 symbols of 16 bytes.
+	RequestBytes int `default:"65536" env:"TICKWIRE_REQUEST_BYTES" placeholder:"N" help:"Of a request, fragments joined; a longer one closes with 1009. From 1024 to 65536. [${default}]"`
+	// A request takes a token, and one more for so many bytes, results and subs looked
+	// through (tokenBytes and the like), which it may owe: at most 0.5 ms each. Other frames
+	// take one too, but for the answer to a ping. A conn keeps those of two seconds: 10,000
+	// subs fit, ten full requests with what is held of each.
+	Requests int `default:"50" env:"TICKWIRE_REQUESTS" placeholder:"N" help:"Requests a second of one connection; twice as many at once. [${default}]"`
+}
+
+// limitBytesMost is what a node has room for: of a request, in its read buffer.
+const limitBytesMost = 64 << 10
+
+// validate refuses what cannot work.
+func (l *Limits) validate() error {
+	switch {
+	case l.HeadBytes < 1<<10 || l.HeadBytes > limitBytesMost || l.RequestBytes < 1<<10 || l.RequestBytes > limitBytesMost:
+		return fmt.Errorf("--head-bytes and --request-bytes are from 1024 to %d", limitBytesMost)
+	case l.HandshakeTime < time.Second || l.HandshakeTime > time.Minute:
+		return errors.New("--handshake-time is from 1s to 1m")
+	case l.Handshakes < 1 || l.Requests < 1 || l.Requests > 10_000:
+		return errors.New("--handshakes is at least 1, --requests from 1 to 10000")
+	}
+	return nil
+}
+
+// burst is how many requests a conn may make at once.
+func (l *Limits) burst() int32 { return int32(2 * l.Requests) }
+
+// Those that nobody has reason to change; that of symbols is told in hello.
 const (
-	// requestBytes bounds a request message, fragments joined: 4,096 symbols of
-	// 16 bytes. A longer one closes with 1009.
-	requestBytes = 64 << 10
 	// requestSymbols bounds the symbols of one request, patterns counted once.
 	requestSymbols = 4096
-	// requestsPerSecond tokens a second fill a conn's budget of requestBurst. A
-	// request takes one, and one more for so many bytes, results and subs looked
-	// through, which it may owe: at most 0.5 ms each. 10,000 subs fit the burst, with
-	// what is held of each: ten full requests. Other frames take one too, but for the
-	// answer to a ping.
-	requestsPerSecond = 50
-	requestBurst      = 100
-	tokenBytes        = 16 << 10
-	tokenResults      = 1024
-	tokenSubs         = 16 << 10
+	tokenBytes     = 16 << 10
+	tokenResults   = 1024
+	tokenSubs      = 16 << 10
 	// floodMax frames without a token, and no second of calm, close with 1008.
 	floodMax = 1000
 	// requestTime bounds what a cycle gives to requests before it flushes; after a
@@ -43,10 +73,6 @@ const (
 	patternsMax = 16
 	lanesMax    = 64
 
-	// handshakeBytes bounds the request head: a browser's is below 2 KiB, a token
-	// adds up to 4.
-	handshakeBytes = 8 << 10
-	handshakeTime  = 10 * time.Second
 	// hostTime is in how long a host may make --host-conns connects: all its clients come
 	// again at once when a node restarts, and then not for a while. A connect that is
 	// refused costs some 15 us.
@@ -54,16 +80,13 @@ const (
 	// verifiesMax bounds the tokens of a node that wait to be verified, 1 KB each: those
 	// of a reconnect storm. At 66 us, EdDSA, they take half a second of a core.
 	verifiesMax = 8192
-	// shakesMax bounds the TLS handshakes of a node under way, some 30 KB each. Who comes
-	// then is not answered: there is no way to, in TLS.
-	shakesMax = 2048
 
 	// messageBytes ends a data message: some 300 images. It bounds what a slow
 	// socket leaves in our memory, one message, and how stale that can be.
 	messageBytes = 16 << 10
 
 	// readBytes is a loop's read buffer, behind a conn's unfinished frame:
-	// requestBytes and a header of 14 go in front of it.
+	// a request and a header of 14 go in front of it.
 	readBytes  = 64 << 10
 	readRounds = 4 // reads of one conn before others have their turn
 	// pongBytes are read of a conn even when there is no time for requests: who answers

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -225,7 +226,7 @@ func TestTerms(t *testing.T) {
 	crowd := newCrowd(t, 1, 2*lanesMax, false, 0)
 	l := crowd.loop
 	ask := func(format string, a ...any) *codec.Reply {
-		l.conns[1].tokens = requestBurst
+		l.conns[1].tokens = 100
 		l.request(1, true, fmt.Appendf(nil, format, a...))
 		return &l.reply
 	}
@@ -297,7 +298,7 @@ func TestNothingIsReadBehindRefusal(t *testing.T) {
 	for name, refused := range map[string]func() net.Conn{
 		"a frame": func() net.Conn {
 			p := dial(t, n.addr)
-			p.conn.Write(masked(ws.OpBinary, true, make([]byte, requestBytes+1))[:1000])
+			p.conn.Write(masked(ws.OpBinary, true, make([]byte, limitBytesMost+1))[:1000])
 			if code := p.closedWith(); code != ws.StatusMessageTooBig {
 				t.Error(code)
 			}
@@ -392,4 +393,67 @@ func TestIdle(t *testing.T) {
 		p.next(codec.TypeReply)
 	}
 	eventually(t, 5*time.Second, "three are left", func() bool { return n.opened() == 3 })
+}
+
+// What an operator sets is held, and told where the protocol tells it.
+func TestLimitsAsSet(t *testing.T) {
+	n, config := startSecure(t, func(cfg *Config) {
+		cfg.Limits = Limits{HeadBytes: 1024, HandshakeTime: time.Second, Handshakes: 3, RequestBytes: 2000, Requests: 3}
+	})
+	p := dialSecure(t, n.addr, config)
+	if l := p.next(codec.TypeHello).Control.(*codec.Hello).Limits; l.RequestBytes != 2000 || l.RequestsPerSecond != 3 {
+		t.Errorf("%+v", l)
+	}
+	for range 6 {
+		p.send(`{"op":"ping","id":1}`)
+		p.next(codec.TypeReply)
+	}
+	p.send(`{"op":"ping","id":1}`)
+	if e := p.next(codec.TypeError).Control.(*codec.Error); e.Code != codec.CodeTooManyRequests || !strings.Contains(e.Text, "3 a second") {
+		t.Errorf("%+v", e)
+	}
+	long := dialSecure(t, n.addr, config)
+	long.next(codec.TypeHello)
+	long.send(strings.Repeat(" ", 2001))
+	if code := long.closedWith(); code != ws.StatusMessageTooBig {
+		t.Errorf("closed with %d", code)
+	}
+	for want, head := range map[string]string{
+		"431": strings.Replace(upgradeHead, "Host: x", "X: "+strings.Repeat("x", 1024), 1),
+		"408": "GET ",
+	} {
+		conn, err := tls.Dial("tcp", n.addr, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, head)
+		answer, _ := io.ReadAll(conn)
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%.20q...: %s, want %s", head, answer, want)
+		}
+	}
+	for range 3 { // they take the places of handshakes, for a second
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	eventually(t, 3*time.Second, "no place is left", func() bool { return n.door.open.Load() == 3 })
+	if conn, err := tls.Dial("tcp", n.addr, config); err == nil {
+		conn.Close()
+		t.Error("a fourth shakes hands")
+	}
+	eventually(t, 5*time.Second, "the places are free", func() bool { return n.door.open.Load() == 0 })
+	dialSecure(t, n.addr, config).next(codec.TypeHello)
+	for _, bad := range []func(*Limits){
+		func(l *Limits) { l.HeadBytes = 100 }, func(l *Limits) { l.RequestBytes = 1 << 20 }, func(l *Limits) { l.HandshakeTime = time.Hour },
+		func(l *Limits) { l.Handshakes = 0 }, func(l *Limits) { l.Requests = 0 },
+	} {
+		l := usual(t)
+		if bad(&l); l.validate() == nil {
+			t.Errorf("%+v is taken", l)
+		}
+	}
 }

@@ -122,8 +122,9 @@ func newLoop(s *shared) (*loop, error) {
 		lanes:    make([]lane, 1, share),
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
-		in:       make([]byte, requestBytes+ws.MaxHeaderSize+2*readBytes),
-		upgrade:  newUpgrade(),
+		in:       make([]byte, limitBytesMost+ws.MaxHeaderSize+2*readBytes),
+		parser:   parser{most: s.cfg.Limits.RequestBytes},
+		upgrade:  newUpgrade(s.cfg.Limits.HeadBytes),
 	}
 	l.service = l
 	l.conns[0].fd = -1

@@ -193,9 +193,9 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) serveHTTP(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:        newMux(n.shared, n.Unready),
-		ReadTimeout:    handshakeTime,
+		ReadTimeout:    n.cfg.Limits.HandshakeTime,
 		WriteTimeout:   30 * time.Second,
-		MaxHeaderBytes: handshakeBytes,
+		MaxHeaderBytes: n.cfg.Limits.HeadBytes,
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/alicebob/miniredis/v2"
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -32,12 +33,21 @@ type testNode struct {
 	done   chan error
 }
 
+// usual are the limits that a node comes with.
+func usual(t testing.TB) (l Limits) {
+	t.Helper()
+	if err := kong.ApplyDefaults(&l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func startNode(t *testing.T, change func(*Config)) *testNode {
 	t.Helper()
 	memory := miniredis.RunT(t)
 	cfg := Config{
 		Listen: "127.0.0.1:0", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
-		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(),
+		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(), Limits: usual(t),
 	}
 	if change != nil {
 		change(&cfg)
@@ -331,7 +341,7 @@ func TestPortInUse(t *testing.T) {
 
 // A node that never runs leaves nothing open either.
 func TestNewAndClose(t *testing.T) {
-	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Redis: "redis://127.0.0.1:1"}
+	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Redis: "redis://127.0.0.1:1", Limits: usual(t)}
 	before := descriptors(t)
 	n, err := New(cfg, prometheus.NewRegistry(), slog.Default())
 	if err != nil {

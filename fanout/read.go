@@ -210,7 +210,7 @@ func (l *loop) fragment(ci uint32, h ws.Header, payload []byte) {
 	if c.op == 0 {
 		c.op = h.OpCode
 	}
-	if int(c.msgLen)+len(payload) > requestBytes {
+	if int(c.msgLen)+len(payload) > l.cfg.Limits.RequestBytes {
 		l.bye(ci, ws.StatusMessageTooBig, errTooBig.Error())
 		return
 	}

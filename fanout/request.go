@@ -17,7 +17,7 @@ const noID = -1
 func (l *loop) request(ci uint32, text bool, payload []byte) {
 	c := &l.conns[ci]
 	if !l.spend(ci, 1+len(payload)/tokenBytes) {
-		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", requestsPerSecond))
+		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", l.cfg.Limits.Requests))
 		return
 	}
 	c.used = l.clock

@@ -41,7 +41,7 @@ func first(b byte, frame []byte) []byte { return append([]byte{b}, frame[1:]...)
 const ping1 = `{"op":"ping","id":1}`
 
 func rules() []rule {
-	long := strings.Repeat("x", requestBytes)
+	long := strings.Repeat("x", limitBytesMost)
 	every := make([]byte, 125)
 	for i := range every {
 		every[i] = byte(2 * i)

@@ -127,6 +127,7 @@ func (s *stage) Write(fd int, p []byte) (int, error) {
 // testLoop is a loop of no node.
 func testLoop(t testing.TB, cfg *Config) *loop {
 	t.Helper()
+	cfg.Limits = usual(t)
 	l, err := newLoop(&shared{
 		cfg: cfg, master: newMaster(), events: newEvents(prometheus.NewRegistry()), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -290,7 +291,7 @@ func (s *stage) received() string {
 			continue
 		}
 		for len(f.took) > 0 {
-			h, rest, err := new(parser).header(f.took)
+			h, rest, err := (&parser{most: limitBytesMost}).header(f.took)
 			if err != nil || len(rest) < int(h.Length) {
 				break // the rest of it is still in the tail
 			}

@@ -42,7 +42,7 @@ func (l *loop) sweepConn(ci uint32) {
 	age := l.clock - c.since
 	switch c.state {
 	case stateProxied, stateShaking:
-		if age > handshakeTime {
+		if age > l.cfg.Limits.HandshakeTime {
 			why := "tls_too_slow"
 			if c.state == stateProxied {
 				why = "proxy_too_slow"
@@ -51,11 +51,11 @@ func (l *loop) sweepConn(ci uint32) {
 			l.drop(ci)
 		}
 	case stateHandshake:
-		if age > handshakeTime {
+		if age > l.cfg.Limits.HandshakeTime {
 			l.refuse(ci, "head_too_slow", http.StatusRequestTimeout, "the request head took too long")
 		}
 	case stateVerifying:
-		if age > handshakeTime {
+		if age > l.cfg.Limits.HandshakeTime {
 			l.refuseToken(ci, errTooSlow)
 		}
 	case stateClosing:
@@ -83,8 +83,8 @@ func (l *loop) sweepConn(ci uint32) {
 			l.bye(ci, closeSilent, "nothing is subscribed to")
 			return
 		}
-		c.tokens = min(requestBurst, c.tokens+requestsPerSecond)
-		if c.tokens == requestBurst {
+		c.tokens = min(l.cfg.Limits.burst(), c.tokens+int32(l.cfg.Limits.Requests))
+		if c.tokens == l.cfg.Limits.burst() {
 			c.floods = 0
 		}
 		if !c.blocked && !c.choked && l.clock-c.spoke >= l.cfg.Heartbeat {

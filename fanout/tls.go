@@ -16,7 +16,7 @@ import (
 // shake begins TLS on a conn.
 func (l *loop) shake(ci uint32) {
 	c := &l.conns[ci]
-	if l.door.open.Add(1) > shakesMax {
+	if l.door.open.Add(1) > int64(l.cfg.Limits.Handshakes) {
 		l.door.open.Add(-1)
 		l.events.handshakes.WithLabelValues("tls_full").Inc()
 		l.drop(ci) // there is no way to say so in TLS
