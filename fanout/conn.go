@@ -17,14 +17,14 @@ import (
 // conn is one subscriber's socket. It holds no pointers: what has a size of its
 // own lies in the loop's slabs.
 //
-//	accept      upgraded          short write
-//	------> handshake ------> open <--------> blocked      (paused: asked for)
-//	             |              |   tail taken    |
-//	             v              v                 v
-//	          (gone)         closing <------------+   ours or the peer's close
-//	       to net/http          |
-//	                            v
-//	                      gone, free at the end of the cycle, gen+1
+//	accept                     head          upgraded          short write
+//	------> proxied, shaking ------> handshake ------> open <--------> blocked      (paused: asked for)
+//	                                 |    ^              |   tail taken    |
+//	                                 v    v              v                 v
+//	                            (gone)    verifying   closing <------------+   ours or the peer's close
+//	                         to net/http  its token      |
+//	                                                     v
+//	                                               gone, free at the end of the cycle, gen+1
 //
 // One that is open is choked, too, while a ping is not answered; see credit.go.
 type conn struct {

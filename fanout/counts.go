@@ -127,7 +127,7 @@ func newEvents(reg prometheus.Registerer) *events {
 		acceptErrors: factory.NewCounter(opts("accept_errors", "Connections that the system did not let the node accept, as without descriptors.")),
 		lapped:       factory.NewCounter(opts("lapped", "Times a loop took the whole board because its queue was full, and once for each loop at its start.")),
 		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back until its client answers a ping: it is behind, be it for a moment.")),
-		handshakes:   vec("handshakes", "outcome", "Connections by what became of their first request: upgraded, http (given to plain HTTP), or why it was refused."),
+		handshakes:   vec("handshakes", "outcome", "Connections by what became of them before they were open: upgraded, http (given to plain HTTP), or why they were refused; refused_ is by token."),
 		closed:       vec("closed", "reason", "Stream connections gone, by reason: peer, done (by close frames), reset, drained, stalled (took nothing), unread (kept the most)."),
 		closeFrames:  vec("close_frames_sent", "code", "Close frames sent, by close code."),
 		told:         vec("control_messages_sent", "type", "Messages sent that have no updates, by type: replies, heartbeats and others."),

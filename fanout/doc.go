@@ -29,6 +29,22 @@
 // messages take turns, so that what changes between two of them shares a message, and
 // has the turns as far apart as it can keep up with. pace.go
 //
+// # The door
+//
+// A connection comes to the stream by these steps, of which a node may leave some out. Who
+// is refused is answered, where there is a way to, and counted by the reason.
+//
+//   - (*loop).enter, admit: room in the node, and for the host. conn.go, guard.go
+//   - (*loop).proxied: a balancer says whose connection it is. proxy.go
+//   - (*loop).shake: TLS; the handshake has a goroutine, nothing after it. tls.go, door.go
+//   - (*loop).handshake: the request head, upgraded from memory, or handed to net/http.
+//     handshake.go, head.go, handover.go
+//   - (*loop).identify: the origin, the token, which is verified beside the loop if it is not
+//     known, and the connections of its subject. entry.go, auth.go, origin.go, subject.go
+//
+// Once open, a conn may have what its token grants, until it ends or is revoked. grant.go,
+// revoke.go
+//
 // # Ownership
 //
 // A loop owns its epoll, listener, board, conns, lanes and slabs; one goroutine

@@ -3,9 +3,11 @@ package fanout
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -36,11 +38,17 @@ func writeCert(t *testing.T, certFile, keyFile string, serial int64) *x509.CertP
 	if err != nil {
 		t.Fatal(err)
 	}
+	return writeCertOf(t, key, certFile, keyFile, serial)
+}
+
+// writeCertOf is writeCert of a key.
+func writeCertOf(t *testing.T, key crypto.Signer, certFile, keyFile string, serial int64) *x509.CertPool {
+	t.Helper()
 	like := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, like, like, &key.PublicKey, key)
+	cert, err := x509.CreateCertificate(rand.Reader, like, like, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +161,36 @@ func TestSecure(t *testing.T) {
 		t.Errorf("plain HTTP on a TLS port is answered %d %q", res.StatusCode, text)
 	}
 	eventually(t, 5*time.Second, "nobody is left", func() bool { return n.opened() == 0 })
+}
+
+// A certificate may be of an RSA key, too; what a client wants to speak other than HTTP/1.1
+// is not spoken.
+func TestSecureRSA(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	roots := writeCertOf(t, key, certFile, keyFile, 1)
+	n := startNode(t, func(cfg *Config) { cfg.TLSCert, cfg.TLSKey = certFile, keyFile })
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := &tls.Config{RootCAs: roots, MaxVersion: version, NextProtos: []string{"http/1.1"}}
+		p := dialSecure(t, n.addr, config)
+		if got := p.conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+			t.Errorf("ALPN chose %q", got)
+		}
+		p.next(codec.TypeHello)
+		config.NextProtos = []string{"h2"}
+		if conn, err := tls.Dial("tcp", n.addr, config); err == nil {
+			conn.Close()
+			t.Error("h2 is spoken")
+		}
+	}
+	if conn, err := tls.Dial("tcp", n.addr, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
+		conn.Close()
+		t.Error("TLS 1.1 is spoken")
+	}
 }
 
 // A connection has no goroutine once it has shaken hands.
