@@ -18,7 +18,8 @@ import (
 // to be asked for a key.
 type auth struct {
 	verifier *token.Verifier
-	cookie   string // that may have a token; "": none
+	work     chan struct{} // places to compute in; who waits for the issuer has none
+	cookie   string        // that may have a token; "": none
 	asked    chan verify
 	subjects subjects
 	revoked  revoked
@@ -42,13 +43,19 @@ func newAuth(ctx context.Context, s *shared) (*auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &auth{verifier: v, cookie: s.cfg.TokenCookie, asked: make(chan verify, verifiesMax)}, nil
+	work := make(chan struct{}, max(1, cores/2)) // the loops have the other half
+	v.OnWait(func(wait func()) {
+		<-work
+		wait()
+		work <- struct{}{}
+	})
+	return &auth{verifier: v, work: work, cookie: s.cfg.TokenCookie, asked: make(chan verify, verifiesMax)}, nil
 }
 
-// run verifies until ctx ends. While one waits for the issuer another goes on.
+// run verifies until ctx ends. While as many as may wait for the issuer, others go on.
 func (a *auth) run(ctx context.Context) error {
 	var g errgroup.Group
-	for range max(2, cores/2) {
+	for range token.WaitMax + cap(a.work) {
 		g.Go(func() error {
 			for {
 				select {
@@ -70,7 +77,9 @@ func (a *auth) run(ctx context.Context) error {
 
 // verify is what a token says, or why it is refused: a *token.Error.
 func (a *auth) verify(raw []byte) (*token.Claims, error) {
+	a.work <- struct{}{}
 	c, err := a.verifier.Verify(raw)
+	<-a.work
 	if err == nil && a.revoked.has(c) {
 		return nil, errRevoked
 	}

@@ -183,6 +183,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		err := loops.Wait()
 		stop()
+		n.end() // somebody may wait for an issuer
 		return err
 	})
 	return g.Wait()

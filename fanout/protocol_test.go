@@ -2,11 +2,16 @@ package fanout
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/gobwas/ws"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/fanout/token"
 )
 
 // The answers of plain HTTP are those that the protocol's page shows.
@@ -50,6 +55,41 @@ func TestProtocolHTTP(t *testing.T) {
 	for _, status := range []int{200, 400, 404, 405, 503} {
 		if !seen[status] {
 			t.Errorf("no example of %d", status)
+		}
+	}
+}
+
+// The reasons for which a token is refused, and our own close codes, are those that the
+// protocol's page lists.
+func TestProtocolDoor(t *testing.T) {
+	page, err := os.ReadFile("../codec/PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(page), "| reason | what |\n|--------|------|\n")
+	if !ok {
+		t.Fatal("PROTOCOL.md has no reasons")
+	}
+	listed := []string{string(token.Unavailable)} // beside 503
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			break
+		}
+		listed = append(listed, strings.TrimSpace(cells[1]))
+	}
+	var known []string
+	for _, r := range token.Reasons {
+		known = append(known, string(r))
+	}
+	slices.Sort(listed)
+	slices.Sort(known)
+	if diff := cmp.Diff(known, listed); diff != "" {
+		t.Errorf("(-known +listed)\n%s", diff)
+	}
+	for _, code := range []ws.StatusCode{closeRevoked, closeExpired, closeReplaced, closeStalled, closeSilent, closeRestart, closeOverloaded} {
+		if !strings.Contains(string(page), "\n| "+number(code)+" |") {
+			t.Errorf("there is no code %d", code)
 		}
 	}
 }

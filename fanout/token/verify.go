@@ -25,6 +25,7 @@ type Verifier struct {
 	issuer *issuer // nil without a JWKS
 	cache  *lru.Cache[digest, entry]
 	now    func() time.Time
+	rest   func(wait func())
 }
 
 // digest is the SHA-256 of a token: whoever reads our memory finds none.
@@ -53,7 +54,7 @@ func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Ve
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{cfg: cfg, now: time.Now}
+	v := &Verifier{cfg: cfg, now: time.Now, rest: func(wait func()) { wait() }}
 	v.cache, _ = lru.New[digest, entry](cacheMax) // fails for a size below 1
 	v.ring.Store(&ring{keys: keys, answered: cfg.JWKS == ""})
 	if cfg.JWKS != "" {
@@ -121,13 +122,21 @@ func (v *Verifier) find(p *parts) (*key, error) {
 	if err == nil || v.issuer == nil || r.settles(p) {
 		return k, err
 	}
-	again := v.issuer.renew()
+	var again error
+	v.rest(func() { again = v.issuer.renew() })
 	r = v.ring.Load()
 	if k, err = r.check(p); err == nil || again == nil || r.settles(p) {
 		return k, err
 	}
 	return nil, again
 }
+
+// WaitMax is how many calls of Verify may wait for the issuer at a time; others are refused.
+const WaitMax = 1 + asksMax
+
+// OnWait has Verify wait for the issuer within rest, so that whoever bounds how many compute
+// need not count those that wait. It is called before anything is verified.
+func (v *Verifier) OnWait(rest func(wait func())) { v.rest = rest }
 
 // holds refuses claims that do not hold here and now.
 func (v *Verifier) holds(c *Claims) error {
