@@ -19,24 +19,24 @@ type Config struct {
 	Listen    string        `default:"127.0.0.1:8080" env:"TICKWIRE_LISTEN" placeholder:"ADDR" help:"Address of the stream, the page and the snapshot. [${default}]"`
 	Node      string        `env:"TICKWIRE_NODE" placeholder:"NAME" help:"Name of this node, told to clients. [host name and process id]"`
 	Loops     int           `env:"TICKWIRE_LOOPS" placeholder:"N" help:"Event loops. [one per core]"`
-	TLSCert   string        `env:"TICKWIRE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM: the stream is wss, the page https. Read again when it changes."`
-	TLSKey    string        `env:"TICKWIRE_TLS_KEY" placeholder:"FILE" help:"Its key, PEM."`
-	ClientCA  string        `env:"TICKWIRE_CLIENT_CA" placeholder:"FILE" help:"Certificate authorities, PEM: only clients with a certificate of theirs may shake hands. [any client]"`
-	MaxConns  int           `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
-	HostConns int           `default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in ten seconds; more are refused with 429. 0 is any number. [${default}]"`
-	ProxyFrom []string      `env:"TICKWIRE_PROXY_FROM" placeholder:"NETWORK" help:"Addresses, as 10.0.0.0/8, of balancers that send a PROXY header, version 2, before anything else: it says whose address counts."`
-	MaxSubs   int           `default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
+	TLSCert   string        `group:"TLS" env:"TICKWIRE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM: the stream is wss, the page https. Read again when it changes."`
+	TLSKey    string        `group:"TLS" env:"TICKWIRE_TLS_KEY" placeholder:"FILE" help:"Its key, PEM."`
+	ClientCA  string        `group:"TLS" env:"TICKWIRE_CLIENT_CA" placeholder:"FILE" help:"Certificate authorities, PEM: only clients with a certificate of theirs may shake hands. [any client]"`
+	MaxConns  int           `group:"Limits" default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
+	HostConns int           `group:"Limits" default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in ten seconds; more are refused with 429. 0 is any number. [${default}]"`
+	ProxyFrom []string      `group:"Limits" env:"TICKWIRE_PROXY_FROM" placeholder:"NETWORK" help:"Addresses, as 10.0.0.0/8, of balancers that send a PROXY header, version 2, before anything else: it says whose address counts."`
+	MaxSubs   int           `group:"Limits" default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
 	Heartbeat time.Duration `default:"5s" env:"TICKWIRE_HEARTBEAT" placeholder:"TIME" help:"Silence after which a heartbeat is sent. [${default}]"`
 	Pace      time.Duration `default:"16ms" env:"TICKWIRE_PACE" placeholder:"TIME" help:"What a busy node waits between two messages to a connection that has many, more latency for less CPU; longer only when it is at its end. from 0s, never, to 100ms. [${default}]"`
-	Stall     time.Duration `default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
-	Idle      time.Duration `default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
+	Stall     time.Duration `group:"Limits" default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
+	Idle      time.Duration `group:"Limits" default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
 
-	Limits      Limits       `embed:""`
-	Token       token.Config `embed:"" prefix:"token-"`
-	TokenCookie string       `env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
-	Origin      []string     `env:"TICKWIRE_ORIGIN" placeholder:"ORIGIN" help:"Pages that may connect and read snapshots, as https://app.example.com or https://*.example.com; the node's own may. [any]"`
-	Insecure    bool         `env:"TICKWIRE_INSECURE" help:"Serve other machines without TLS or without tokens."`
+	Limits      Limits       `group:"Limits" embed:""`
+	Token       token.Config `group:"Tokens" embed:"" prefix:"token-"`
+	TokenCookie string       `group:"Tokens" env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
+	Origin      []string     `group:"Tokens" env:"TICKWIRE_ORIGIN" placeholder:"ORIGIN" help:"Pages that may connect and read snapshots, as https://app.example.com or https://*.example.com; the node's own may. [any]"`
+	Insecure    bool         `group:"Tokens" env:"TICKWIRE_INSECURE" help:"Serve other machines without TLS or without tokens."`
 
 	Redis string `kong:"-"` // URL of the tape's Redis
 	Page  fs.FS  `kong:"-"` // what / serves; nil: nothing

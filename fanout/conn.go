@@ -2,8 +2,6 @@ package fanout
 
 import (
 	"cmp"
-	"net/http"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -108,70 +106,6 @@ func (c *conn) reason(ln *lane) codec.Flags {
 		return codec.ReasonRate
 	}
 	return codec.ReasonCatchUp
-}
-
-// accept takes what waits at the listener.
-func (l *loop) accept() {
-	for range acceptChunk {
-		fd, from, err := epoll.Accept(l.listener, l.cfg.Stall)
-		if err == epoll.ErrAgain {
-			return
-		}
-		if err != nil {
-			l.events.acceptErrors.Inc()
-			if epoll.OutOfResources(err) {
-				// The backlog keeps the peers until some are free, and the listener
-				// would be announced without end.
-				l.deaf = l.poll.Remove(l.listener) == nil
-				return
-			}
-			continue // a peer that gave up
-		}
-		l.enter(fd, from)
-	}
-}
-
-// enter makes a conn of a socket, if there is room for it.
-func (l *loop) enter(fd int, from netip.Addr) {
-	if l.taken.Add(1) > int64(l.cfg.MaxConns) {
-		l.taken.Add(-1)
-		l.events.handshakes.WithLabelValues("full").Inc()
-		if l.door == nil { // there is no way to say so in TLS
-			epoll.Write(fd, httpError(http.StatusServiceUnavailable, "this node has all the connections it may"))
-		}
-		epoll.Close(fd)
-		return
-	}
-	ci := l.newConn(fd)
-	c := &l.conns[ci]
-	if err := l.poll.Add(fd, epoll.Key{Index: ci, Gen: c.gen}); err != nil {
-		l.lose(ci, "reset")
-	} else if l.isProxy(from) {
-		c.state = stateProxied
-	} else {
-		l.admit(ci, from)
-	}
-}
-
-// admit lets a conn from an address speak, unless its host has too many.
-func (l *loop) admit(ci uint32, from netip.Addr) bool {
-	c := &l.conns[ci]
-	h, ok := l.guard.enter(from)
-	if !ok {
-		l.events.handshakes.WithLabelValues("host_full").Inc()
-		if l.door == nil {
-			epoll.Write(int(c.fd), httpError(http.StatusTooManyRequests, "too many connections from this address"))
-		}
-		l.drop(ci)
-		return false
-	}
-	l.passes[ci].host = h
-	if l.door != nil {
-		l.shake(ci)
-		return false
-	}
-	c.state = stateHandshake
-	return true
 }
 
 // newConn takes a conn from the slab.

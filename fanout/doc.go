@@ -34,7 +34,7 @@
 // A connection comes to the stream by these steps, of which a node may leave some out. Who
 // is refused is answered, where there is a way to, and counted by the reason.
 //
-//   - (*loop).enter, admit: room in the node, and for the host. conn.go, guard.go
+//   - (*loop).enter, admit: room in the node, and for the host. accept.go, guard.go
 //   - (*loop).proxied: a balancer says whose connection it is. proxy.go
 //   - (*loop).shake: TLS; the handshake has a goroutine, nothing after it. tls.go, door.go
 //   - (*loop).handshake: the request head, upgraded from memory, or handed to net/http.
