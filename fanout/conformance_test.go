@@ -3,7 +3,10 @@ package fanout
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +71,61 @@ func TestConformance(t *testing.T) {
 		n.echoes()
 		conform(t, n.addr)
 	})
+	t.Run("wss", func(t *testing.T) {
+		n, config := startSecure(t, func(cfg *Config) { cfg.Heartbeat = time.Hour })
+		n.echoes()
+		conform(t, relay(t, n.addr, config))
+	})
+}
+
+// relay has who speaks no TLS, as kosoku, speak to a node that does: plain connections to
+// its address go on over TLS. It passes on the end of each direction by itself, which the
+// cases look at.
+func relay(t *testing.T, addr string, config *tls.Config) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	t.Cleanup(func() {
+		ln.Close()
+		open.Wait()
+	})
+	go func() {
+		for {
+			plain, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() {
+				defer plain.Close()
+				secure, err := tls.Dial("tcp", addr, config)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer secure.Close()
+				carry(plain.(*net.TCPConn), secure)
+			})
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// carry copies both ways until both have ended. What a client sends behind the node's end
+// is read, lest it be reset before it has read that.
+func carry(plain *net.TCPConn, secure *tls.Conn) {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		io.Copy(secure, plain)
+		secure.CloseWrite()
+		io.Copy(io.Discard, plain)
+	}()
+	io.Copy(plain, secure)
+	plain.CloseWrite()
+	<-sent
 }
 
 // conform plays all cases at an address of plain TCP, for kosoku has no TLS, and fails for
