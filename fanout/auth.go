@@ -65,6 +65,7 @@ func (a *auth) run(ctx context.Context) error {
 					claims, err := a.verify(v.raw)
 					v.loop.mailbox.send(func(l *loop) {
 						if c := &l.conns[v.conn.Index]; c.gen == v.conn.Gen && c.state != stateGone {
+							c.asking = false
 							v.tell(l, v.conn.Index, claims, err)
 						}
 					})
@@ -94,10 +95,16 @@ func (a *auth) known(raw []byte) (c *token.Claims, err error, ok bool) {
 	return c, nil, c != nil
 }
 
-// ask has a conn's token verified; false when too many wait for it already.
+// ask has a conn's token verified; false when too many wait for it already, or one of the
+// same conn does: who has a connection could fill the queue by himself.
 func (l *loop) ask(ci uint32, raw []byte, tell func(*loop, uint32, *token.Claims, error)) bool {
+	c := &l.conns[ci]
+	if c.asking {
+		return false
+	}
 	select {
-	case l.auth.asked <- verify{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}, bytes.Clone(raw), tell}:
+	case l.auth.asked <- verify{l, epoll.Key{Index: ci, Gen: c.gen}, bytes.Clone(raw), tell}:
+		c.asking = true
 		return true
 	default:
 		return false

@@ -41,6 +41,7 @@ type conn struct {
 	slow    bool  // was blocked or choked since its last whole flush
 	pending bool  // bytes came while it was blocked
 	queued  bool  // in loop.again
+	asking  bool  // a token of it is being verified
 	broken  bool  // what comes is no frame, or nobody knows where the next one begins
 	hot     uint8 // messages in a row, each soon after the one before; see pace.go
 	op      ws.OpCode

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -285,39 +284,6 @@ func TestKeysRotate(t *testing.T) {
 		t.Errorf("the old key, gone: %s", answer)
 	}
 	undisturbed(t, n, p, 2)
-}
-
-// While the issuer hangs, and strangers with made-up keys wait for it, those whose key is
-// known come in.
-func TestIssuerHangs(t *testing.T) {
-	i := newIssuer(t, "EdDSA", t.TempDir()+"/a.pem")
-	hang := make(chan bool)
-	var asked atomic.Int32
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) > 1 {
-			select {
-			case <-hang:
-			case <-r.Context().Done():
-			}
-		}
-		fmt.Fprintf(w, `{"keys":[%s]}`, i.jwk)
-	}))
-	t.Cleanup(srv.Close)
-	t.Cleanup(func() { close(hang) })
-	n := startNode(t, func(cfg *Config) { cfg.Token.JWKS, cfg.MaxConns = srv.URL, 1000 })
-	time.Sleep(10 * time.Second) // until when the issuer is not asked again
-	stranger := newIssuer(t, "EdDSA", t.TempDir()+"/b.pem")
-	for range 100 {
-		conn := dialFrom(t, "127.0.0.2", n.addr)
-		fmt.Fprint(conn, strings.Replace(upgradeHead, "\r\n\r\n", "\r\nAuthorization: Bearer "+stranger.sign()+"\r\n\r\n", 1))
-	}
-	eventually(t, 5*time.Second, "the issuer is asked", func() bool { return asked.Load() == 2 })
-	for range 20 {
-		dialToken(t, n.addr, i.sign(func(c *token.Claims) { c.ID = fmt.Sprint(rand.Int()) })) // each to be verified
-	}
-	if asked.Load() != 2 {
-		t.Errorf("the issuer was asked %d times", asked.Load())
-	}
 }
 
 // Beyond loopback a node wants a certificate and a key, or the word.
