@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -21,6 +19,13 @@ type Config struct {
 	Token    string      // JWT, sent as Authorization: Bearer
 	Encoding string      // of the messages: "msgpack", which "" means, or "json"
 	TLS      *tls.Config // for wss; nil: the system's authorities
+
+	// Renew gets a token, never twice at a time: to begin with if Token is "", when two
+	// thirds of what the node said that one is good for are over, and when a node says that
+	// it has expired. The one that it had before is no error: Renew is asked again soon, as
+	// after an error. It should return when ctx ends. Nil: Run ends with the token, unless
+	// Auth brings another in time.
+	Renew func(ctx context.Context) (string, error)
 }
 
 // streamPath is the endpoint of a node.
@@ -42,10 +47,7 @@ func (cfg *Config) check() error {
 	if cfg.Encoding != "" && cfg.Encoding != "msgpack" && cfg.Encoding != "json" {
 		return fmt.Errorf("%w: encoding %q: msgpack or json", ErrConfig, cfg.Encoding)
 	}
-	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {
-		return fmt.Errorf("%w: token: it has characters that no token has", ErrConfig)
-	}
-	return nil
+	return checkToken(cfg.Token)
 }
 
 // Terms are how a symbol is wanted.
@@ -87,7 +89,7 @@ type Client struct {
 	wants    map[string]*want // by name
 	patterns map[string]*want // those of wants that are patterns
 	orders   int64            // wants are asked for in the order they came
-	token    string
+	pass     pass
 	paused   bool
 	session  *session // nil without a connection, and before its hello
 }
@@ -100,7 +102,7 @@ func New(cfg Config) *Client {
 		board:    newBoard(),
 		wants:    make(map[string]*want),
 		patterns: make(map[string]*want),
-		token:    cfg.Token,
+		pass:     pass{token: cfg.Token},
 	}
 }
 
@@ -127,18 +129,6 @@ func (c *Client) pauses(paused bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.paused = paused
-	c.session.kick()
-}
-
-// Auth has the node take a new token in place of the one that will expire, on this
-// connection and on later ones.
-func (c *Client) Auth(token string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.token = token
-	if c.session != nil {
-		c.session.auth = true
-	}
 	c.session.kick()
 }
 

@@ -17,6 +17,7 @@ const (
 	Stale      EventKind = "stale"      // as Connecting: the node fell silent
 	Subscribed EventKind = "subscribed" // the node has confirmed a symbol or pattern
 	Refused    EventKind = "error"      // a symbol or pattern was refused, or a whole request
+	Token      EventKind = "token"      // the node took a new token; with Err, none could be had
 	Lag        EventKind = "lag"        // our socket took nothing for a while: what follows is merged
 	Drain      EventKind = "drain"      // the node restarts; Run connects again
 )
@@ -28,9 +29,10 @@ type Event struct {
 	Rate   float64 // Subscribed: in effect, updates a second; 0: as they come
 	// Matched counts the symbols that a pattern takes now; 1 of a symbol: Subscribed.
 	Matched int
-	Err     error // Connecting, Stale; Refused: a *codec.Error
-	// After is the time until Run tries again: Connecting, Stale, Drain, and Refused,
-	// where 0 means that it does not. Lag: how long nothing was taken.
+	Err     error // Connecting, Stale, Token; Refused: a *codec.Error
+	// After is the time until Run tries again: Connecting, Stale, Drain, Token with Err, and
+	// Refused, where 0 means that it does not. Token without: for how long the new one is
+	// good. Lag: how long nothing was taken.
 	After time.Duration
 	Hello *codec.Hello // Live
 }
@@ -53,6 +55,11 @@ func (e Event) String() string {
 		if e.Symbol != "" {
 			text = e.Symbol + ": " + text
 		}
+	case Token:
+		if e.Err == nil {
+			return fmt.Sprintf("the node took a new token, good for %v", e.After)
+		}
+		text = e.Err.Error()
 	case Lag:
 		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
 	case Drain:

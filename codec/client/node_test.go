@@ -45,6 +45,7 @@ type node struct {
 	served int
 	heads  []http.Header
 	status int // of the answer to the handshake, when not 101
+	refuse func(connection int) error
 }
 
 func newNode(t *testing.T, scripts ...func(p *peer)) *node {
@@ -116,7 +117,11 @@ func (n *node) shake(conn net.Conn) *peer {
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
 			n.mu.Lock()
 			n.heads = append(n.heads, head)
+			connection := len(n.heads)
 			n.mu.Unlock()
+			if n.refuse != nil {
+				return nil, n.refuse(connection)
+			}
 			if n.status != 0 {
 				return nil, ws.RejectConnectionError(ws.RejectionStatus(n.status), ws.RejectionReason("no\x1b[31m\nentry"))
 			}
@@ -230,9 +235,12 @@ func say(p *peer, m codec.Control) {
 	p.write(ws.OpBinary, codec.AppendControl(nil, m))
 }
 
-func (p *peer) hello(heartbeat time.Duration) {
+func (p *peer) hello(heartbeat time.Duration) { p.helloFor(heartbeat, nil) }
+
+// helloFor is a hello to whoever came with a token that is good for so many seconds.
+func (p *peer) helloFor(heartbeat time.Duration, ttl *int64) {
 	say(p, &codec.Hello{
-		Protocol: codec.Version, Node: "n1", Fields: codec.FieldNames[:], Heartbeat: heartbeat.Milliseconds(),
+		Protocol: codec.Version, Node: "n1", Fields: codec.FieldNames[:], Heartbeat: heartbeat.Milliseconds(), TokenTTL: ttl,
 		Limits: codec.Limits{RequestBytes: 64 << 10, RequestSymbols: 4096, Subs: 10000, RequestsPerSecond: 50},
 	})
 }

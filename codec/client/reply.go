@@ -22,11 +22,14 @@ func (s *session) replied(r *codec.Reply) error {
 			return fmt.Errorf("%w: a symbol called %.64q", errPromise, x.Symbol)
 		}
 		if r.Op != codec.OpSubscribe {
-			continue // nothing of it is news
+			continue // nothing of it is news, but of auth's, below
 		}
 		if e, ok := s.result(x, r, a); ok {
 			events = append(events, e)
 		}
+	}
+	if a.op == codec.OpAuth {
+		events = s.authorized(r, a)
 	}
 	c.mu.Unlock()
 	for _, e := range events {
@@ -42,6 +45,10 @@ func (s *session) answered(id int64, r codec.Reply, err error) *asked {
 	delete(s.asked, id)
 	if a == nil {
 		return new(asked) // a pattern takes a new symbol
+	}
+	if a.op == codec.OpAuth {
+		s.authing = false
+		s.kick() // what waited for it
 	}
 	if a.call != nil {
 		a.call.reply, a.call.err = r, err
@@ -59,6 +66,9 @@ func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, ne
 		e = Event{Kind: Refused, Symbol: x.Symbol, Err: x.Error}
 		if ours {
 			e.After = s.refused(w, x.Error.Retry)
+			if x.Error.Code == codec.CodeNotAllowed {
+				w.barred = s.token
+			}
 		}
 		if w == nil {
 			return e, c.takes(x.Symbol) > 0 // one that a pattern takes
@@ -74,7 +84,10 @@ func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, ne
 		}
 	}
 	if x.ID != nil {
-		c.board.confirm(x.Symbol, *x.ID, cmp.Or(r.Fields, codec.AllFields), a.resumed[x.Symbol])
+		c.board.confirm(x.Symbol, *x.ID, allOr(r.Fields), a.resumed[x.Symbol])
+	}
+	if ours && r.Rate != nil {
+		w.slowed = w.slowed && *r.Rate > 0 && (w.terms.Rate == 0 || *r.Rate < w.terms.Rate)
 	}
 	e = Event{Kind: Subscribed, Symbol: x.Symbol, Matched: 1}
 	if x.Matched != nil {
@@ -85,6 +98,9 @@ func (s *session) result(x *codec.Result, r *codec.Reply, a *asked) (e Event, ne
 	}
 	return e, true
 }
+
+// allOr is the fields that a reply names; all when it names none.
+func allOr(fields codec.Mask) codec.Mask { return cmp.Or(fields, codec.AllFields) }
 
 // failed takes an error: of a whole request. Answers come in order, so that one that
 // names none is of the oldest.
@@ -105,6 +121,9 @@ func (s *session) failed(e *codec.Error) error {
 			event.After = s.refused(w, e.Retry)
 		}
 	}
+	if a.op == codec.OpAuth {
+		event.After = s.unauthorized(e.Retry)
+	}
 	c.mu.Unlock()
 	c.event(event)
 	switch a.op {
@@ -122,6 +141,11 @@ func (s *session) refused(w *want, retry bool) time.Duration {
 		return 0
 	}
 	w.state = later
+	return s.putOff()
+}
+
+// putOff is when to ask again for what is refused for now.
+func (s *session) putOff() time.Duration {
 	if s.askAt.IsZero() {
 		// A fifth more or less, so that clients do not stay in step.
 		s.askAt = time.Now().Add(time.Duration(float64(s.askDelay) * (0.8 + 0.4*rand.Float64())))

@@ -21,6 +21,7 @@ type asked struct {
 	op      codec.Op
 	resumed map[string]bool // symbols whose position was told
 	call    *call
+	token   string // of auth
 }
 
 // call is a request that a caller waits for.
@@ -74,13 +75,17 @@ func (s *session) next() *codec.Request {
 				c.ask(w)
 			}
 		}
+		s.auth, s.authLater = s.auth || s.authLater, false
+	}
+	if s.authing {
+		return nil // what is asked meanwhile is asked under the new token
 	}
 	s.queue = slices.DeleteFunc(s.queue, func(w *want) bool { return !w.drop && c.wants[w.name] != w })
 	r, a := &codec.Request{ID: s.requests + 1}, &asked{resumed: make(map[string]bool)}
 	switch {
 	case s.auth:
-		s.auth = false
-		r.Op, r.Token = codec.OpAuth, []byte(c.token)
+		s.auth, s.authing, a.token = false, true, c.pass.token
+		r.Op, r.Token = codec.OpAuth, []byte(a.token)
 	case s.paused != c.paused:
 		s.paused = c.paused
 		if r.Op = codec.OpResume; s.paused {

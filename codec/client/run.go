@@ -28,13 +28,18 @@ var defaultPace = pace{
 type FinalError struct {
 	Code   int    // of the close, or the HTTP status of the handshake
 	Reason string // the node's
+	Word   string // of a status: why, in a word of the protocol's, as "expired"; "" without one
 }
 
 func (e *FinalError) Error() string {
 	advice := "connecting again as before cannot help"
 	switch e.Code {
-	case http.StatusUnauthorized, http.StatusForbidden, 4001, 4002:
+	case http.StatusUnauthorized, 4001, codeExpired:
 		advice = "connect with a token that this node takes"
+	case http.StatusForbidden:
+		advice = "who runs the node says who may connect"
+	case 4003:
+		advice = "the token allows no more connections at a time"
 	case http.StatusNotFound:
 		advice = "a node's stream is at " + streamPath
 	case int(ws.StatusPolicyViolation), int(ws.StatusMessageTooBig):
@@ -64,6 +69,17 @@ var (
 	errDrained = errors.New("the node restarts")
 )
 
+// retryError is an answer to the upgrade that may be another later.
+type retryError struct {
+	status int
+	reason string
+	after  time.Duration // that the node wants to be left alone at the least
+}
+
+func (e *retryError) Error() string {
+	return fmt.Sprintf("HTTP %d %s: %s", e.status, http.StatusText(e.status), e.reason)
+}
+
 // Run stays connected until ctx ends, and returns its error; or ErrConfig, or a
 // *FinalError. It must not be called twice at a time.
 func (c *Client) Run(ctx context.Context) error {
@@ -75,8 +91,11 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if final := new(FinalError); errors.As(err, &final) {
+		if final := new(FinalError); errors.As(err, &final) && !c.survives(final) {
 			return final
+		}
+		if errors.Is(err, ErrConfig) {
+			return err // of Auth's token
 		}
 		if s.talked && !errors.Is(err, errPromise) {
 			attempt = 0 // only data, or a reply, proves that the way is free
@@ -84,6 +103,9 @@ func (c *Client) Run(ctx context.Context) error {
 		wait := rand.N(min(c.pace.backoffMost, c.pace.backoffFirst<<min(attempt, 10)))
 		if !s.leave.IsZero() {
 			wait = max(0, time.Until(s.leave))
+		}
+		if later := new(retryError); errors.As(err, &later) {
+			wait += later.after
 		}
 		kind := Connecting
 		if errors.Is(err, errSilent) {
@@ -100,14 +122,18 @@ func (c *Client) Run(ctx context.Context) error {
 
 // connect lives through one connection, and tells how it went and why it ended.
 func (c *Client) connect(ctx context.Context) (*session, error) {
-	c.mu.Lock()
-	token := c.token
-	c.mu.Unlock()
+	token, err := c.present(ctx)
+	if err != nil {
+		return new(session), err
+	}
 	w, err := dial(ctx, &c.cfg, token)
 	if err != nil {
 		return new(session), err
 	}
+	life, end := context.WithCancel(ctx)
+	defer end()
 	s := newSession(c, w)
+	s.token, s.life = token, life
 	stop := context.AfterFunc(ctx, func() { w.bye(ws.StatusNormalClosure) }) // ends the read under way
 	err = s.run()
 	stop()
@@ -123,6 +149,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		w.bye(ws.StatusNormalClosure)
 	}
 	w.conn.Close()
+	end()
 	s.end()
 	return s, s.explain(err)
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -27,25 +28,31 @@ type session struct {
 	out     Update
 
 	writer sync.WaitGroup
-	wake   chan struct{} // for the writer: something was put below
-	over   chan struct{} // closed at the end
+	wake   chan struct{}   // for the writer: something was put below
+	aged   chan struct{}   // for the renewal: the token is another, or was refused
+	over   chan struct{}   // closed at the end
+	life   context.Context // ends with the connection
 
 	// Under Client.mu.
-	hello    *codec.Hello // nil before it came
-	queue    []*want      // to be asked for, or to be unsubscribed
-	calls    []*call
-	auth     bool // a new token is to be told
-	paused   bool // what the node was told
-	requests int64
-	asked    map[int64]*asked // requests not answered yet
-	askAt    time.Time        // zero, or when wants that are later are due
-	askDelay time.Duration    // the next pause before that
+	hello     *codec.Hello // nil before it came
+	queue     []*want      // to be asked for, or to be unsubscribed
+	calls     []*call
+	events    []Event // to be told by Run's goroutine
+	token     string  // that the node took last
+	auth      bool    // a new token is to be told
+	authLater bool    // at askAt, again
+	authing   bool    // it was, and is not answered
+	paused    bool    // what the node was told
+	requests  int64
+	asked     map[int64]*asked // requests not answered yet
+	askAt     time.Time        // zero, or when wants that are later are due
+	askDelay  time.Duration    // the next pause before that
 }
 
 func newSession(c *Client, w *wire) *session {
 	s := &session{
 		client: c, wire: w, silence: dialTimeout,
-		wake: make(chan struct{}, 1), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), aged: make(chan struct{}, 1), over: make(chan struct{}),
 		asked: make(map[int64]*asked), askDelay: c.pace.askFirst,
 	}
 	w.deadline = s.deadline
@@ -107,6 +114,7 @@ func (s *session) kick() {
 
 // take acts on one message.
 func (s *session) take() error {
+	s.tell()
 	if s.msg.Type == codec.TypeData {
 		s.talked = true
 		return s.data()
@@ -129,14 +137,27 @@ func (s *session) take() error {
 	return nil
 }
 
-// greet begins: everything wanted is asked for.
+// tell is for what others than Run's goroutine have to say.
+func (s *session) tell() {
+	c := s.client
+	c.mu.Lock()
+	events := s.events
+	s.events = nil
+	c.mu.Unlock()
+	for _, e := range events {
+		c.event(e)
+	}
+}
+
+// greet begins: everything wanted is asked for, but for what this token is known not to
+// cover.
 func (s *session) greet(hello *codec.Hello) error {
 	if s.hello != nil {
 		return nil
 	}
 	for f, name := range hello.Fields[:min(len(hello.Fields), codec.NumFields)] {
 		if name != codec.FieldNames[f] {
-			return &FinalError{1002, fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
+			return &FinalError{Code: 1002, Reason: fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
 		}
 	}
 	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond) <= 0 {
@@ -148,15 +169,24 @@ func (s *session) greet(hello *codec.Hello) error {
 	c := s.client
 	c.mu.Lock()
 	s.hello = hello
-	s.queue = c.inOrder()
-	for _, w := range s.queue {
-		w.state = queued
+	for _, w := range c.inOrder() {
+		w.state = idle
+		if w.barred == "" || w.barred != s.token {
+			w.state, w.barred = queued, ""
+			s.queue = append(s.queue, w)
+		}
+	}
+	if s.auth = c.pass.token != s.token; !s.auth { // unless Auth was called since we dialed
+		c.pass.lasts(hello.TokenTTL)
 	}
 	c.session = s
 	c.board.reset()
 	c.mu.Unlock()
 	c.event(Event{Kind: Live, Hello: hello})
 	s.writer.Go(s.write)
+	if c.cfg.Renew != nil {
+		s.writer.Go(s.renew)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -16,20 +17,23 @@ import (
 //	                     +------ later <--+   +--> idle          |
 //	                     +---------------------------------------+
 //
-// A new connection queues all of them.
+// A new connection queues all of them, but those barred by the token that it came with;
+// a new token queues those barred by another.
 type want struct {
 	name    string
 	terms   Terms
 	order   int64
 	state   wantState
-	request int64 // awaited: the one it was asked in
-	drop    bool  // in the queue only: to be unsubscribed
+	request int64  // awaited: the one it was asked in
+	barred  string // idle: the token that does not cover it; "": no token's fault
+	slowed  bool   // a new token has lowered its rate, or that of what it takes
+	drop    bool   // in the queue only: to be unsubscribed
 }
 
 type wantState uint8
 
 const (
-	idle    wantState = iota // asked for on the next connection
+	idle    wantState = iota // asked for on the next connection, or under the next token
 	queued                   // in session.queue
 	awaited                  // the node's reply is due
 	held                     // confirmed
@@ -47,14 +51,15 @@ func matches(pattern, symbol string) bool {
 // Subscribe wants symbols, or patterns such as "sim:*", now and after every
 // reconnect. What is subscribed to already takes the new terms, and a fresh image
 // comes; of two names that take a symbol the later rules. Those that the node does
-// not know yet are asked for again until it does. What becomes of each comes as an
-// Event.
+// not know yet are asked for again until it does. What the token does not cover, or
+// no more, is asked for again under another token; a rate that a new token lowered, too.
+// What becomes of each comes as an Event.
 func (c *Client) Subscribe(t Terms, names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range names {
 		w := c.wants[name]
-		if w != nil && w.terms.equal(t) && w.state != idle {
+		if w != nil && w.terms.equal(t) && w.state != idle && !w.slowed {
 			continue
 		}
 		if w == nil {
@@ -96,6 +101,7 @@ func (c *Client) Unsubscribe(names ...string) {
 // ask puts a want into the queue, where there is a connection. The caller holds mu,
 // here and below.
 func (c *Client) ask(w *want) {
+	w.barred = ""
 	if s := c.session; s != nil && w.state != queued {
 		w.state = queued
 		s.queue = append(s.queue, w)
@@ -105,15 +111,24 @@ func (c *Client) ask(w *want) {
 
 // takes counts the wants that a symbol is subscribed to by.
 func (c *Client) takes(symbol string) (n int) {
-	if c.wants[symbol] != nil {
+	for range c.takers(symbol) {
 		n++
 	}
-	for name := range c.patterns {
-		if matches(name, symbol) {
-			n++
+	return n
+}
+
+// takers are these wants.
+func (c *Client) takers(symbol string) iter.Seq[*want] {
+	return func(yield func(*want) bool) {
+		if w := c.wants[symbol]; w != nil && !yield(w) {
+			return
+		}
+		for name, w := range c.patterns {
+			if matches(name, symbol) && !yield(w) {
+				return
+			}
 		}
 	}
-	return n
 }
 
 // inOrder lists the wants in the order they came.

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -27,7 +29,10 @@ const (
 	messageMax   = 4 << 20                // bytes; a node ends its messages at 16 KiB
 	readBuffer   = 64 << 10
 	readLeast    = 4 << 10 // bytes that a message grows by
-	reasonMax    = 512     // bytes kept of an HTTP refusal's body
+	reasonMax    = 1 << 10 // bytes kept of an HTTP refusal's body
+
+	// retryAfterMost bounds for how long an HTTP refusal may send us away.
+	retryAfterMost = time.Minute
 )
 
 var (
@@ -59,13 +64,13 @@ func dial(ctx context.Context, cfg *Config, token string) (*wire, error) {
 	if cfg.Encoding == "json" {
 		protocol = codec.ProtocolJSON
 	}
-	var reason string
+	var refused refusal
 	d := ws.Dialer{
 		Timeout:   dialTimeout,
 		Protocols: []string{protocol},
 		TLSConfig: cfg.TLS,
 		OnStatusError: func(_ int, _ []byte, answer io.Reader) {
-			reason = readReason(answer)
+			refused = readRefusal(answer)
 		},
 	}
 	if token != "" {
@@ -76,9 +81,9 @@ func dial(ctx context.Context, cfg *Config, token string) (*wire, error) {
 	var status ws.StatusError
 	switch {
 	case errors.As(err, &status) && isFinal(int(status)):
-		return nil, &FinalError{int(status), reason}
+		return nil, &FinalError{Code: int(status), Reason: refused.reason, Word: refused.word}
 	case errors.As(err, &status):
-		return nil, fmt.Errorf("HTTP %d %s: %s", int(status), http.StatusText(int(status)), reason)
+		return nil, &retryError{int(status), refused.reason, refused.after}
 	case err != nil:
 		return nil, err
 	}
@@ -98,15 +103,30 @@ func newWire(conn net.Conn, early *bufio.Reader) *wire {
 	return w
 }
 
-// readReason is the body of an HTTP refusal, as one line.
-func readReason(answer io.Reader) string {
+// refusal is what an answer says that upgrades nothing.
+type refusal struct {
+	reason string // one line
+	word   string // of it, for programs; or ""
+	after  time.Duration
+}
+
+// readRefusal reads a node's, which is JSON, or that of whatever stands before it.
+func readRefusal(answer io.Reader) (x refusal) {
 	r, err := http.ReadResponse(bufio.NewReader(answer), nil)
 	if err != nil {
-		return ""
+		return x
 	}
 	defer r.Body.Close()
+	if seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 31); err == nil {
+		x.after = min(time.Duration(seconds)*time.Second, retryAfterMost)
+	}
 	body, _ := io.ReadAll(io.LimitReader(r.Body, reasonMax))
-	return codec.Printable(string(body))
+	var told struct{ Error, Reason string }
+	if json.Unmarshal(body, &told) != nil || told.Error == "" {
+		told.Error, told.Reason = string(body), ""
+	}
+	x.reason, x.word = codec.Printable(told.Error), codec.Printable(told.Reason)
+	return x
 }
 
 // Read reads the connection's bytes.
@@ -171,7 +191,7 @@ func (w *wire) answer(h ws.Header, from io.Reader) error {
 		code, reason := ws.ParseCloseFrameData(payload)
 		w.write(ws.OpClose, payload[:min(2, len(payload)&^1)], byeTimeout)
 		if isFinal(int(code)) {
-			return &FinalError{int(code), codec.Printable(reason)}
+			return &FinalError{Code: int(code), Reason: codec.Printable(reason)}
 		}
 		return errors.New(codec.Printable(fmt.Sprintf("closed by the node: %d %s", code, reason)))
 	}
