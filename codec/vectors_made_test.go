@@ -91,6 +91,12 @@ func validVectors() (all []vector) {
 	all = append(all, both("reply", "message", AppendControl(nil, reply), AppendControlJSON(nil, reply))...)
 	ping := &Reply{ID: 2, Op: OpPing, Time: sent1}
 	all = append(all, both("reply_ping", "message", AppendControl(nil, ping), AppendControlJSON(nil, ping))...)
+	auth := &Reply{ID: 5, Op: OpAuth, TokenTTL: &ttl, Results: []Result{
+		{Symbol: "sim:*", Error: NewError(nil, CodeNotAllowed, "the token does not cover it")},
+		{Symbol: "sim:ACORN-USD", Error: NewError(nil, CodeTooManySubs, "at most 1 on one connection")},
+		{Symbol: btc, ID: &id, Rate: &rate, Fields: 1<<Bid | 1<<PriceScale},
+	}}
+	all = append(all, both("reply_auth", "message", AppendControl(nil, auth), AppendControlJSON(nil, auth))...)
 	beat := &Heartbeat{Time: sent1, Subs: 1, Hash: SymbolHash(btc)}
 	all = append(all, both("heartbeat", "message", AppendControl(nil, beat), AppendControlJSON(nil, beat))...)
 	lag := &Lag{BlockedMS: 1234}
@@ -100,6 +106,8 @@ func validVectors() (all []vector) {
 	of := int64(9)
 	e := NewError(&of, CodeBadRate, "-1 updates a second")
 	all = append(all, both("error", "message", AppendControl(nil, e), AppendControlJSON(nil, e))...)
+	refused := NewError(&of, CodeTokenRefused, "it is of another sub: connect anew")
+	all = append(all, both("error_token", "message", AppendControl(nil, refused), AppendControlJSON(nil, refused))...)
 	all = append(all, both("unknown_type", "message", []byte{0x92, 0x63, 0x80}, []byte(`{"type":"weather","rain":true}`))...)
 	// 20 bits: the last is of a field that a newer server has.
 	all = append(all, vector{Name: "unknown_field_of_mask", Kind: "message", Encoding: "msgpack", Hex: "9300019607050" + "0ce000800010a0b"})

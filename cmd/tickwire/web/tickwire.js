@@ -1912,6 +1912,7 @@ function reply(o) {
   if (o.rate != null) out.rate = number(o.rate, "rate");
   if (o.fields != null) out.fields = list(o.fields, "fields", string);
   if (o.time != null) out.time = natural(o, "time");
+  if (o.token_ttl != null) out.token_ttl = natural(o, "token_ttl");
   if (o.results != null) out.results = list(o.results, "results", result);
   return out;
 }

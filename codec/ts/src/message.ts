@@ -15,7 +15,7 @@ export interface Result {
   id?: number;
   /** Of a pattern: symbols that match now. */
   matched?: number;
-  /** Of list: what is in effect. */
+  /** Of list, and of auth where it lowers a rate: what is in effect. */
   rate?: number;
   fields?: string[];
   error?: WireError;
@@ -47,6 +47,8 @@ export interface Reply {
   fields?: string[];
   /** Of ping: us since the Unix epoch. */
   time?: number;
+  /** Of auth: seconds that the token is good for. */
+  token_ttl?: number;
   results?: Result[];
 }
 
@@ -150,6 +152,7 @@ function reply(o: Record<string, unknown>): Reply {
   if (o.rate != null) out.rate = number(o.rate, 'rate');
   if (o.fields != null) out.fields = list(o.fields, 'fields', string);
   if (o.time != null) out.time = natural(o, 'time');
+  if (o.token_ttl != null) out.token_ttl = natural(o, 'token_ttl');
   if (o.results != null) out.results = list(o.results, 'results', result);
   return out;
 }
