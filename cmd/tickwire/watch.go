@@ -23,13 +23,14 @@ import (
 type watchCmd struct {
 	Symbols []string `arg:"" name:"symbol" help:"Symbols, as coinbase:BTC-USD, or patterns, as 'sim:*'."`
 
-	URL      string   `default:"ws://127.0.0.1:8080/v1/stream" env:"TICKWIRE_URL" placeholder:"URL" help:"Stream of a node. [${default}]"`
-	JSON     bool     `env:"TICKWIRE_JSON" help:"Print one JSON line per update: symbol, seq, flags, changed fields."`
-	Rate     float64  `env:"TICKWIRE_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
-	Fields   []string `env:"TICKWIRE_FIELDS" placeholder:"NAME" help:"Fields wanted, as bid,ask. [all of them]"`
-	Encoding string   `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
-	CA       string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of wss: certificate authorities to trust, PEM. [the system's]"`
-	Token    string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. [none]"`
+	URL       string   `default:"ws://127.0.0.1:8080/v1/stream" env:"TICKWIRE_URL" placeholder:"URL" help:"Stream of a node. [${default}]"`
+	JSON      bool     `env:"TICKWIRE_JSON" help:"Print one JSON line per update: symbol, seq, flags, changed fields."`
+	Rate      float64  `env:"TICKWIRE_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
+	Fields    []string `env:"TICKWIRE_FIELDS" placeholder:"NAME" help:"Fields wanted, as bid,ask. [all of them]"`
+	Encoding  string   `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
+	CA        string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of wss: certificate authorities to trust, PEM. [the system's]"`
+	Token     string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. Others see it in ps when it is a flag: the variable, or a file, is better. [none]"`
+	TokenFile string   `env:"TICKWIRE_TOKEN_FILE" placeholder:"FILE" help:"Or a file that has it; read again before each connection, and before the token ends: whatever writes a new one there has watch stay. [none]"`
 }
 
 // patience is how long ctrl-C waits for the connection to end properly. It may not:
@@ -53,19 +54,27 @@ func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cl := client.New(client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding, TLS: trusted})
+	cfg := client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding, TLS: trusted}
+	file := tokenFile{name: c.TokenFile}
+	if file.name != "" {
+		cfg.Renew = file.read
+		if cfg.Token, err = file.read(ctx); err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+	}
+	cl := client.New(cfg)
 	cl.Subscribe(client.Terms{Rate: c.Rate, Fields: c.Fields}, c.Symbols...)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	refusals := refusals{left: make(map[string]bool), stop: stop}
+	refusals := refusals{left: make(map[string]bool), stop: stop, lost: func() { file.again(ctx, cl) }}
 	for _, name := range c.Symbols {
 		refusals.left[name] = true
 	}
 	if f, ok := stdout.(*os.File); ok && !c.JSON && isatty.IsTerminal(f.Fd()) {
-		return watchBoard(ctx, cl, f, c.URL, &refusals)
+		return advise(watchBoard(ctx, cl, f, c.URL, &refusals))
 	}
 	c.lines(cl, stdout, stderr, &refusals)
-	return follow(ctx, cl)
+	return advise(follow(ctx, cl))
 }
 
 // trust is how to speak TLS to a server that the authorities in a file vouch for; nil when
@@ -115,10 +124,14 @@ type refusals struct {
 	left map[string]bool // names not refused
 	some bool            // one was taken
 	stop context.CancelCauseFunc
+	lost func() // called when the connection was lost, before the next
 }
 
 // note takes an event of the client.
 func (r *refusals) note(e client.Event) {
+	if e.Kind == client.Connecting || e.Kind == client.Stale {
+		r.lost()
+	}
 	r.some = r.some || e.Kind == client.Subscribed
 	if e.Kind != client.Refused || e.After > 0 || r.some {
 		return
