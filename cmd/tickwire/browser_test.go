@@ -50,7 +50,9 @@ func node(t *testing.T, dir, url string, command ...string) {
 // The TypeScript client: types, vectors, a peer on loopback, and a real node.
 func TestTypeScriptClient(t *testing.T) {
 	dir := modules(t, "codec/ts")
-	port := startUp(t)
+	port, door := startUp(t), startDoor(t, "--sim-symbols", "4")
+	t.Setenv("TICKWIRE_DOOR", "http://127.0.0.1:"+door.port)
+	t.Setenv("TICKWIRE_SIGN_KEY", door.key)
 	node(t, dir, "", "npx", "tsc", "--noEmit")
 	node(t, dir, "ws://127.0.0.1:"+port+"/v1/stream", "npx", "vitest", "run")
 }

@@ -1975,8 +1975,8 @@ var Board = class {
   distrust() {
     for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
   }
-  /** The node confirmed a symbol under a number; view names the fields it was asked for. */
-  confirm(symbol, id, view) {
+  /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
+  confirm(symbol, id, view = this.#held.get(symbol)?.view ?? "") {
     let h = this.#held.get(symbol);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
@@ -1989,13 +1989,17 @@ var Board = class {
     h.id = id;
     this.#byId.set(id, h);
   }
+  /** The node sends a symbol no more; its quote stays. */
+  suspend(symbol) {
+    const h = this.#held.get(symbol);
+    if (!h || h.id < 0) return;
+    this.#byId.delete(h.id);
+    h.id = -1;
+    this.#count(symbol, -1);
+  }
   /** A symbol is wanted no more. */
   forget(symbol) {
-    const h = this.#held.get(symbol);
-    if (h && h.id >= 0) {
-      this.#byId.delete(h.id);
-      this.#count(symbol, -1);
-    }
+    this.suspend(symbol);
     this.#held.delete(symbol);
     this.quotes.delete(symbol);
   }
@@ -2010,7 +2014,7 @@ var Board = class {
   /** Merges an update; undefined for a symbol that was given up a moment ago. */
   merge(u, sentAt) {
     const h = typeof u.key === "number" ? this.#byId.get(u.key) : this.#held.get(u.key);
-    if (!h) return void 0;
+    if (!h || h.id < 0) return void 0;
     const q = h.quote, image = (u.flags & IMAGE) !== 0;
     const renewed = image && u.history !== q.history;
     if (u.seq < q.seq && !renewed) throw new ProtocolError("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
@@ -2133,6 +2137,19 @@ function isFinal(code) {
   return code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
 }
 var Session = class {
+  /** token: that the node took last. */
+  constructor(socket, encoding, token, handler) {
+    this.token = token;
+    this.#socket = socket;
+    this.#encoding = encoding;
+    this.#handler = handler;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (e) => this.#received(e.data);
+    socket.onerror = (e) => this.#failed(String(e.message ?? ""));
+    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
+    this.#watchOver(HELLO_MS / 4);
+  }
+  token;
   #socket;
   #encoding;
   #handler;
@@ -2140,6 +2157,10 @@ var Session = class {
   // in the order asked, which is that of the answers
   #later = /* @__PURE__ */ new Set();
   // of requests to be sent again
+  #auth = 0;
+  // id of a new token's request without an answer yet
+  #behind = [];
+  // wait for that, and are held to the new token
   #requests = 0;
   #heard = Date.now();
   #watch;
@@ -2150,41 +2171,44 @@ var Session = class {
   hello;
   /** Bytes of messages received. */
   bytes = 0;
-  constructor(socket, encoding, handler) {
-    this.#socket = socket;
-    this.#encoding = encoding;
-    this.#handler = handler;
-    socket.binaryType = "arraybuffer";
-    socket.onmessage = (e) => this.#received(e.data);
-    socket.onerror = (e) => this.#failed(String(e.message ?? ""));
-    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
-    this.#watchOver(HELLO_MS / 4);
-  }
   /** Whether a request has no answer yet, or waits to be sent again. */
   get busy() {
-    return this.#open.size + this.#later.size > 0;
+    return this.#open.size + this.#later.size + this.#behind.length > 0;
   }
-  /** Sends a request and returns its id; done hears of it once, before any later message. */
+  /**
+   * Sends a request and returns its id; done hears of it once, before any later message.
+   * A node may answer what comes behind a new token before that, under the old one: it is
+   * sent when the token is answered.
+   */
   request(r, done) {
     const id = ++this.#requests;
+    if (this.#auth) this.#behind.push({ id, r, done });
+    else this.#send(id, r, done);
+    return id;
+  }
+  #send(id, r, done) {
+    if (r.op === "auth") this.#auth = id;
     this.#open.set(id, done);
     this.#socket.send(encodeRequest(id, r, this.#encoding));
-    return id;
   }
   /**
    * A request as a promise; a patient one is sent again while the node says to retry. It
-   * is made anew each time: what it asks for may have changed meanwhile.
+   * is made anew each time: what it asks for may have changed meanwhile. What took does
+   * with the reply is done before any later message.
    */
-  call(make, patient) {
+  call(make, patient, took) {
     return new Promise((resolve, reject) => {
+      let asked;
       const done = (reply2, error) => {
-        if (reply2) resolve(reply2);
-        else if (patient && error.retry && error.code !== 0) {
+        if (reply2) {
+          took?.(reply2, asked);
+          resolve(reply2);
+        } else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
-          setTimeout(() => this.#later.delete(done) && this.request(make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+          setTimeout(() => this.#later.delete(done) && this.request(asked = make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
         } else reject(new RequestError(error));
       };
-      this.request(make(), done);
+      this.request(asked = make(), done);
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
@@ -2237,7 +2261,18 @@ var Session = class {
     const done = this.#open.get(id);
     if (!done) return false;
     this.#open.delete(id);
+    if (id !== this.#auth) {
+      done(reply2, error);
+      return true;
+    }
+    this.#auth = 0;
     done(reply2, error);
+    const behind = this.#behind;
+    this.#behind = [];
+    for (const { id: id2, r, done: done2 } of behind) {
+      if (this.#auth) this.#behind.push({ id: id2, r, done: done2 });
+      else this.#send(id2, r, done2);
+    }
     return true;
   }
   /**
@@ -2276,7 +2311,8 @@ var Session = class {
     };
     if (dead && s.terminate) s.terminate();
     else if (s.readyState < 2) s.close(1e3, reason.slice(0, 40).replace(/[^ -~]/g, "?"));
-    const waiting = [...this.#open.values(), ...this.#later];
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    this.#behind = [];
     this.#open.clear();
     this.#later.clear();
     for (const done of waiting) done(void 0, { code: 0, text: "the connection ended", retry: true });
@@ -2374,10 +2410,29 @@ var Wanted = class {
     for (const p of this.#patterns) if (matches(p, symbol)) return true;
     return false;
   }
-  /** The node took a name on these terms. */
-  took(name, terms) {
+  /** The node took a name on these terms, at a rate. */
+  took(name, terms, rate = 0) {
     const w = this.#wants.get(name);
-    if (w) w.taken = terms;
+    if (!w) return;
+    w.taken = terms;
+    w.slowed = w.slowed === true && rate > 0 && (!terms.rate || rate < terms.rate);
+  }
+  /** A token does not cover a name, or no more: it is asked for again under another. */
+  bar(name, token) {
+    const w = this.#wants.get(name);
+    if (w) w.barred = token;
+  }
+  /** A new token has lowered a symbol's rate. */
+  slowed(symbol) {
+    for (const [name, w] of this.#wants) if (name === symbol || isPattern(name) && matches(name, symbol)) w.slowed = true;
+  }
+  isBarred(name, token) {
+    const barred = this.#wants.get(name)?.barred;
+    return barred !== void 0 && barred === token;
+  }
+  /** What another token may cover, or let come faster. */
+  stinted() {
+    return [...this.#wants].filter(([, w]) => w.barred !== void 0 || w.slowed).map(([name]) => name);
   }
   /** The node refused the terms: back to those it took, or wanted no more. */
   refused(name, terms) {
@@ -2393,8 +2448,10 @@ var Wanted = class {
   groups(asked = () => true) {
     const groups = [];
     const open = /* @__PURE__ */ new Map();
-    for (const [name, { terms }] of this.#wants) {
+    for (const [name, w] of this.#wants) {
       if (!asked(name)) continue;
+      const { terms } = w;
+      w.barred = void 0;
       const key = keyOf(terms);
       if (isPattern(name) && !(open.size === 1 && open.has(key))) open.clear();
       let group = open.get(key);
@@ -2414,6 +2471,7 @@ var REQUEST_SYMBOLS = 4096;
 var HEAD_BYTES = 256;
 var BAD_SYMBOL = { code: 110, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
 var NOT_SUBSCRIBED = { code: 112, text: "not_subscribed: subscribe first", retry: false };
+var NOT_ALLOWED = 130;
 var NAME = /^[!-~]{1,64}$/;
 var Subscriptions = class {
   #board;
@@ -2484,6 +2542,25 @@ var Subscriptions = class {
     this.#fresh.clear();
     this.#ask(names2);
   }
+  /**
+   * A new token was taken: what it ends keeps its quote, and may be covered again. What the
+   * one before did not cover, or slowed down, is asked for.
+   */
+  authorized(reply2, token) {
+    const again = this.#wanted.stinted();
+    for (const { symbol, id, error } of reply2.results ?? []) {
+      if (!this.#wanted.takes(symbol)) continue;
+      if (error) {
+        this.#board.suspend(symbol);
+        this.#wanted.bar(symbol, token);
+        this.#report(symbol, error);
+      } else if (id !== void 0) {
+        this.#board.confirm(symbol, id);
+        this.#wanted.slowed(symbol);
+      }
+    }
+    this.#ask(again.filter((name) => !this.#wanted.isBarred(name, token)));
+  }
   /** A reply that nobody waits for: symbols that appeared, of a pattern. */
   appeared(reply2) {
     const view = this.#views.get(reply2.id);
@@ -2514,7 +2591,8 @@ var Subscriptions = class {
     const s = this.#session;
     if (!s || names2?.length === 0) return;
     const these = names2 && new Set(names2);
-    for (const { terms, names: group } of this.#wanted.groups((name) => !these || these.has(name))) {
+    const due = (name) => these ? these.has(name) : !this.#wanted.isBarred(name, s.token);
+    for (const { terms, names: group } of this.#wanted.groups(due)) {
       const view = viewOf(terms);
       for (const part of parts(group, (name) => this.#positions(name, view), ...most(s.hello, terms))) {
         const request = { op: "subscribe", symbols: part.symbols };
@@ -2523,7 +2601,7 @@ var Subscriptions = class {
         if (part.resume.length > 0) request.resume = part.resume;
         const id = s.request(request, (reply2, error) => {
           if (reply2) {
-            for (const name of part.symbols) this.#wanted.took(name, terms);
+            for (const name of part.symbols) this.#wanted.took(name, terms, reply2.rate);
             this.#took(reply2.results ?? [], view);
           } else if (error.code !== 0) this.#refused(part.symbols, terms, error);
         });
@@ -2546,6 +2624,7 @@ var Subscriptions = class {
       if (!error) this.#again.done(symbol);
       else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
       if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
+      if (error?.code === NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? "");
       if (id !== void 0 && this.#wanted.takes(symbol)) this.#board.confirm(symbol, id, view);
       const waiting = this.#waiting(symbol);
       if (waiting.length === 0) continue;
@@ -2571,9 +2650,112 @@ function most(hello2, terms) {
   return [hello2.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
 }
 
+// src/token.ts
+var LEAST_MS = 5e3;
+var PAUSE_MS = 1e3;
+var TTL_MOST_S = 365 * 24 * 3600;
+var EXPIRED = 4002;
+var Pass = class {
+  #source;
+  #getting;
+  #token;
+  #due = Infinity;
+  #spent = false;
+  // a node said that it has expired
+  constructor(source = "") {
+    this.#source = typeof source === "function" ? source : void 0;
+    this.#token = typeof source === "string" ? source : "";
+  }
+  get token() {
+    return this.#token;
+  }
+  /** Another is used from now on. */
+  set token(token) {
+    this.#token = token;
+    this.#due = Infinity;
+    this.#spent = false;
+  }
+  /** ms until another is due; Infinity: never. */
+  get dueMs() {
+    return this.#source ? this.#due - Date.now() : Infinity;
+  }
+  /** Notes for how long the token is good; it is never renewed later than was noted first. */
+  lasts(seconds) {
+    if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1e3 * Math.min(seconds, TTL_MOST_S)));
+  }
+  /** Whether another may help against what refused this one. */
+  survives(code, word) {
+    const expired = code === EXPIRED || code === 401 && word === "expired";
+    if (!expired || !this.#source) return false;
+    return this.#spent = true;
+  }
+  /** The token to connect with; failed hears of one that could not be had, but need not be. */
+  async present(failed) {
+    const had = this.#token;
+    if (!this.#source || had && !this.#spent && this.dueMs > 0) return had;
+    try {
+      const token = await this.next();
+      if (this.#token === had) this.token = token;
+    } catch (e) {
+      if (!this.#token || this.#spent) throw e;
+      failed(e);
+    }
+    return this.#token;
+  }
+  /** Gets another. */
+  next() {
+    this.#getting ??= this.#get().finally(() => {
+      this.#getting = void 0;
+    });
+    return this.#getting;
+  }
+  async #get() {
+    let token;
+    try {
+      token = await this.#source();
+    } catch (e) {
+      throw new Error(`no new token: ${e instanceof Error ? e.message : String(e)}`);
+    }
+    if (typeof token !== "string" || token === "") throw new Error("no new token: there is none");
+    return token;
+  }
+};
+function renewAfter(leftMs) {
+  const wait = Math.max(PAUSE_MS, leftMs / 3, Math.min(leftMs * 2 / 3, leftMs - LEAST_MS));
+  return wait * (1 - 0.1 * Math.random());
+}
+var ASK_MS = 5e3;
+async function askWhy(stream, token) {
+  const url = /^ws(s?:.*\/v1\/)stream$/.exec(stream.replace(/[?#].*/, ""));
+  if (!url || typeof fetch !== "function") return void 0;
+  try {
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const answer = await fetch(`http${url[1]}symbols`, { headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS) });
+    const { status } = answer;
+    if (answer.ok || status === 426) {
+      void answer.body?.cancel();
+      return answer.ok ? { code: 1006, reason: "the node answers, but opens no stream: it may have all the connections that it takes", final: false, afterMs: 0 } : void 0;
+    }
+    const told = await answer.json();
+    if (typeof told.error !== "string") return void 0;
+    const refusal = {
+      code: status,
+      reason: `refused with ${status}: ${told.error.slice(0, 300)}`,
+      final: status === 401 || status === 403,
+      afterMs: 1e3 * Math.min(60, Number(answer.headers.get("Retry-After")) || 0)
+    };
+    if (typeof told.reason === "string") refusal.word = told.reason;
+    return refusal;
+  } catch {
+    return void 0;
+  }
+}
+
 // src/client.ts
 var BACKOFF_FIRST_MS = 250;
 var BACKOFF_MOST_MS = 1e4;
+var RENEW_AGAIN_MS = 1e3;
+var TIMER_MOST_MS = 2 ** 31 - 1;
 var Tickwire = class extends Emitter {
   #options;
   #board = new Board();
@@ -2586,9 +2768,15 @@ var Tickwire = class extends Emitter {
   #drainUntil = 0;
   #paused = false;
   #pastBytes = 0;
+  #pass;
+  /** Until the token is renewed. */
+  #renewal;
+  #renewAgainMs = RENEW_AGAIN_MS;
+  #greetedOnce = false;
   constructor(options) {
     super();
     this.#options = { ...options };
+    this.#pass = new Pass(options.token);
     queueMicrotask(() => void this.#dial());
   }
   /** Merged quotes of all that is subscribed; without a connection they stay, and grow old. */
@@ -2639,11 +2827,56 @@ var Tickwire = class extends Emitter {
     const from = performance.now();
     return quiet(this.#call(() => ({ op: "ping" })).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
   }
-  /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
+  /**
+   * Takes a new token, for this connection and those to come; what is asked meanwhile waits
+   * for it. The promise gives what the token ends and slows down, and rejects when the node
+   * refuses it. What it does not cover stays wanted: another may cover it again.
+   */
   auth(token) {
-    this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call(() => ({ op: "auth", token }), true).then(() => {
-    }) : Promise.resolve());
+    this.#pass.token = token;
+    clearTimeout(this.#renewal);
+    return quiet(this.#session?.hello ? this.#present() : Promise.resolve([]));
+  }
+  /** Has the node take the token in use. */
+  async #present() {
+    const session = this.#session;
+    this.#subs.flush();
+    const { results = [] } = await session.call(() => ({ op: "auth", token: this.#pass.token }), true, (reply2, { token = "" }) => {
+      session.token = token;
+      if (token === this.#pass.token) {
+        this.#pass.lasts(reply2.token_ttl);
+        this.#renewAgainMs = RENEW_AGAIN_MS;
+        this.#renewIn(this.#pass.dueMs);
+      }
+      this.#subs.authorized(reply2, token);
+      this.emit("token", { ttl: reply2.token_ttl ?? null, results: reply2.results ?? [] });
+    });
+    return results;
+  }
+  #renewIn(ms) {
+    clearTimeout(this.#renewal);
+    if (ms !== Infinity && !this.#isClosed()) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
+  }
+  /** Gets a token before the one in use ends; until then there is time to try again. */
+  async #renew() {
+    const session = this.#session, had = this.#pass.token;
+    const again = (error) => {
+      if (session !== this.#session || had !== this.#pass.token) return;
+      if (error) this.emit("token", { ttl: null, results: [], error });
+      this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
+      this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
+    };
+    try {
+      const token = await this.#pass.next();
+      if (session !== this.#session || had !== this.#pass.token) return;
+      if (token === had) return again();
+      this.#pass.token = token;
+    } catch (e) {
+      return again(e.message);
+    }
+    this.#present().catch((e) => {
+      if (e.code !== 0 && session === this.#session) this.#renewIn(BACKOFF_MOST_MS);
+    });
   }
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close() {
@@ -2651,12 +2884,18 @@ var Tickwire = class extends Emitter {
   }
   async #dial() {
     if (this.#isClosed()) return;
-    const { url, token, encoding = "msgpack", WebSocket: given } = this.#options;
+    const { url, encoding = "msgpack", WebSocket: given } = this.#options;
+    let token;
+    try {
+      token = await this.#pass.present((why) => this.emit("token", { ttl: null, results: [], error: why.message }));
+    } catch (e) {
+      return this.#retry(e.message);
+    }
     try {
       const Socket = given ?? await findWebSocket();
       if (this.#isClosed()) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
-      this.#session = new Session(socket, encoding, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
+      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
     } catch (e) {
       this.emit("error", { code: 0, text: String(e), retry: false });
       this.#finish(String(e));
@@ -2696,6 +2935,13 @@ var Tickwire = class extends Emitter {
   #greeted(hello2) {
     const session = this.#session;
     this.#drainUntil = 0;
+    this.#greetedOnce = true;
+    if (session.token !== this.#pass.token) void this.#present().catch(() => {
+    });
+    else {
+      this.#pass.lasts(hello2.token_ttl);
+      this.#renewIn(this.#pass.dueMs);
+    }
     if (this.#paused) session.call(this.#holding, true).catch(() => {
     });
     this.#subs.greeted(session);
@@ -2714,22 +2960,38 @@ var Tickwire = class extends Emitter {
     void this.#dial();
   }
   #lost(why) {
-    if (this.#session.talked && !why.distrust) this.#attempts = 0;
+    const { hello: hello2, talked, token } = this.#session;
+    if (talked && !why.distrust) this.#attempts = 0;
     this.#part();
+    const dark = !hello2 && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== "" || !this.#greetedOnce);
+    if (dark) void askWhy(this.#options.url, token).then((told) => this.#ended({ ...why, ...this.#known(why, told) }));
+    else this.#ended(why);
+  }
+  /** What an answer adds to why a connection was not opened. */
+  #known(why, told) {
+    return why.code !== 1006 && told?.code !== why.code ? void 0 : told;
+  }
+  #ended(why) {
+    if (this.#isClosed()) return;
     if (why.distrust) {
       this.#board.distrust();
       this.emit("error", { code: 0, text: why.reason, retry: true });
     }
-    if (why.final) {
-      this.emit("error", { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false });
+    if (why.final && !this.#pass.survives(why.code, why.word)) {
+      const error = { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false };
+      this.emit("error", why.word === void 0 ? error : { ...error, reason: why.word });
       return this.#finish(why.reason);
     }
     if (why.silent) this.#become("stale", why.reason);
+    this.#retry(why.reason, why.afterMs);
+  }
+  /** Dials again in a while. */
+  #retry(reason, leastMs = 0) {
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
     const most2 = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
-    const wait = Math.random() * most2;
-    this.#become("connecting", `${why.reason}; again in ${(wait / 1e3).toFixed(1)} s`);
+    const wait = leastMs + Math.random() * most2;
+    this.#become("connecting", `${reason}; again in ${(wait / 1e3).toFixed(1)} s`);
     this.#after(wait, () => void this.#dial());
   }
   /** Lets the session go, and keeps what it was worth. */
@@ -2740,6 +3002,7 @@ var Tickwire = class extends Emitter {
     this.#pastBytes += session?.bytes ?? 0;
     session?.close("bye");
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
   }
   #finish(reason) {
     if (this.#isClosed()) return;

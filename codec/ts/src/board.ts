@@ -54,8 +54,8 @@ export class Board {
     for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
   }
 
-  /** The node confirmed a symbol under a number; view names the fields it was asked for. */
-  confirm(symbol: string, id: number, view: string): void {
+  /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
+  confirm(symbol: string, id: number, view = this.#held.get(symbol)?.view ?? ''): void {
     let h = this.#held.get(symbol);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
@@ -69,13 +69,18 @@ export class Board {
     this.#byId.set(id, h);
   }
 
+  /** The node sends a symbol no more; its quote stays. */
+  suspend(symbol: string): void {
+    const h = this.#held.get(symbol);
+    if (!h || h.id < 0) return;
+    this.#byId.delete(h.id);
+    h.id = -1;
+    this.#count(symbol, -1);
+  }
+
   /** A symbol is wanted no more. */
   forget(symbol: string): void {
-    const h = this.#held.get(symbol);
-    if (h && h.id >= 0) {
-      this.#byId.delete(h.id);
-      this.#count(symbol, -1);
-    }
+    this.suspend(symbol);
     this.#held.delete(symbol);
     this.quotes.delete(symbol);
   }
@@ -92,7 +97,7 @@ export class Board {
   /** Merges an update; undefined for a symbol that was given up a moment ago. */
   merge(u: Update, sentAt: number): QuoteEvent | undefined {
     const h = typeof u.key === 'number' ? this.#byId.get(u.key) : this.#held.get(u.key);
-    if (!h) return undefined;
+    if (!h || h.id < 0) return undefined;
     const q = h.quote, image = (u.flags & IMAGE) !== 0;
     const renewed = image && u.history !== q.history;
     if (u.seq < q.seq && !renewed) throw new ProtocolError('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);

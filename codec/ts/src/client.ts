@@ -8,12 +8,13 @@ import { Session, type Lost } from './session.js';
 import { findWebSocket, type WebSocketClass } from './socket.js';
 import { Subscriptions } from './subscriptions.js';
 import type { Terms } from './terms.js';
+import { Pass, askWhy, type Refusal, type TokenSource } from './token.js';
 
 export interface Options extends Terms {
   /** ws:// or wss://, ending in /v1/stream. */
   url: string;
-  /** A JWT; offered as the subprotocol bearer.<token>, since browsers can set no header. */
-  token?: string | undefined;
+  /** A JWT, or a function that gets one, and the next in time; offered as the subprotocol bearer.<token>, since browsers can set no header. */
+  token?: TokenSource | undefined;
   encoding?: Encoding | undefined;
   /** In place of the global one, or, where there is none (Node 20), the `ws` package's. */
   WebSocket?: unknown;
@@ -26,7 +27,19 @@ export type State = 'connecting' | 'live' | 'stale' | 'closed';
 export interface Batch { sentAt: number; quotes: QuoteEvent[] }
 
 /** Of a symbol, of a request, or, with a close code, an HTTP status or 0, of the connection. */
-export interface ErrorEvent extends WireError { symbol?: string }
+export interface ErrorEvent extends WireError {
+  symbol?: string;
+  /** Of a refused upgrade: why, in a word, as expired; PROTOCOL.md lists them. */
+  reason?: string;
+}
+
+/** A new token was taken, with what it ends and slows down; or, with an error, none could be had so far. */
+export interface TokenEvent {
+  /** Seconds that it is good for. */
+  ttl: number | null;
+  results: Result[];
+  error?: string;
+}
 
 export interface Events {
   /** A symbol's quote; told after all updates of its message were merged. */
@@ -39,9 +52,12 @@ export interface Events {
   /** ms within which the node wants us gone; the client moves by itself. */
   drain: number;
   error: ErrorEvent;
+  token: TokenEvent;
 }
 
 const BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 10_000;
+const RENEW_AGAIN_MS = 1_000; // after a token that could not be had; doubles up to the most above
+const TIMER_MOST_MS = 2 ** 31 - 1; // of a browser; a longer one rings at once
 
 /**
  * A subscription that stays.
@@ -50,6 +66,7 @@ const BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 10_000;
  *  2. hello: everything wanted is asked for, with the seqs held. subscriptions.ts, terms.ts
  *  3. Each message is parsed (message.ts, update.ts), merged (board.ts) and told.
  *  4. Silence, a wrong message, other subscriptions than ours, a drain: back to 1.
+ *  5. Before a token ends another takes its place, on the same connection. token.ts
  */
 export class Tickwire extends Emitter<Events> {
   readonly #options: Options;
@@ -63,10 +80,16 @@ export class Tickwire extends Emitter<Events> {
   #drainUntil = 0;
   #paused = false;
   #pastBytes = 0;
+  readonly #pass: Pass;
+  /** Until the token is renewed. */
+  #renewal: ReturnType<typeof setTimeout> | undefined;
+  #renewAgainMs = RENEW_AGAIN_MS;
+  #greetedOnce = false;
 
   constructor(options: Options) {
     super();
     this.#options = { ...options };
+    this.#pass = new Pass(options.token);
     queueMicrotask(() => void this.#dial());
   }
 
@@ -118,10 +141,59 @@ export class Tickwire extends Emitter<Events> {
     return quiet(this.#call(() => ({ op: 'ping' })).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
   }
 
-  /** Takes a new token, for this connection and those to come; rejects when the node refuses it. */
-  auth(token: string): Promise<void> {
-    this.#options.token = token;
-    return quiet(this.#session?.hello ? this.#call(() => ({ op: 'auth', token }), true).then(() => {}) : Promise.resolve());
+  /**
+   * Takes a new token, for this connection and those to come; what is asked meanwhile waits
+   * for it. The promise gives what the token ends and slows down, and rejects when the node
+   * refuses it. What it does not cover stays wanted: another may cover it again.
+   */
+  auth(token: string): Promise<Result[]> {
+    this.#pass.token = token;
+    clearTimeout(this.#renewal);
+    return quiet(this.#session?.hello ? this.#present() : Promise.resolve([]));
+  }
+
+  /** Has the node take the token in use. */
+  async #present(): Promise<Result[]> {
+    const session = this.#session!;
+    this.#subs.flush();
+    const { results = [] } = await session.call(() => ({ op: 'auth', token: this.#pass.token }), true, (reply, { token = '' }) => {
+      session.token = token;
+      if (token === this.#pass.token) {
+        this.#pass.lasts(reply.token_ttl);
+        this.#renewAgainMs = RENEW_AGAIN_MS;
+        this.#renewIn(this.#pass.dueMs);
+      }
+      this.#subs.authorized(reply, token);
+      this.emit('token', { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
+    });
+    return results;
+  }
+
+  #renewIn(ms: number): void {
+    clearTimeout(this.#renewal);
+    if (ms !== Infinity && !this.#isClosed()) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
+  }
+
+  /** Gets a token before the one in use ends; until then there is time to try again. */
+  async #renew(): Promise<void> {
+    const session = this.#session, had = this.#pass.token;
+    const again = (error?: string): void => {
+      if (session !== this.#session || had !== this.#pass.token) return; // a new connection, or auth, sees to it
+      if (error) this.emit('token', { ttl: null, results: [], error });
+      this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
+      this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
+    };
+    try {
+      const token = await this.#pass.next();
+      if (session !== this.#session || had !== this.#pass.token) return;
+      if (token === had) return again();
+      this.#pass.token = token;
+    } catch (e) {
+      return again((e as Error).message);
+    }
+    this.#present().catch((e: RequestError) => {
+      if (e.code !== 0 && session === this.#session) this.#renewIn(BACKOFF_MOST_MS); // told as an error already
+    });
   }
 
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
@@ -131,12 +203,18 @@ export class Tickwire extends Emitter<Events> {
 
   async #dial(): Promise<void> {
     if (this.#isClosed()) return;
-    const { url, token, encoding = 'msgpack', WebSocket: given } = this.#options;
+    const { url, encoding = 'msgpack', WebSocket: given } = this.#options;
+    let token: string;
+    try {
+      token = await this.#pass.present((why) => this.emit('token', { ttl: null, results: [], error: why.message }));
+    } catch (e) {
+      return this.#retry((e as Error).message);
+    }
     try {
       const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
       if (this.#isClosed()) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
-      this.#session = new Session(socket, encoding, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
+      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
     } catch (e) { // the address, the token, or no WebSocket here
       this.emit('error', { code: 0, text: String(e), retry: false });
       this.#finish(String(e));
@@ -173,6 +251,12 @@ export class Tickwire extends Emitter<Events> {
   #greeted(hello: Hello): void {
     const session = this.#session!;
     this.#drainUntil = 0;
+    this.#greetedOnce = true;
+    if (session.token !== this.#pass.token) void this.#present().catch(() => {}); // auth was called since we dialed
+    else {
+      this.#pass.lasts(hello.token_ttl);
+      this.#renewIn(this.#pass.dueMs);
+    }
     if (this.#paused) session.call(this.#holding, true).catch(() => {});
     this.#subs.greeted(session);
     this.emit('hello', hello);
@@ -193,22 +277,42 @@ export class Tickwire extends Emitter<Events> {
   }
 
   #lost(why: Lost): void {
-    if (this.#session!.talked && !why.distrust) this.#attempts = 0; // only data or a reply proves that the way is free
+    const { hello, talked, token } = this.#session!;
+    if (talked && !why.distrust) this.#attempts = 0; // only data or a reply proves that the way is free
     this.#part();
+    // A browser says 1006 of whatever it was; one that was let in without a token needs none.
+    const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== '' || !this.#greetedOnce);
+    if (dark) void askWhy(this.#options.url, token).then((told) => this.#ended({ ...why, ...this.#known(why, told) }));
+    else this.#ended(why);
+  }
+
+  /** What an answer adds to why a connection was not opened. */
+  #known(why: Lost, told: Refusal | undefined): Partial<Lost> | undefined {
+    return why.code !== 1006 && told?.code !== why.code ? undefined : told; // of a status that we know, only its reason
+  }
+
+  #ended(why: Lost): void {
+    if (this.#isClosed()) return;
     if (why.distrust) {
       this.#board.distrust();
       this.emit('error', { code: 0, text: why.reason, retry: true });
     }
-    if (why.final) {
-      this.emit('error', { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false });
+    if (why.final && !this.#pass.survives(why.code, why.word)) {
+      const error: ErrorEvent = { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false };
+      this.emit('error', why.word === undefined ? error : { ...error, reason: why.word });
       return this.#finish(why.reason);
     }
     if (why.silent) this.#become('stale', why.reason);
+    this.#retry(why.reason, why.afterMs);
+  }
+
+  /** Dials again in a while. */
+  #retry(reason: string, leastMs = 0): void {
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
     const most = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
-    const wait = Math.random() * most;
-    this.#become('connecting', `${why.reason}; again in ${(wait / 1000).toFixed(1)} s`);
+    const wait = leastMs + Math.random() * most;
+    this.#become('connecting', `${reason}; again in ${(wait / 1000).toFixed(1)} s`);
     this.#after(wait, () => void this.#dial());
   }
 
@@ -220,6 +324,7 @@ export class Tickwire extends Emitter<Events> {
     this.#pastBytes += session?.bytes ?? 0;
     session?.close('bye');
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
   }
 
   #finish(reason: string): void {

@@ -17,6 +17,10 @@ export interface Lost {
   distrust: boolean;
   /** Nothing was heard for too long. */
   silent: boolean;
+  /** Of a refused upgrade: why, in a word of the protocol's. */
+  word?: string;
+  /** ms that the node wants to be left alone at the least. */
+  afterMs?: number;
 }
 
 export interface Handler {
@@ -44,6 +48,8 @@ export class Session {
   readonly #handler: Handler;
   readonly #open = new Map<number, Done>(); // in the order asked, which is that of the answers
   readonly #later = new Set<Done>(); // of requests to be sent again
+  #auth = 0; // id of a new token's request without an answer yet
+  #behind: { id: number; r: Request; done: Done }[] = []; // wait for that, and are held to the new token
   #requests = 0;
   #heard = Date.now();
   #watch: ReturnType<typeof setTimeout> | undefined;
@@ -55,7 +61,8 @@ export class Session {
   /** Bytes of messages received. */
   bytes = 0;
 
-  constructor(socket: WebSocket, encoding: Encoding, handler: Handler) {
+  /** token: that the node took last. */
+  constructor(socket: WebSocket, encoding: Encoding, public token: string, handler: Handler) {
     this.#socket = socket;
     this.#encoding = encoding;
     this.#handler = handler;
@@ -68,31 +75,45 @@ export class Session {
 
   /** Whether a request has no answer yet, or waits to be sent again. */
   get busy(): boolean {
-    return this.#open.size + this.#later.size > 0;
+    return this.#open.size + this.#later.size + this.#behind.length > 0;
   }
 
-  /** Sends a request and returns its id; done hears of it once, before any later message. */
+  /**
+   * Sends a request and returns its id; done hears of it once, before any later message.
+   * A node may answer what comes behind a new token before that, under the old one: it is
+   * sent when the token is answered.
+   */
   request(r: Request, done: Done): number {
     const id = ++this.#requests;
+    if (this.#auth) this.#behind.push({ id, r, done });
+    else this.#send(id, r, done);
+    return id;
+  }
+
+  #send(id: number, r: Request, done: Done): void {
+    if (r.op === 'auth') this.#auth = id;
     this.#open.set(id, done);
     this.#socket.send(encodeRequest(id, r, this.#encoding));
-    return id;
   }
 
   /**
    * A request as a promise; a patient one is sent again while the node says to retry. It
-   * is made anew each time: what it asks for may have changed meanwhile.
+   * is made anew each time: what it asks for may have changed meanwhile. What took does
+   * with the reply is done before any later message.
    */
-  call(make: () => Request, patient: boolean): Promise<Reply> {
+  call(make: () => Request, patient: boolean, took?: (reply: Reply, asked: Request) => void): Promise<Reply> {
     return new Promise((resolve, reject) => {
+      let asked: Request;
       const done: Done = (reply, error) => {
-        if (reply) resolve(reply);
-        else if (patient && error!.retry && error!.code !== 0) {
+        if (reply) {
+          took?.(reply, asked);
+          resolve(reply);
+        } else if (patient && error!.retry && error!.code !== 0) {
           this.#later.add(done);
-          setTimeout(() => this.#later.delete(done) && this.request(make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
+          setTimeout(() => this.#later.delete(done) && this.request((asked = make()), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
         } else reject(new RequestError(error!));
       };
-      this.request(make(), done);
+      this.request((asked = make()), done);
     });
   }
 
@@ -151,7 +172,18 @@ export class Session {
     const done = this.#open.get(id);
     if (!done) return false;
     this.#open.delete(id);
-    done(reply, error);
+    if (id !== this.#auth) {
+      done(reply, error);
+      return true;
+    }
+    this.#auth = 0;
+    done(reply, error); // what this asks for is older than what waits
+    const behind = this.#behind;
+    this.#behind = [];
+    for (const { id, r, done } of behind) {
+      if (this.#auth) this.#behind.push({ id, r, done });
+      else this.#send(id, r, done);
+    }
     return true;
   }
 
@@ -193,7 +225,8 @@ export class Session {
     s.onerror = () => {}; // closing before it is open is one, to ws
     if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
     else if (s.readyState < 2) s.close(1000, reason.slice(0, 40).replace(/[^ -~]/g, '?'));
-    const waiting = [...this.#open.values(), ...this.#later];
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    this.#behind = [];
     this.#open.clear();
     this.#later.clear();
     for (const done of waiting) done(undefined, { code: 0, text: 'the connection ended', retry: true });

@@ -10,6 +10,7 @@ const REQUEST_BYTES = 65_536, REQUEST_SYMBOLS = 4_096; // of a node that does no
 const HEAD_BYTES = 256; // of a request without its lists
 const BAD_SYMBOL: WireError = { code: 110, text: 'bad_symbol: not visible ASCII of at most 64 bytes', retry: false };
 const NOT_SUBSCRIBED: WireError = { code: 112, text: 'not_subscribed: subscribe first', retry: false };
+const NOT_ALLOWED = 130; // the token does not cover it
 const NAME = /^[!-~]{1,64}$/; // else it is no symbol, and might not even fit a request
 
 /** A call that waits for what becomes of a name, on this connection or a later one. */
@@ -98,6 +99,26 @@ export class Subscriptions {
     this.#ask(names);
   }
 
+  /**
+   * A new token was taken: what it ends keeps its quote, and may be covered again. What the
+   * one before did not cover, or slowed down, is asked for.
+   */
+  authorized(reply: Reply, token: string): void {
+    const again = this.#wanted.stinted();
+    for (const { symbol, id, error } of reply.results ?? []) {
+      if (!this.#wanted.takes(symbol)) continue; // unsubscribed meanwhile
+      if (error) {
+        this.#board.suspend(symbol);
+        this.#wanted.bar(symbol, token);
+        this.#report(symbol, error);
+      } else if (id !== undefined) {
+        this.#board.confirm(symbol, id);
+        this.#wanted.slowed(symbol);
+      }
+    }
+    this.#ask(again.filter((name) => !this.#wanted.isBarred(name, token)));
+  }
+
   /** A reply that nobody waits for: symbols that appeared, of a pattern. */
   appeared(reply: Reply): void {
     const view = this.#views.get(reply.id);
@@ -131,7 +152,8 @@ export class Subscriptions {
     const s = this.#session;
     if (!s || names?.length === 0) return;
     const these = names && new Set(names);
-    for (const { terms, names: group } of this.#wanted.groups((name) => !these || these.has(name))) {
+    const due = (name: string): boolean => (these ? these.has(name) : !this.#wanted.isBarred(name, s.token));
+    for (const { terms, names: group } of this.#wanted.groups(due)) {
       const view = viewOf(terms);
       for (const part of parts(group, (name) => this.#positions(name, view), ...most(s.hello!, terms))) {
         const request: Request = { op: 'subscribe', symbols: part.symbols };
@@ -140,7 +162,7 @@ export class Subscriptions {
         if (part.resume.length > 0) request.resume = part.resume;
         const id = s.request(request, (reply, error) => {
           if (reply) {
-            for (const name of part.symbols) this.#wanted.took(name, terms);
+            for (const name of part.symbols) this.#wanted.took(name, terms, reply.rate);
             this.#took(reply.results ?? [], view);
           } else if (error!.code !== 0) this.#refused(part.symbols, terms, error!);
         });
@@ -167,6 +189,7 @@ export class Subscriptions {
       if (!error) this.#again.done(symbol);
       else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
       if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
+      if (error?.code === NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? '');
       if (id !== undefined && this.#wanted.takes(symbol)) this.#board.confirm(symbol, id, view);
       const waiting = this.#waiting(symbol);
       if (waiting.length === 0) continue;

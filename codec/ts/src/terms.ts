@@ -10,6 +10,10 @@ interface Want {
   terms: Terms;
   /** The last terms that the node took; those it refuses give way to them. */
   taken: Terms | undefined;
+  /** The token that does not cover it. */
+  barred?: string | undefined;
+  /** A new token has lowered its rate, or that of what it takes. */
+  slowed?: boolean;
 }
 
 export const isPattern = (name: string): boolean => name.endsWith('*');
@@ -59,10 +63,33 @@ export class Wanted {
     return false;
   }
 
-  /** The node took a name on these terms. */
-  took(name: string, terms: Terms): void {
+  /** The node took a name on these terms, at a rate. */
+  took(name: string, terms: Terms, rate = 0): void {
     const w = this.#wants.get(name);
-    if (w) w.taken = terms;
+    if (!w) return;
+    w.taken = terms;
+    w.slowed = w.slowed === true && rate > 0 && (!terms.rate || rate < terms.rate);
+  }
+
+  /** A token does not cover a name, or no more: it is asked for again under another. */
+  bar(name: string, token: string): void {
+    const w = this.#wants.get(name);
+    if (w) w.barred = token;
+  }
+
+  /** A new token has lowered a symbol's rate. */
+  slowed(symbol: string): void {
+    for (const [name, w] of this.#wants) if (name === symbol || (isPattern(name) && matches(name, symbol))) w.slowed = true;
+  }
+
+  isBarred(name: string, token: string): boolean {
+    const barred = this.#wants.get(name)?.barred;
+    return barred !== undefined && barred === token;
+  }
+
+  /** What another token may cover, or let come faster. */
+  stinted(): string[] {
+    return [...this.#wants].filter(([, w]) => w.barred !== undefined || w.slowed).map(([name]) => name);
   }
 
   /** The node refused the terms: back to those it took, or wanted no more. */
@@ -80,8 +107,10 @@ export class Wanted {
   groups(asked: (name: string) => boolean = () => true): Group[] {
     const groups: Group[] = [];
     const open = new Map<string, Group>();
-    for (const [name, { terms }] of this.#wants) {
+    for (const [name, w] of this.#wants) {
       if (!asked(name)) continue;
+      const { terms } = w;
+      w.barred = undefined;
       const key = keyOf(terms);
       if (isPattern(name) && !(open.size === 1 && open.has(key))) open.clear();
       let group = open.get(key);

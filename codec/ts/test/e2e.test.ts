@@ -1,7 +1,11 @@
 // Against a real node with a simulated market, as `tickwire up` has it:
 //   TICKWIRE_URL=http://127.0.0.1:8080 npm test -- e2e
+// and one that asks for tokens, signed with a key of `tickwire keys keys`:
+//   tickwire up --sim-symbols 4 --heartbeat 1s --token-leeway 0s --token-key keys/public.pem
+//   TICKWIRE_DOOR=http://127.0.0.1:8080 TICKWIRE_SIGN_KEY=keys/signing.pem npm test -- e2e
 import { describe, expect, it } from 'vitest';
-import { Tickwire, type QuoteEvent } from '../src/index.js';
+import { Tickwire, type ErrorEvent, type QuoteEvent } from '../src/index.js';
+import { jwt } from './jwt.js';
 import { until } from './peer.js';
 
 const url = process.env.TICKWIRE_URL;
@@ -91,5 +95,72 @@ describe.skipIf(!url)('a real node (TICKWIRE_URL)', () => {
     } finally {
       t.close();
     }
+  }, 30_000);
+});
+
+const door = process.env.TICKWIRE_DOOR, key = process.env.TICKWIRE_SIGN_KEY;
+
+describe.skipIf(!door || !key)('a real node that asks for tokens (TICKWIRE_DOOR)', () => {
+  const all = { symbols: ['*'] };
+  const begin = (token?: string | (() => string), more: object = {}): { t: Tickwire; errors: ErrorEvent[]; states: string[] } => {
+    const t = new Tickwire({ url: stream(door!), token, ...more });
+    const errors: ErrorEvent[] = [], states: string[] = [];
+    t.on('error', (e) => errors.push(e));
+    t.on('state', ({ state }) => states.push(state));
+    return { t, errors, states };
+  };
+  const held = async (t: Tickwire): Promise<string> => (await t.list()).map((r) => `${r.symbol}@${r.rate}`).sort().join(' ');
+  /** Paused, heartbeats come, which are compared: another count would cost the connection. */
+  const agrees = async (t: Tickwire): Promise<void> => {
+    await t.pause();
+    await new Promise((r) => setTimeout(r, 2_500));
+    await t.resume();
+  };
+
+  it.each(['msgpack', 'json'] as const)('renews tokens on one connection, in %s', async (encoding) => {
+    let n = 0, quotes = 0;
+    const { t, errors, states } = begin(() => (n++, jwt(key!, 'ts', 3, all)), { encoding });
+    try {
+      t.on('quote', () => quotes++);
+      await t.subscribe('sim:*');
+      await new Promise((r) => setTimeout(r, 5_000));
+      const before = quotes;
+      await until('prices still come', () => quotes > before);
+      expect([states, errors, n > 3 && n < 10]).toEqual([['live'], [], true]);
+    } finally {
+      t.close();
+    }
+  }, 30_000);
+
+  it.each(['msgpack', 'json'] as const)('holds what a token covers, in %s', async (encoding) => {
+    const { t, errors, states } = begin(jwt(key!, 'ts', 600, all), { encoding });
+    try {
+      await t.subscribe(['sim:ACORN-USD', 'sim:*']);
+      const everything = await held(t);
+      const results = await t.auth(jwt(key!, 'ts', 600, { symbols: ['sim:A*'], rate: 5 }));
+      expect(await held(t)).toBe('sim:ACORN-USD@5');
+      expect(errors.map((e) => [e.symbol, e.code]).sort()).toEqual(results.filter((r) => r.error).map((r) => [r.symbol, 130]).sort());
+      await agrees(t);
+      await t.auth(jwt(key!, 'ts', 600, all));
+      expect(await held(t)).toBe(everything);
+      await agrees(t);
+      expect(states).toEqual(['live']);
+    } finally {
+      t.close();
+    }
+  }, 30_000);
+
+  it('tells why there is no way in, and why it has ended', async () => {
+    const one = { symbols: ['*'], conns: 1, newest: true };
+    const replaced = begin(jwt(key!, 'one', 600, one));
+    const expires = begin(jwt(key!, 'ts', 2, all));
+    const refused = [begin(), begin('abc'), begin(jwt(key!, 'ts', -60, all))];
+    await until('live', () => replaced.t.state === 'live');
+    const newer = begin(jwt(key!, 'one', 600, one));
+    const ends = [...refused, expires, replaced];
+    await until('all are closed', () => ends.every(({ t }) => t.state === 'closed'), 15_000);
+    newer.t.close();
+    expect(ends.map(({ errors }) => [errors[0]!.code, errors[0]!.reason])).toEqual([
+      [401, 'missing'], [401, 'malformed'], [401, 'expired'], [4002, undefined], [4003, undefined]]);
   }, 30_000);
 });

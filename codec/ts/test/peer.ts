@@ -53,7 +53,7 @@ export class Conn {
   hello(): void {
     this.send('hello', {
       protocol: 1, node: this.peer.name, time: 1, fields: [...FIELDS], heartbeat: this.peer.heartbeat, periods: [0, 1000],
-      limits: this.peer.limits, token_ttl: null,
+      limits: this.peer.limits, token_ttl: this.peer.ttl,
     });
   }
 
@@ -142,6 +142,7 @@ export class Peer {
   readonly conns: Conn[] = [];
   name = 'peer';
   heartbeat = 5000;
+  ttl: number | null = null;
   limits = { request_bytes: 65536, request_symbols: 4096, subs: 10000, requests_per_s: 50 };
   /** Called for each request in place of answer. */
   onRequest = (c: Conn, r: Asked): void => c.answer(r);
