@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/token"
 )
@@ -95,4 +97,9 @@ func TestMadeUpKids(t *testing.T) {
 	if code := answer(int64(asks)); code != codec.CodeTokenRefused {
 		t.Errorf("the made-up kid is answered %d", code)
 	}
+}
+
+// closeFrames is how many of a code the node has sent.
+func (n *testNode) closeFrames(code string) float64 {
+	return testutil.ToFloat64(n.events.closeFrames.WithLabelValues(code))
 }

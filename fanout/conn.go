@@ -58,17 +58,19 @@ type conn struct {
 	restLen uint32
 	msg     uint32 // slab handle: fragments so far
 	msgLen  uint32
+	held    uint32 // bytes that TLS keeps of a record that has not come whole
 
-	pinged uint32        // number of the last ping
-	flow   uint32        // bytes written since that ping
-	window uint32        // how many may be; see credit.go
-	batch  uint32        // bytes between the last two pings
-	tokens int32         // budget for requests; see limits.go
-	floods uint16        // frames without a token
-	since  time.Duration // when state, or blocked, began, on the loop's clock
-	begun  time.Duration // when the message under way began
-	spoke  time.Duration // last write
-	used   time.Duration // when it last asked something, or was seen to subscribe to something
+	pinged    uint32        // number of the last ping
+	flow      uint32        // bytes written since that ping
+	window    uint32        // how many may be; see credit.go
+	batch     uint32        // bytes between the last two pings
+	tokens    int32         // budget for requests; see limits.go
+	floods    uint16        // frames without a token
+	since     time.Duration // when state, or blocked, began, on the loop's clock
+	begun     time.Duration // when the message under way began
+	heldSince time.Duration // when the record under way did, or later
+	spoke     time.Duration // last write
+	used      time.Duration // when it last asked something, or was seen to subscribe to something
 
 	askedAt    time.Duration // when the last ping was written
 	answeredAt time.Duration // when one was answered

@@ -13,7 +13,8 @@ type Limits struct {
 	HeadBytes int `default:"8192" env:"TICKWIRE_HEAD_BYTES" placeholder:"N" help:"Of a request head, at the most; a longer one is answered 431. From 1024 to 65536. [${default}]"`
 	// A client across the world, on a line that loses packets, has shaken hands in two.
 	HandshakeTime time.Duration `default:"10s" env:"TICKWIRE_HANDSHAKE_TIME" placeholder:"TIME" help:"For a request head, and before it for TLS and for a PROXY header, to come whole. [${default}]"`
-	// A handshake under way takes some 30 KB: 60 MB.
+	// A handshake under way takes some 30 KB, 106 of one whose hello is as long as may be and
+	// never ends: 60 MB, 220 at the worst.
 	Handshakes int `default:"2048" env:"TICKWIRE_HANDSHAKES" placeholder:"N" help:"TLS handshakes under way, of a node; whoever comes then is not answered. [${default}]"`
 	// 4,096 symbols of 16 bytes.
 	RequestBytes int `default:"65536" env:"TICKWIRE_REQUEST_BYTES" placeholder:"N" help:"Of a request, fragments joined; a longer one closes with 1009. From 1024 to 65536. [${default}]"`
@@ -64,7 +65,7 @@ const (
 	// then those who keep the most are given up until half is left.
 	tailsMax = 64 << 20
 	// unfinishedMax bounds what a loop keeps of messages that have not come whole, at
-	// most 192 KB each: beyond it, who adds to it is closed.
+	// most 192 KB each, and 145 more in TLS: beyond it, who adds to it is closed.
 	unfinishedMax = 32 << 20
 	messageTime   = 10 * time.Second // for a message to come whole
 	// patternsMax bounds the patterns a conn may hold: each new symbol of the board

@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -101,11 +103,25 @@ func (l *loop) digest(ci uint32, p []byte) bool {
 		return false
 	}
 	l.keepRest(c, rest)
-	if l.unfinished > unfinishedMax && c.unfinished() && c.state >= stateOpen {
-		l.bye(ci, closeOverloaded, "too much is unfinished; connect again")
-		l.dropUnfinished(c)
-	}
+	l.bound(ci)
 	return true
+}
+
+// bound ends a conn that adds to what is unfinished when that is too much.
+func (l *loop) bound(ci uint32) {
+	c := &l.conns[ci]
+	if l.unfinished <= unfinishedMax || c.restLen == 0 && c.op == 0 && c.held == 0 {
+		return
+	}
+	switch c.state {
+	case stateHandshake:
+		l.refuse(ci, "overloaded", http.StatusServiceUnavailable, "too much is unfinished; connect again")
+	case stateOpen:
+		l.bye(ci, closeOverloaded, "too much is unfinished; connect again")
+	case stateVerifying: // its head is read again
+		return
+	}
+	l.dropUnfinished(c)
 }
 
 // keepRest stores the beginning of what has not come whole yet.
@@ -124,15 +140,17 @@ func (l *loop) keepRest(c *conn, rest []byte) {
 	c.restLen = uint32(len(rest))
 }
 
-// unfinished reports whether the conn has begun what it has not ended.
-func (c *conn) unfinished() bool { return c.restLen > 0 || c.op != 0 }
+// overdue reports whether the conn has begun what it should have ended.
+func (c *conn) overdue(now time.Duration) bool {
+	return (c.restLen > 0 || c.op != 0) && now-c.begun > messageTime || c.held > 0 && now-c.heldSince > messageTime
+}
 
 // dropUnfinished forgets that.
 func (l *loop) dropUnfinished(c *conn) {
-	l.unfinished -= int(c.restLen + c.msgLen)
+	l.unfinished -= int(c.restLen + c.msgLen + c.held)
 	l.bytes.release(c.rest)
 	l.bytes.release(c.msg)
-	c.rest, c.restLen, c.msg, c.msgLen = 0, 0, 0, 0
+	c.rest, c.restLen, c.msg, c.msgLen, c.held = 0, 0, 0, 0, 0
 }
 
 // consume takes what is whole off p and returns the rest.

@@ -71,7 +71,7 @@ func (l *loop) sweepConn(ci uint32) {
 			l.bye(ci, closeStalled, "pings are not answered")
 			return
 		}
-		if c.unfinished() && !c.blocked && !c.queued && l.clock-c.begun > messageTime {
+		if !c.blocked && !c.queued && c.overdue(l.clock) {
 			l.bye(ci, closeSilent, "a message was begun and not ended")
 			return
 		}

@@ -60,11 +60,30 @@ func (l *loop) read(ci uint32, p []byte) (int, error) {
 		return l.sock.Read(int(l.conns[ci].fd), p)
 	}
 	n, err := t.Read(p)
+	switch {
+	case n > 0:
+		l.conns[ci].heldSince = l.clock // some record came whole
+	case err == epoll.ErrAgain:
+		l.keepRecord(ci, t.Held())
+	}
 	if t.Pending() > 0 { // it answers a key update, or says what is wrong
 		l.cipher = t.Take(l.cipher[:0])
 		l.send(ci, l.cipher)
 	}
 	return n, err
+}
+
+// keepRecord notes what TLS keeps of a record that has not come whole. Like the beginning
+// of a message it has its time, and counts: a header of 5 bytes takes 17 KB, and a message
+// of TLS itself, which nobody need end, 128.
+func (l *loop) keepRecord(ci uint32, held int) {
+	c := &l.conns[ci]
+	if c.held == 0 {
+		c.heldSince = l.clock
+	}
+	l.unfinished += held - int(c.held)
+	c.held = uint32(held)
+	l.bound(ci)
 }
 
 // seal makes records of p, valid until the next; nil when the conn is lost.

@@ -24,7 +24,8 @@ type TLS struct {
 	shaking bool
 	closed  bool
 
-	out []byte // records that nobody has taken yet
+	out  []byte // records that nobody has taken yet
+	held int    // see Held
 }
 
 // NewClient begins TLS as a client, on a descriptor that is connected. Handshake is next.
@@ -97,12 +98,16 @@ func (t *TLS) Read(p []byte) (int, error) {
 	case n > 0 && (err == ErrAgain || err == io.EOF):
 		return n, nil // it will say so again
 	case err == ErrAgain:
-		trim(t.conn)
+		t.held = trim(t.conn)
 	case err == io.EOF:
 		return 0, nil
 	}
 	return n, err
 }
+
+// Held is how many bytes of memory a record has that has not come whole, or a message of
+// TLS itself, as of the last Read that was answered ErrAgain. A peer need not go on.
+func (t *TLS) Held() int { return t.held }
 
 // Seal appends what is pending, and the records that carry p, to dst. An error is for good.
 func (t *TLS) Seal(dst, p []byte) ([]byte, error) {

@@ -30,14 +30,19 @@ func bufferOf(name string) uintptr {
 }
 
 // trim gives back the buffers of a connection that hold nothing: after ErrAgain, when
-// nobody has a view of them either.
-func trim(c *tls.Conn) {
+// nobody has a view of them either. The others have what has not come whole: held is their
+// size, which is not what came but what that says will.
+func trim(c *tls.Conn) (held int) {
 	for _, at := range [...]uintptr{rawInput, hand} {
 		if at == 0 {
 			continue
 		}
-		if b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), at)); b.Len() == 0 && b.Cap() > trimAbove {
+		switch b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), at)); {
+		case b.Len() > 0:
+			held += b.Cap()
+		case b.Cap() > trimAbove:
 			*b = bytes.Buffer{}
 		}
 	}
+	return held
 }
