@@ -63,3 +63,12 @@ func TestPage(t *testing.T) {
 	need(t, "chromium")
 	node(t, dir, "http://127.0.0.1:"+startUp(t)+"/", "node", "--test", "--test-reporter=spec")
 }
+
+// The page of a node that asks for tokens.
+func TestPageToken(t *testing.T) {
+	dir := modules(t, "cmd/tickwire/web/test")
+	need(t, "chromium")
+	d := startDoor(t)
+	t.Setenv("TICKWIRE_SIGN_KEY", d.key)
+	node(t, dir, "http://127.0.0.1:"+d.port+"/", "node", "--test", "--test-reporter=spec", "token.test.mjs")
+}

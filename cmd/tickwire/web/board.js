@@ -3,6 +3,7 @@
 // totals, deck.js paints it with the next frame.
 import { Deck } from './deck.js';
 import { Detail } from './detail.js';
+import { Door, why } from './door.js';
 import { Search } from './search.js';
 import { Totals } from './totals.js';
 import { Wire, nowUs } from './wire.js';
@@ -16,9 +17,11 @@ const RETRY_MS = 1000; // between two looks for symbols
 const SYMBOLS_FRESH_MS = 10_000;
 const TOAST_MS = 10_000;
 const SLOW_MS = 5000; // a lag message colours the connection for so long
+const LOOK_MS = 1000; // that a first look may take before a connection begins all the same
+const ENDING_S = 60; // before its end a token is said to end
 
 const $ = (id) => document.getElementById(id);
-const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, againAt: 0, fills: 0 };
+const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, againAt: 0, fills: 0, locked: '' };
 const totals = new Totals();
 const detail = new Detail();
 const deck = new Deck($('cards'), { remove, open: (card) => detail.open(card) });
@@ -31,8 +34,9 @@ const search = new Search({
 const wire = new Wire({
   quote: take,
   message: (sentUs) => totals.addLatency(nowUs() + wire.offsetUs - sentUs),
-  state: onState, refused: onRefused, lag: onLag,
+  state: onState, refused: onRefused, lag: onLag, hello: onHello,
 });
+const door = new Door(connect);
 
 // ---- symbols on the board
 
@@ -105,10 +109,41 @@ function take(quote, sentUs) {
 
 function onRefused(symbol, error) {
   if (symbol == null) {
-    toast(error.text, 'Dismiss', () => {});
+    if (why(error)) lock(why(error), error.text.replace(/^the node refuses this client: (refused with \d+: )?/, ''));
+    else toast(error.text, 'Dismiss', () => {});
     return;
   }
   deck.cards.get(symbol)?.fail(error);
+}
+
+function onHello({ token_ttl: ttl }) {
+  clearTimeout(page.ending);
+  if (!(ttl > ENDING_S)) return;
+  page.ending = setTimeout(() => toast(`The token ends in ${ENDING_S} s`, 'New token', () => door.ask('ending'), true), Math.min(1000 * (ttl - ENDING_S), 2 ** 31 - 1));
+}
+
+/** Connects with a token, or '', and asks for the board's symbols. */
+function connect(token) {
+  page.locked = '';
+  if (token) $('toast').hidden = true;
+  wire.begin(token);
+  if (page.paused) wire.pause();
+  wire.subscribe(deck.order(), page.rate);
+  if (token) loadSymbols();
+  drawConn();
+  drawBlank();
+}
+
+/** The node lets nobody in without a token, or another one. */
+function lock(reason, text) {
+  clearTimeout(page.retry);
+  if (page.locked) return;
+  page.locked = reason;
+  clearTimeout(page.ending);
+  door.refuse(reason, text);
+  if (deck.cards.size) toast(door.title(reason), 'Enter a token', () => door.ask(reason, text), true);
+  drawConn();
+  drawBlank();
 }
 
 function onLag(blockedMs) {
@@ -125,7 +160,11 @@ function onState(state, info) {
     if (state === 'open') loadSymbols();
     say(state === 'open' ? 'Connected' : state === 'closed' ? 'Connection closed' : 'Connection lost, reconnecting');
   }
-  if (state === 'closed') toast(info || 'The node closed the connection', 'Reload', () => location.reload(), true);
+  if (state === 'open') {
+    door.done();
+    if (page.toastStays) $('toast').hidden = true;
+  }
+  if (state === 'closed' && !page.locked) toast(info || 'The node closed the connection', 'Reload', () => location.reload(), true);
   drawConn(info);
 }
 
@@ -141,11 +180,11 @@ function setLink() {
 
 function drawConn(info = '') {
   const slow = Date.now() < page.slowUntil;
-  const shown = wire.state !== 'open' ? wire.state : page.paused ? 'paused' : slow ? 'slow' : 'open';
-  const words = { connecting: 'Connecting', open: 'Live', reconnecting: 'Reconnecting', closed: 'Closed', paused: 'Paused', slow: 'Slow connection' };
+  const shown = page.locked ? 'locked' : wire.state !== 'open' ? wire.state : page.paused ? 'paused' : slow ? 'slow' : 'open';
+  const words = { connecting: 'Connecting', open: 'Live', reconnecting: 'Reconnecting', closed: 'Closed', paused: 'Paused', slow: 'Slow connection', locked: page.locked === 'replaced' ? 'Replaced' : 'Token needed' };
   $('conn').dataset.state = shown;
   $('conn-what').textContent = words[shown];
-  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : (info || '').split('; ').at(-1);
+  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : shown === 'locked' ? '' : (info || '').split('; ').at(-1);
   $('conn').title = info || '';
   drawWait();
 }
@@ -159,8 +198,16 @@ function drawWait() {
 /** Asks for the node's symbols until it has some, and takes the first as a start. */
 async function loadSymbols() {
   page.symbolsAt = Date.now();
+  const { token } = door;
   try {
-    const answer = await fetch('v1/symbols', { headers: { Accept: 'application/json' } });
+    const headers = { Accept: 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch('v1/symbols', { headers });
+    if (token !== door.token) return; // another look is under way
+    if (answer.status === 401) {
+      const { error, reason } = await answer.json();
+      if (wire.state !== 'open') lock(reason, error); // else the stream says so when it must
+      return;
+    }
     if (!answer.ok) throw new Error(`the node answered ${answer.status} ${answer.statusText}`.trim());
     page.symbols = (await answer.json()).symbols ?? [];
     page.trouble = '';
@@ -189,7 +236,9 @@ function drawBlank() {
   if (!empty) return;
   const busy = page.wanted === null;
   $('blank').toggleAttribute('data-busy', busy);
-  const [title, text] = !busy
+  const [title, text] = page.locked
+    ? [door.title(page.locked), 'Prices come when it is entered.']
+    : !busy
     ? ['Nothing on the board', 'Search for a symbol above, or start with the first ones this node has.']
     : page.trouble
       ? ['Waiting for the node', `No list of symbols: ${page.trouble}. Trying again.`]
@@ -198,8 +247,8 @@ function drawBlank() {
         : ['Asking for symbols', ''];
   $('blank-title').textContent = title;
   $('blank-text').textContent = text;
-  $('blank-do').hidden = busy || !page.symbols?.length;
-  $('blank-do').textContent = `Show ${Math.min(FIRST_SYMBOLS, page.symbols?.length ?? 0)} symbols`;
+  $('blank-do').hidden = !page.locked && (busy || !page.symbols?.length);
+  $('blank-do').textContent = page.locked ? 'Enter a token' : `Show ${Math.min(FIRST_SYMBOLS, page.symbols?.length ?? 0)} symbols`;
 }
 
 // ---- controls
@@ -261,6 +310,7 @@ function toast(text, word, act, stay = false) {
   $('toast').hidden = false;
   say(text);
   clearTimeout(toastTimer);
+  page.toastStays = stay;
   if (!stay) toastTimer = setTimeout(() => { $('toast').hidden = true; }, TOAST_MS);
 }
 
@@ -270,7 +320,7 @@ function say(text) {
 }
 
 function onKey(e) {
-  if (detail.shown || e.ctrlKey || e.metaKey || e.altKey || e.target.matches?.('input:not([type="range"]), textarea')) return;
+  if (detail.shown || door.shown || e.ctrlKey || e.metaKey || e.altKey || e.target.matches?.('input:not([type="range"]), textarea')) return;
   const step = Number($('rate').value);
   const acts = {
     '/': () => search.focus(),
@@ -307,7 +357,10 @@ function wireControls() {
     e.preventDefault(); // the address's hash is the list of symbols
     $('board').focus();
   });
-  $('blank-do').addEventListener('click', () => add(page.symbols.slice(0, FIRST_SYMBOLS)));
+  $('blank-do').addEventListener('click', () => {
+    if (page.locked) door.ask(page.locked);
+    else add(page.symbols.slice(0, FIRST_SYMBOLS));
+  });
   addEventListener('keydown', onKey);
   addEventListener('tickwire:theme', showTheme);
   addEventListener('hashchange', () => {
@@ -335,4 +388,6 @@ setView(kept.view);
 if (kept.symbols) replace(page.wanted = kept.symbols);
 else page.fills = FILLS_MAX;
 drawBlank();
-loadSymbols();
+// With nothing to show for itself the page looks whether it may, before it connects.
+if (door.token) connect(door.token);
+else Promise.race([loadSymbols(), new Promise((done) => setTimeout(done, LOOK_MS))]).then(() => page.locked || connect(''));

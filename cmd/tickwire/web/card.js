@@ -102,7 +102,8 @@ export class Card {
 
   /**
    * The node refused the symbol. A price that was there stays, as what was last known:
-   * a node that has just started knows its symbols a moment later.
+   * a node that has just started knows its symbols a moment later. Where it will not come
+   * back, no price is shown.
    */
   fail({ code, text, retry }) {
     if (this.#quote && retry) {
@@ -110,6 +111,7 @@ export class Card {
       this.paint('lost');
       return;
     }
+    this.#quote = null;
     this.#setStatus('error');
     const colon = text.indexOf(': ');
     const title = document.createElement('b');

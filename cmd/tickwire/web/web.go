@@ -4,8 +4,9 @@
 //
 // index.html is the frame and the templates; board.js starts everything and owns
 // the state of the page; wire.js is the only file that talks to tickwire.js, which
-// is the TypeScript client of codec/ts, bundled by its `npm run bundle`. test/
-// drives the page in a browser and is not embedded.
+// is the TypeScript client of codec/ts, bundled by its `npm run bundle`; door.js is
+// the form that asks for a token, where the node does. test/ drives the page in a
+// browser and is not embedded.
 package web
 
 import "embed"

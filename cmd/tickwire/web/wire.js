@@ -16,22 +16,34 @@ export class Wire {
   node = '';
   offsetUs = 0; // the node's clock minus ours
   clockKnown = false;
-  #client = new Tickwire({ url: streamURL(), encoding: 'msgpack' });
+  #client;
+  #on;
   #samples = [];
 
   /**
    * on: quote(quote, sentUs) an update; message(sentUs) all of a message was told;
-   * state(state, text); refused(symbol or undefined, error); lag(blocked ms).
+   * state(state, text); refused(symbol or undefined, error); lag(blocked ms); hello(hello).
    */
   constructor(on) {
-    const client = this.#client;
+    this.#on = on;
+    setInterval(() => this.#sample(1), PING_EVERY_MS);
+  }
+
+  /** Connects, with a token or '', in place of the connection there was. */
+  begin(token) {
+    const on = this.#on, before = this.#client;
+    const client = (this.#client = new Tickwire({ url: streamURL(), encoding: 'msgpack', token }));
+    before?.close();
     client.on('quote', ({ quote, sentAt }) => on.quote(quote, sentAt));
     client.on('batch', ({ sentAt }) => on.message(sentAt));
-    client.on('hello', ({ node }) => { this.node = node; });
+    client.on('hello', (hello) => {
+      this.node = hello.node;
+      on.hello(hello);
+    });
     client.on('error', (error) => on.refused(error.symbol, error));
     client.on('lag', on.lag);
     client.on('state', ({ state, reason }) => {
-      if (state === 'stale') return; // another connection follows at once
+      if (state === 'stale' || client !== this.#client) return; // another connection follows at once
       this.state = state === 'live' ? 'open' : state === 'connecting' ? 'reconnecting' : state;
       if (this.state === 'open') {
         this.#samples.length = 0; // perhaps another node, with another clock
@@ -39,17 +51,17 @@ export class Wire {
       }
       on.state(this.state, reason);
     });
-    setInterval(() => this.#sample(1), PING_EVERY_MS);
   }
 
   /** Bytes received so far. */
-  get bytes() { return this.#client.bytes; }
+  get bytes() { return this.#client?.bytes ?? 0; }
 
-  subscribe(symbols, rate) { this.#client.subscribe(symbols, { rate }); }
-  unsubscribe(symbols) { this.#client.unsubscribe(symbols); }
-  setRate(symbols, rate) { if (symbols.length) this.#client.set(symbols, { rate }); }
-  pause() { this.#client.pause(); }
-  resume() { this.#client.resume(); }
+  // Before the connection begins nothing is asked: whoever begins it asks for all.
+  subscribe(symbols, rate) { if (symbols.length) this.#client?.subscribe(symbols, { rate }); }
+  unsubscribe(symbols) { this.#client?.unsubscribe(symbols); }
+  setRate(symbols, rate) { if (symbols.length) this.#client?.set(symbols, { rate }); }
+  pause() { this.#client?.pause(); }
+  resume() { this.#client?.resume(); }
 
   /** Asks the node for its time, more than once at the start, when this page is busy. */
   async #sample(times) {
