@@ -122,7 +122,7 @@ func (s *session) failed(e *codec.Error) error {
 		}
 	}
 	if a.op == codec.OpAuth {
-		event.After = s.unauthorized(e.Retry)
+		event.After = s.unauthorized(a, e.Retry)
 	}
 	c.mu.Unlock()
 	c.event(event)

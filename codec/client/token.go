@@ -71,10 +71,10 @@ func (c *Client) Auth(token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pass = pass{token: token}
-	if c.session != nil {
-		c.session.auth = true
+	if s := c.session; s != nil {
+		s.auth, s.authLater = true, false
+		s.kick()
 	}
-	c.session.kick()
 }
 
 // present is the token to connect with: the one in use, unless another is due.
@@ -241,12 +241,15 @@ func (s *session) narrowed(x *codec.Result) (e Event, news bool) {
 }
 
 // unauthorized is when the node is asked again to take the token that it refused; 0 for
-// never: then Renew is.
-func (s *session) unauthorized(retry bool) time.Duration {
-	if s.authLater = retry; retry {
+// never. Then Renew is asked for another, and until there is one that before it counts.
+func (s *session) unauthorized(a *asked, retry bool) time.Duration {
+	c := s.client
+	if s.authLater = retry && c.pass.token == a.token; s.authLater {
 		return s.putOff()
 	}
-	s.client.pass.due = time.Now().Add(s.client.pace.askMost)
-	s.age()
+	if c.cfg.Renew != nil && c.pass.token == a.token {
+		c.pass = pass{token: s.token, due: time.Now().Add(c.pace.backoffMost)}
+		s.age()
+	}
 	return 0
 }

@@ -226,6 +226,32 @@ func TestRenewFails(t *testing.T) {
 	}
 }
 
+// One that Renew gives and the node refuses is not connected with; the next one is told.
+func TestRenewIsRefused(t *testing.T) {
+	n := newNode(t, func(p *peer) {
+		p.helloFor(time.Minute, seconds(1))
+		r := p.request()
+		say(p, codec.NewError(&r.ID, codec.CodeTokenRefused, "the aud is another"))
+		if r = p.request(); string(r.Token) != "t3" {
+			t.Errorf("%s %s", r.Op, r.Token)
+		}
+		say(p, codec.NewError(&r.ID, codec.CodeTokenRefused, "the aud is another"))
+		p.bye(1012, "")
+	}, func(p *peer) {
+		p.helloFor(time.Minute, seconds(3600))
+		p.hang()
+	})
+	r := start(t, Config{URL: n.url()}, func(c *Client) {
+		renewals(c)
+		c.pace.backoffMost = 2 * time.Second
+	})
+	r.event(Live)
+	r.event(Live)
+	if got := n.authorization(1); got != "Bearer t1" {
+		t.Errorf("the next connection brings %s", got)
+	}
+}
+
 // A token that came while we dialed is told; a new one that is refused leaves all as it is.
 func TestAuthWhileDialing(t *testing.T) {
 	ready := make(chan bool)

@@ -2860,6 +2860,7 @@ var Tickwire = class extends Emitter {
   /** Gets a token before the one in use ends; until then there is time to try again. */
   async #renew() {
     const session = this.#session, had = this.#pass.token;
+    let token;
     const again = (error) => {
       if (session !== this.#session || had !== this.#pass.token) return;
       if (error) this.emit("token", { ttl: null, results: [], error });
@@ -2867,7 +2868,7 @@ var Tickwire = class extends Emitter {
       this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
     };
     try {
-      const token = await this.#pass.next();
+      token = await this.#pass.next();
       if (session !== this.#session || had !== this.#pass.token) return;
       if (token === had) return again();
       this.#pass.token = token;
@@ -2875,7 +2876,9 @@ var Tickwire = class extends Emitter {
       return again(e.message);
     }
     this.#present().catch((e) => {
-      if (e.code !== 0 && session === this.#session) this.#renewIn(BACKOFF_MOST_MS);
+      if (e.code === 0 || session !== this.#session || this.#pass.token !== token) return;
+      this.#pass.token = had;
+      this.#renewIn(BACKOFF_MOST_MS);
     });
   }
   /** Ends it, for good: the state closed is the last event, also of the message under way. */

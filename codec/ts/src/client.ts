@@ -177,6 +177,7 @@ export class Tickwire extends Emitter<Events> {
   /** Gets a token before the one in use ends; until then there is time to try again. */
   async #renew(): Promise<void> {
     const session = this.#session, had = this.#pass.token;
+    let token: string;
     const again = (error?: string): void => {
       if (session !== this.#session || had !== this.#pass.token) return; // a new connection, or auth, sees to it
       if (error) this.emit('token', { ttl: null, results: [], error });
@@ -184,7 +185,7 @@ export class Tickwire extends Emitter<Events> {
       this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
     };
     try {
-      const token = await this.#pass.next();
+      token = await this.#pass.next();
       if (session !== this.#session || had !== this.#pass.token) return;
       if (token === had) return again();
       this.#pass.token = token;
@@ -192,7 +193,9 @@ export class Tickwire extends Emitter<Events> {
       return again((e as Error).message);
     }
     this.#present().catch((e: RequestError) => {
-      if (e.code !== 0 && session === this.#session) this.#renewIn(BACKOFF_MOST_MS); // told as an error already
+      if (e.code === 0 || session !== this.#session || this.#pass.token !== token) return;
+      this.#pass.token = had; // until there is one that is taken; the refusal was told as an error
+      this.#renewIn(BACKOFF_MOST_MS);
     });
   }
 

@@ -108,6 +108,17 @@ it('gets tokens from a function: first, before one ends, and when it has', async
   expect(errors.map((e) => [e.code, e.text])).toEqual([[4001, 'the node refuses this client: the token was revoked']]);
 });
 
+it('connects with no new token that was refused', async () => {
+  let n = 0;
+  peer.ttl = 1;
+  peer.onRequest = (c, r) => c.send('error', { id: r.id, code: 131, text: 'token_refused: aud', retry: false });
+  begin({ token: () => `t${++n}` });
+  await until('refused', () => errors.length === 1);
+  peer.conn.close(1012);
+  await until('another connection', () => peer.conns.length === 2);
+  expect([bearers(), errors[0]!.code]).toEqual([['t1', 't1'], 131]);
+});
+
 it('goes on asking for a token that it does not get', async () => {
   const answers = [() => { throw new Error('away'); }, () => '', () => 't1', () => 't1', () => { throw new Error('away again'); }, () => 't2'];
   const reasons: string[] = [];
