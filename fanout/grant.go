@@ -91,12 +91,15 @@ func (l *loop) renewed(ci uint32, id int64, claims *token.Claims, err error) {
 		return
 	}
 	pass.claims = claims
+	price := int(l.conns[ci].subs / tokenRenewed)
 	l.reply = codec.Reply{ID: id, Op: codec.OpAuth, TokenTTL: l.tokenTTL(ci), Results: l.reply.Results[:0]}
 	l.noteSubs(ci)
 	l.endPatterns(ci)
 	l.endSubs(ci)
 	l.slowDown(ci)
 	l.sendReply(ci)
+	l.conns[ci].tokens -= int32(price + len(l.reply.Results)/tokenResults)
+	l.reply.Results = l.reply.Results[:0] // they are paid for, as in request
 	l.prune(ci)
 }
 

@@ -51,6 +51,7 @@ const (
 	tokenBytes     = 16 << 10
 	tokenResults   = 1024
 	tokenSubs      = 16 << 10
+	tokenRenewed   = 4 << 10 // subs held against a new token: 0.12 us each
 	// floodMax frames without a token, and no second of calm, close with 1008.
 	floodMax = 1000
 	// requestTime bounds what a cycle gives to requests before it flushes; after a
