@@ -17,7 +17,6 @@ type door struct {
 	config atomic.Pointer[tls.Config]
 	read   [3]fileState  // the files as of config
 	work   chan struct{} // see epoll.NewServer
-	open   atomic.Int64  // handshakes under way
 	log    *slog.Logger
 }
 

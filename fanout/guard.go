@@ -17,7 +17,8 @@ type guard struct {
 
 // host is an IPv4 address, or 64 bits of IPv6: what one customer is given.
 type host struct {
-	conns    int
+	conns    int // those handed over to plain HTTP included
+	plain    int // of which are handed over
 	connects *rate.Limiter
 }
 
@@ -40,7 +41,7 @@ func (g *guard) enter(from netip.Addr) (*host, bool) {
 	defer g.mu.Unlock()
 	h := g.hosts[of]
 	if h == nil {
-		if len(g.hosts) == hostsMax {
+		if len(g.hosts) >= hostsMax {
 			g.forget()
 		}
 		h = &host{connects: rate.NewLimiter(rate.Limit(float64(g.most)/hostTime.Seconds()), g.most)}
@@ -51,6 +52,35 @@ func (g *guard) enter(from netip.Addr) (*host, bool) {
 	}
 	h.conns++
 	return h, true
+}
+
+// hostPlain is how many of httpMax one host may have.
+const hostPlain = httpMax / 8
+
+// handOver counts one of a host's connections to plain HTTP until leave; false when it has as
+// many as it may.
+func (g *guard) handOver(h *host) bool {
+	if h == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if h.plain == hostPlain {
+		return false
+	}
+	h.plain++
+	return true
+}
+
+// handedBack takes back a handOver, and the enter before it.
+func (g *guard) handedBack(h *host) {
+	if h == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h.plain--
+	h.conns--
 }
 
 // leave takes back an enter.

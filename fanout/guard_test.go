@@ -120,6 +120,47 @@ func TestConnectFlood(t *testing.T) {
 	}
 }
 
+// An address has its share of the places for plain HTTP, for as long as its connections
+// last; others have theirs.
+func TestPlainPlaces(t *testing.T) {
+	n := startNode(t, func(cfg *Config) { cfg.HostConns, cfg.MaxConns = 100, 200 })
+	const unsent = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+	var held []net.Conn
+	for range hostPlain {
+		conn := dialFrom(t, "127.0.0.1", n.addr)
+		io.WriteString(conn, unsent)
+		held = append(held, conn)
+	}
+	eventually(t, 5*time.Second, "its places are taken", func() bool { return n.http.open.Load() == hostPlain })
+	ask := func(from string) string {
+		conn := dialFrom(t, from, n.addr)
+		io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		text, _ := io.ReadAll(conn)
+		status, _, _ := strings.Cut(string(text), "\r\n")
+		return status
+	}
+	if got := ask("127.0.0.1"); got != "HTTP/1.1 429 Too Many Requests" {
+		t.Errorf("one more is answered %q", got)
+	}
+	if got := ask("127.0.0.2"); got != "HTTP/1.1 200 OK" {
+		t.Errorf("another address is answered %q", got)
+	}
+	for _, conn := range held {
+		conn.Close()
+	}
+	eventually(t, 15*time.Second, "it has its places again", func() bool { return ask("127.0.0.1") == "HTTP/1.1 200 OK" })
+	eventually(t, 5*time.Second, "nobody is counted any more", func() bool {
+		n.guard.mu.Lock()
+		defer n.guard.mu.Unlock()
+		for _, h := range n.guard.hosts {
+			if h.conns != 0 || h.plain != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // head reads an answer's head, byte by byte.
 func head(t *testing.T, r io.Reader) string {
 	t.Helper()

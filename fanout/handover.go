@@ -99,7 +99,17 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, "http_full", http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
 		return
 	}
-	leave := sync.OnceFunc(func() { l.http.open.Add(-1) })
+	h := l.passes[ci].host
+	if !l.guard.handOver(h) {
+		l.http.open.Add(-1)
+		l.refuse(ci, "host_full", http.StatusTooManyRequests, "too many plain HTTP connections from this address; try again")
+		return
+	}
+	l.passes[ci].host = nil // it counts until it is closed
+	leave := sync.OnceFunc(func() {
+		l.http.open.Add(-1)
+		l.guard.handedBack(h)
+	})
 	nc, err := l.detach(ci)
 	if err != nil {
 		leave()

@@ -51,9 +51,11 @@ type loop struct {
 	sentAt    int64 // us since the epoch, as data messages carry it
 
 	board      board
-	conns      []conn // by index; 0 is no conn
-	passes     []pass // of conns
-	lanes      []lane // by index; 0 is no lane
+	conns      []conn      // by index; 0 is no conn
+	passes     []pass      // of conns
+	shaking    []epoll.Key // conns whose TLS handshake is under way, the oldest first, and some that have ended
+	shakes     int         // goroutines of handshakes
+	lanes      []lane      // by index; 0 is no lane
 	freeConn   uint32
 	freeLane   uint32
 	open       int // conns in use

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
@@ -16,25 +17,44 @@ import (
 // shake begins TLS on a conn.
 func (l *loop) shake(ci uint32) {
 	c := &l.conns[ci]
-	if l.door.open.Add(1) > int64(l.cfg.Limits.Handshakes) {
-		l.door.open.Add(-1)
-		l.events.handshakes.WithLabelValues("tls_full").Inc()
-		l.drop(ci) // there is no way to say so in TLS
-		return
-	}
 	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.door.work)
 	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
+	most := max(1, l.cfg.Limits.Handshakes/l.cfg.Loops)
+	if l.shakes++; l.shakes > most {
+		l.dropOldestShake()
+	}
+	if l.shaking = append(l.shaking, key); len(l.shaking) > 2*most {
+		l.shaking = slices.DeleteFunc(l.shaking, func(key epoll.Key) bool { return !l.isShaking(key) })
+	}
 	go func() {
 		err := t.Handshake()
-		l.door.open.Add(-1)
 		l.mailbox.send(func(l *loop) { l.shaken(key, err) })
 	}()
+}
+
+// dropOldestShake gives up the handshake that has been under way for longest: an honest one
+// takes some round trips, and those that never end would keep all places.
+func (l *loop) dropOldestShake() {
+	for len(l.shaking) > 0 {
+		key := l.shaking[0]
+		if l.shaking = l.shaking[1:]; l.isShaking(key) {
+			l.events.handshakes.WithLabelValues("tls_full").Inc()
+			l.drop(key.Index)
+			return
+		}
+	}
+}
+
+func (l *loop) isShaking(key epoll.Key) bool {
+	c := &l.conns[key.Index]
+	return c.gen == key.Gen && c.state == stateShaking
 }
 
 // shaken takes up a conn whose handshake has ended. What its client sent right behind
 // has been read already, and raises no event.
 func (l *loop) shaken(key epoll.Key, err error) {
+	l.shakes--
 	c := &l.conns[key.Index]
 	switch {
 	case c.gen != key.Gen || c.state != stateShaking:

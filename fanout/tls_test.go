@@ -96,6 +96,18 @@ func startSecure(t *testing.T, change func(*Config)) (*testNode, *tls.Config) {
 	return n, &tls.Config{RootCAs: roots}
 }
 
+// shakes is how many handshakes are under way.
+func (n *testNode) shakes() (sum int) {
+	each := make(chan int)
+	for _, l := range n.loops {
+		l.mailbox.send(func(l *loop) { each <- l.shakes })
+	}
+	for range n.loops {
+		sum += <-each
+	}
+	return sum
+}
+
 // dialSecure is dial over TLS.
 func dialSecure(t *testing.T, addr string, config *tls.Config, protocols ...string) *peer {
 	t.Helper()
@@ -299,7 +311,7 @@ func TestSecureHangs(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("an honest handshake took %v", took)
 	}
-	eventually(t, 10*time.Second, "one is left", func() bool { return n.opened() == 1 && n.door.open.Load() == 0 })
+	eventually(t, 10*time.Second, "one is left", func() bool { return n.opened() == 1 && n.shakes() == 0 })
 	p.send(`{"op":"ping","id":1}`)
 	p.next(codec.TypeReply)
 }
