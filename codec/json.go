@@ -19,6 +19,26 @@ func parseJSON(p *fastjson.Parser, src []byte) (*fastjson.Value, error) {
 	return v, nil
 }
 
+// depth is how deeply valid JSON is nested.
+func depth(src []byte) (deepest int) {
+	now, quoted := 0, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case quoted && c == '\\':
+			i++ // what it escapes
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			now++
+			deepest = max(deepest, now)
+		case c == ']' || c == '}':
+			now--
+		}
+	}
+	return deepest
+}
+
 // AppendDataHeaderJSON appends the opening of a data message; updates follow, with
 // commas between them, then AppendDataEndJSON.
 func AppendDataHeaderJSON(dst []byte, sentAt int64) []byte {

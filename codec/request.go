@@ -76,6 +76,9 @@ func ParseRequestJSON(src []byte, r *Request) error {
 	if err != nil {
 		return err
 	}
+	if depth(src) > depthMax {
+		return fmt.Errorf("%w: nested too deeply", ErrType)
+	}
 	o, err := v.Object()
 	if err != nil {
 		return fmt.Errorf("%w: a request is a map", ErrType)

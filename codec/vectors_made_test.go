@@ -232,6 +232,7 @@ func invalidVectors() (all []vector) {
 	bin("request", "request_cut", "truncated", "81 a26f70 a470")
 	bin("request", "request_map_of_4_billion", "truncated", "df ffffffff")
 	bin("request", "request_deep", "type", "81 a161 91 91 91 91 91 91 91 91 91 91 01")
+	text("request", "request_deep_json", "type", `{"op":"ping","x":"\"[","y":[[[[[[[[1]]]]]]]]}`)
 	bin("request", "request_text_not_utf8", "syntax", "81 a26f70 a1ff")
 	bin("request", "request_id_is_a_fraction", "range", "82 a26f70 a470696e67 a26964 cb3ff8000000000000")
 	text("request", "request_not_json", "syntax", `{`)
