@@ -24,7 +24,9 @@ export interface Asked {
 export function parseRequest(src: string | Uint8Array): Asked {
   if (typeof src === 'string') {
     try {
-      return asked(JSON.parse(src));
+      const x = JSON.parse(src);
+      if (depth(x) > DEPTH_MOST) throw new ProtocolError('type', 'nested too deeply');
+      return asked(x);
     } catch (e) {
       throw e instanceof SyntaxError ? new ProtocolError('syntax', String(e)) : e;
     }
@@ -33,6 +35,13 @@ export function parseRequest(src: string | Uint8Array): Asked {
   r.check();
   r.end();
   return asked(decode(src));
+}
+
+const DEPTH_MOST = 8;
+
+/** How deeply a value is nested. */
+function depth(x: unknown): number {
+  return typeof x === 'object' && x !== null ? 1 + Math.max(0, ...Object.values(x).map(depth)) : 0;
 }
 
 function asked(x: unknown): Asked {
