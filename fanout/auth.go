@@ -127,10 +127,9 @@ func (a *auth) tokenOf(h http.Header) (raw string, err error) {
 	var found []string
 	for _, value := range h["Authorization"] {
 		scheme, credentials, _ := strings.Cut(value, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return "", errNoToken
+		if strings.EqualFold(scheme, "Bearer") { // another is a proxy's
+			found = append(found, strings.TrimSpace(credentials))
 		}
-		found = append(found, strings.TrimSpace(credentials))
 	}
 	for _, list := range h["Sec-Websocket-Protocol"] {
 		for name := range strings.SplitSeq(list, ",") {

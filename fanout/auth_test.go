@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -251,6 +253,7 @@ func TestTokenPlaces(t *testing.T) {
 		"a cookie, from a page by http":   {cookie("http://a.example.com"), nil, "403"},
 		"none":                            {nil, nil, "401"},
 		"basic":                           {http.Header{"Authorization": {"Basic YTpi"}}, nil, "401"},
+		"basic, for a proxy, beside one":  {http.Header{"Authorization": {"Basic YTpi"}}, []string{codec.ProtocolJSON, bearer + good}, "101"},
 		"a header and a subprotocol":      {auth, []string{codec.ProtocolJSON, bearer + good}, "401"},
 		"two subprotocols":                {nil, []string{codec.ProtocolJSON, bearer + good, bearer + good}, "401"},
 		"a header, and a cookie unlooked": {http.Header{"Authorization": auth["Authorization"], "Cookie": {"ticket=x"}}, nil, "101"},
@@ -340,4 +343,55 @@ func TestEntitlements(t *testing.T) {
 	if got := get(t, n.addr, "/healthz", ""); !strings.HasPrefix(got, "200") {
 		t.Error(got)
 	}
+}
+
+// A head may come in any number of pieces at once: a conn whose token is being verified is
+// not read until it is known.
+func TestVerifyingInPieces(t *testing.T) {
+	dir := t.TempDir()
+	i := newIssuer(t, "EdDSA", filepath.Join(dir, "public.pem"))
+	n, config := startSecure(t, func(cfg *Config) { cfg.Token.Key = []string{filepath.Join(dir, "public.pem")} })
+	for pieces := 1; pieces <= 2*readRounds; pieces++ {
+		text := i.sign(func(c *token.Claims) { c.ID = fmt.Sprint(pieces) })
+		head := strings.Replace(upgradeHead, "\r\n\r\n", "\r\nAuthorization: Bearer "+text+"\r\n\r\n", 1)
+		held := &gather{}
+		conn, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		held.Conn = conn
+		config := config.Clone()
+		config.ServerName = "127.0.0.1"
+		secure := tls.Client(held, config)
+		if err := secure.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		held.keep = true
+		for k := range pieces { // a record each
+			from, to := k*len(head)/pieces, (k+1)*len(head)/pieces
+			io.WriteString(secure, head[from:to])
+		}
+		conn.Write(held.kept)
+		secure.SetReadDeadline(time.Now().Add(3 * time.Second))
+		answer := make([]byte, 12)
+		if _, err := io.ReadFull(secure, answer); err != nil || string(answer) != "HTTP/1.1 101" {
+			t.Errorf("%d records: %q, %v", pieces, answer, err)
+		}
+	}
+}
+
+// gather keeps what is written, to be sent at once.
+type gather struct {
+	net.Conn
+	keep bool
+	kept []byte
+}
+
+func (g *gather) Write(p []byte) (int, error) {
+	if !g.keep {
+		return g.Conn.Write(p)
+	}
+	g.kept = append(g.kept, p...)
+	return len(p), nil
 }

@@ -61,7 +61,7 @@ func (l *loop) verified(ci uint32, _ *token.Claims, err error) {
 		l.refuseToken(ci, err)
 		return
 	}
-	l.reread(ci)
+	l.readLater(ci) // with others, as far as a cycle has time for them
 }
 
 // refuseToken answers a request head whose token is refused.

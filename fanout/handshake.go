@@ -124,10 +124,13 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 		l.endHTTP(ci, "bad_upgrade", l.upgrade.out)
 		return nil, false
 	}
-	if !l.identify(ci, head) {
-		return p, false
-	}
 	c := &l.conns[ci]
+	if !l.identify(ci, head) {
+		if c.state == stateVerifying {
+			return p, false
+		}
+		return nil, false
+	}
 	c.state, c.json, c.since, c.used = stateOpen, l.upgrade.json, l.clock, l.clock
 	l.events.handshakes.WithLabelValues("upgraded").Inc()
 	l.service.welcome(ci, l.upgrade.out)

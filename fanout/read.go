@@ -88,6 +88,9 @@ func (l *loop) readLater(ci uint32) {
 // reread goes on with a conn that was put off: first with what had come before.
 func (l *loop) reread(ci uint32) {
 	c := &l.conns[ci]
+	if c.state == stateVerifying { // then its head is read again
+		return
+	}
 	c.pending, l.turnBegan = false, l.clock
 	had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 	if l.digest(ci, l.in[:had]) {
