@@ -176,6 +176,7 @@ func TestUnreadRenewals(t *testing.T) {
 func TestRenewalPrice(t *testing.T) {
 	crowd := newCrowd(t, 1, 3*tokenRenewed, false, 0)
 	l := crowd.loop
+	l.auth = new(auth)
 	l.conns[1].tokens, l.passes[1].claims = 100, claims()
 	l.renewed(1, 7, claims(), nil)
 	if paid := 100 - l.conns[1].tokens; paid != 3 {

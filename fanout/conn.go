@@ -91,10 +91,9 @@ const (
 
 // pass is what of a conn has pointers: a slice of their own, by the conn's index.
 type pass struct {
-	tls     *epoll.TLS // nil: plain
-	host    *host      // nil: not counted
-	claims  *token.Claims
-	subject string // that it counts for; "": for none
+	tls    *epoll.TLS // nil: plain
+	host   *host      // nil: not counted
+	claims *token.Claims
 }
 
 // asleep reports whether the conn is not to be flushed.

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -89,8 +90,13 @@ func (l *loop) renewed(ci uint32, id int64, claims *token.Claims, err error) {
 	case claims.Subject != pass.claims.Subject:
 		l.fail(ci, id, codec.CodeTokenRefused, "it is of another sub: connect anew")
 		return
+	case l.auth.revoked.has(claims): // since it was verified
+		l.fail(ci, id, codec.CodeTokenRefused, errRevoked.Error())
+		return
+	case !l.auth.subjects.enter(l, ci, claims):
+		l.fail(ci, id, codec.CodeTokenRefused, "its sub has all the connections that it allows")
+		return
 	}
-	pass.claims = claims
 	price := int(l.conns[ci].subs / tokenRenewed)
 	l.reply = codec.Reply{ID: id, Op: codec.OpAuth, TokenTTL: l.tokenTTL(ci), Results: l.reply.Results[:0]}
 	l.noteSubs(ci)
@@ -113,23 +119,26 @@ func (l *loop) endPatterns(ci uint32) {
 	}
 }
 
-// endSubs ends the subs that a conn's token does not cover, those that no name takes any
-// more, and the last of too many.
+// endSubs ends the subs that a conn's token does not cover, and those that no name takes any
+// more; then, of those that are left, the last of too many.
 func (l *loop) endSubs(ci uint32) {
+	l.endThose(ci, codec.CodeNotAllowed, notCovered, func(s sub) bool {
+		return !l.allows(ci, []byte(l.board.names[s.id()])) || !s.named() && !l.patternTakes(ci, s.id())
+	})
 	most := l.subsMost(ci)
+	l.endThose(ci, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", most), func(sub) bool {
+		return int(l.conns[ci].subs) > most
+	})
+}
+
+// endThose ends the subs of a conn that something is true of, and says why.
+func (l *loop) endThose(ci uint32, code codec.Code, why string, is func(sub) bool) {
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		for i := l.lanes[li].n; i > 0; i-- {
-			s := l.subs.get(l.lanes[li].subs)[i-1]
-			name := l.board.names[s.id()]
-			switch {
-			case !l.allows(ci, []byte(name)), !s.named() && !l.patternTakes(ci, s.id()):
-				l.failed(name, codec.CodeNotAllowed, notCovered)
-			case int(l.conns[ci].subs) > most:
-				l.failed(name, codec.CodeTooManySubs, fmt.Sprintf("at most %d on one connection", most))
-			default:
-				continue
+			if s := l.subs.get(l.lanes[li].subs)[i-1]; is(s) {
+				l.failed(l.board.names[s.id()], code, why)
+				l.leave(li, i-1)
 			}
-			l.leave(li, i-1)
 		}
 	}
 }
@@ -142,18 +151,18 @@ func (l *loop) slowDown(ci uint32) {
 		p := &l.patterns[ci][at]
 		p.period = max(p.period, least)
 	}
-	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
-		if l.lanes[li].period >= least || l.lanes[li].n == 0 {
+	l.prune(ci)
+	for li, next := l.conns[ci].lanes, uint32(0); li != 0; li = next {
+		if next = l.lanes[li].next; l.lanes[li].period >= least {
 			continue
 		}
-		to := l.laneFor(ci, least, l.lanes[li].view)
+		view := l.lanes[li].view
+		moved := slices.Clone(l.subs.get(l.lanes[li].subs)[:l.lanes[li].n])
 		for l.lanes[li].n > 0 {
-			s := l.subs.get(l.lanes[li].subs)[l.lanes[li].n-1]
 			l.leave(li, l.lanes[li].n-1)
-			if to == 0 {
-				l.failed(l.board.names[s.id()], codec.CodeTooManySubs, tooManyTerms)
-				continue
-			}
+		}
+		to := l.laneFor(ci, least, view) // there is room for it: that one is empty
+		for _, s := range moved {
 			l.join(to, s.id(), s.named())
 			l.resultOf(s.id(), &l.lanes[to])
 		}

@@ -170,6 +170,53 @@ func TestTokenNarrows(t *testing.T) {
 	}
 }
 
+// What a new token does not cover makes room for what it does, whatever lanes they are in,
+// and the last lane that a conn may have is slowed down like others.
+func TestTokenNarrowsLanes(t *testing.T) {
+	n, i := startAuth(t, nil)
+	for _, symbol := range []string{"sim:A1", "sim:A2", "sim:A3", "sim:B1", "sim:B2", "sim:B3"} {
+		n.publish(symbol, bid(1))
+	}
+	for _, first := range []string{"A", "B"} {
+		p := dialToken(t, n.addr, i.sign())
+		for rate, of := range []string{first, string('A' + 'B' - first[0])} {
+			p.send(fmt.Sprintf(`{"op":"subscribe","symbols":["sim:%s1","sim:%[1]s2","sim:%[1]s3"],"rate":%d}`, of, 1+rate))
+			p.next(codec.TypeReply)
+		}
+		r, ok := p.renew(i.sign(grants(token.Grant{Symbols: []string{"sim:A*"}, Subs: 3}))).(*codec.Reply)
+		if !ok || len(r.Results) != 3 {
+			t.Fatalf("%s first: %+v", first, r)
+		}
+		for _, x := range r.Results {
+			if !strings.HasPrefix(x.Symbol, "sim:B") || x.Error == nil || x.Error.Code != codec.CodeNotAllowed {
+				t.Errorf("%s first: %+v", first, x)
+			}
+		}
+	}
+	crowd := newCrowd(t, 1, lanesMax, false, 0)
+	l := crowd.loop
+	l.auth = new(auth)
+	l.dropLanes(1)
+	for id := range uint32(lanesMax) { // a view each, one of them slow already
+		period := uint8(0)
+		if id == 0 {
+			period = 3
+		}
+		l.join(l.laneFor(1, period, codec.Mask(1+id)), id, true)
+	}
+	l.passes[1].claims = claims()
+	l.renewed(1, 7, claims(grants(token.Grant{Symbols: []string{"*"}, Rate: 1})), nil)
+	lanes := 0
+	for li := l.conns[1].lanes; li != 0; li = l.lanes[li].next {
+		if lanes++; l.lanes[li].n != 1 || *rateOf(l.lanes[li].period) != 1 {
+			t.Errorf("a lane of %d subs, at %v", l.lanes[li].n, *rateOf(l.lanes[li].period))
+		}
+	}
+	if lanes != lanesMax || l.conns[1].subs != lanesMax {
+		t.Errorf("%d lanes, %d subs", lanes, l.conns[1].subs)
+	}
+}
+
 // A subject has as many connections as its token says; one more is refused, or, if it says
 // so, ends the oldest. Others are not counted with it.
 func TestSubjectConns(t *testing.T) {
@@ -195,6 +242,25 @@ func TestSubjectConns(t *testing.T) {
 		p.send(`{"op":"ping","id":1}`)
 		p.next(codec.TypeReply)
 	}
+	// Nor does another token of the same subject make room, or a new one on the connection.
+	carol := func(change ...func(*token.Claims)) string {
+		return i.sign(append(change, func(c *token.Claims) { c.Subject = "carol" })...)
+	}
+	one := func(c *token.Claims) { c.Grant.Conns = 1 }
+	c1, c2 := dialToken(t, n.addr, carol()), dialToken(t, n.addr, carol())
+	if _, answer, _ := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + carol(one)}}); !strings.HasPrefix(answer, "429 ") {
+		t.Error(answer)
+	}
+	if e, ok := c1.renew(carol(one)).(*codec.Error); !ok || e.Code != codec.CodeTokenRefused {
+		t.Errorf("one of two: %+v", e)
+	}
+	if _, ok := c1.renew(carol(one, func(c *token.Claims) { c.Grant.Newest = true })).(*codec.Reply); !ok {
+		t.Error("the newest is refused")
+	}
+	if code := c2.closedWith(); code != closeReplaced {
+		t.Errorf("the other is closed with %d", code)
+	}
+	c1.conn.Close()
 	first.conn.Close()
 	eventually(t, 5*time.Second, "a place is free", func() bool { return try() == "101" })
 	second.conn.Close()

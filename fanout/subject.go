@@ -14,7 +14,7 @@ import (
 // It is final: the two would replace each other without end.
 const closeReplaced ws.StatusCode = 4003
 
-// subjects are the conns of the subjects whose number of conns is bounded, for all loops.
+// subjects are the conns of every subject, for all loops.
 type subjects struct {
 	mu sync.Mutex // protects of
 	of map[string][]subjectConn
@@ -26,47 +26,60 @@ type subjectConn struct {
 	conn epoll.Key
 }
 
-// enter takes a conn in by its claims; false when its subject has as many as it may, and
-// none is to go.
+// enter gives a conn its claims; one that is there already may get others. False when its
+// subject has as many as it may, and none is to go.
 func (s *subjects) enter(l *loop, ci uint32, claims *token.Claims) bool {
-	l.passes[ci].claims = claims
-	most := claims.Grant.Conns
-	if most == 0 {
-		return true
+	if claims.Subject != "" && !s.count(subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}}, claims) {
+		return false
 	}
+	l.passes[ci].claims = claims
+	return true
+}
+
+func (s *subjects) count(own subjectConn, claims *token.Claims) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	conns := s.of[claims.Subject]
-	if len(conns) >= most && !claims.Grant.Newest {
-		return false
+	others := len(conns)
+	if slices.Contains(conns, own) {
+		others--
 	}
-	for ; len(conns) >= most; conns = conns[1:] {
-		old := conns[0]
-		old.loop.mailbox.send(func(l *loop) {
-			if l.conns[old.conn.Index].gen == old.conn.Gen {
-				l.bye(old.conn.Index, closeReplaced, "a newer connection took its place")
-			}
-		})
+	for _, old := range conns {
+		if most := claims.Grant.Conns; most == 0 || others < most {
+			break
+		}
+		if !claims.Grant.Newest {
+			return false
+		}
+		if old != own {
+			others--
+			old.loop.mailbox.send(func(l *loop) {
+				if l.conns[old.conn.Index].gen == old.conn.Gen {
+					l.bye(old.conn.Index, closeReplaced, "a newer connection took its place")
+				}
+			})
+		}
 	}
 	if s.of == nil {
 		s.of = make(map[string][]subjectConn)
 	}
-	s.of[claims.Subject] = append(slices.Clip(conns), subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}})
-	l.passes[ci].subject = claims.Subject
+	if !slices.Contains(conns, own) {
+		s.of[claims.Subject] = append(conns, own)
+	}
 	return true
 }
 
 // leave takes a conn out.
 func (s *subjects) leave(l *loop, ci uint32) {
-	subject := l.passes[ci].subject
-	if subject == "" {
+	claims := l.passes[ci].claims
+	if claims == nil || claims.Subject == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gone := subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}}
-	conns := slices.DeleteFunc(s.of[subject], func(c subjectConn) bool { return c == gone })
-	if s.of[subject] = conns; len(conns) == 0 {
-		delete(s.of, subject)
+	own := subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}}
+	conns := slices.DeleteFunc(s.of[claims.Subject], func(c subjectConn) bool { return c == own })
+	if s.of[claims.Subject] = conns; len(conns) == 0 {
+		delete(s.of, claims.Subject)
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
+// RateMin is the slowest that a node can be asked for: an update in ten seconds.
+const RateMin = 0.1
+
 // GrantMax bounds the names of a grant; a token of TokenMax has room for 500 short ones.
 const GrantMax = 256
 
@@ -79,6 +82,8 @@ func (g *Grant) validate() error {
 		return refuse("the claim tickwire.symbols has %d names; at most %d", len(g.Symbols), GrantMax)
 	case !(g.Rate >= 0) || g.Subs < 0 || g.Conns < 0:
 		return refuse("the claim tickwire has a limit below 0")
+	case g.Rate > 0 && g.Rate < RateMin:
+		return refuse("the claim tickwire.rate is below %v updates a second", RateMin)
 	}
 	for i, name := range g.Symbols {
 		if !codec.ValidSymbol([]byte(name)) && !codec.ValidPattern([]byte(name)) {
