@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,8 +16,9 @@ import (
 type door struct {
 	files  doorFiles
 	config atomic.Pointer[tls.Config]
-	read   [3]fileState  // the files as of config
-	work   chan struct{} // see epoll.NewServer
+	read   [3]fileState   // the files as of config
+	work   chan struct{}  // see epoll.NewServer
+	shakes sync.WaitGroup // their goroutines
 	log    *slog.Logger
 }
 

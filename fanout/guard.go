@@ -10,6 +10,7 @@ import (
 // guard bounds what one host may have of a node, for all of its loops.
 type guard struct {
 	most int // connections; 0: any number
+	room int // for hosts that are remembered, some 200 bytes each
 
 	mu    sync.Mutex // protects hosts and what is in them
 	hosts map[netip.Prefix]*host
@@ -22,9 +23,13 @@ type host struct {
 	connects *rate.Limiter
 }
 
-// hostsMax bounds the hosts that are remembered, some 200 bytes each. Whoever has as many
-// addresses is not stopped by them.
+// hostsMax is room for hosts that have no connection now: whoever has as many addresses is
+// not stopped by what one may have.
 const hostsMax = 64 << 10
+
+func newGuard(cfg *Config) guard {
+	return guard{most: cfg.HostConns, room: hostsMax + cfg.MaxConns, hosts: make(map[netip.Prefix]*host)}
+}
 
 // enter counts a connection from an address; false when its host has all that it may: so
 // many at a time, and so many in hostTime.
@@ -41,7 +46,7 @@ func (g *guard) enter(from netip.Addr) (*host, bool) {
 	defer g.mu.Unlock()
 	h := g.hosts[of]
 	if h == nil {
-		if len(g.hosts) >= hostsMax {
+		if len(g.hosts) >= g.room {
 			g.forget()
 		}
 		h = &host{connects: rate.NewLimiter(rate.Limit(float64(g.most)/hostTime.Seconds()), g.most)}
@@ -102,7 +107,7 @@ func (g *guard) forget() {
 				delete(g.hosts, of)
 			}
 		}
-		if len(g.hosts) < hostsMax/2 {
+		if len(g.hosts) < g.room-hostsMax/2 {
 			return
 		}
 	}

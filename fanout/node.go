@@ -67,7 +67,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
 	life, end := context.WithCancel(context.Background())
 	n.end = end
-	n.guard = guard{most: cfg.HostConns, hosts: make(map[netip.Prefix]*host)}
+	n.guard = newGuard(&cfg)
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -230,6 +230,9 @@ func (n *Node) drain(cause error) {
 func (n *Node) Close() {
 	n.closed.Do(func() {
 		n.end()
+		if n.door != nil {
+			n.door.shakes.Wait() // they wake their polls
+		}
 		for _, l := range n.loops {
 			l.stopAccepting()
 			l.poll.Close()

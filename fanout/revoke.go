@@ -12,14 +12,12 @@ type revoked struct {
 	mu       sync.RWMutex         // protects what follows
 	ids      map[string]time.Time // by jti: when it was revoked
 	subjects map[string]time.Time // by sub: all tokens issued up to then
+	forgot   time.Time            // when what is old was last dropped
 }
 
-const (
-	// revokedFor is how long the tape keeps a revocation.
-	revokedFor = 7 * 24 * time.Hour
-	// revokedMax bounds those that a node knows: some 150 bytes each.
-	revokedMax = 200_000
-)
+// revokedFor is how long the tape keeps a revocation, and a node: some 150 bytes each. There
+// are as many as those give who may write to Redis.
+const revokedFor = 7 * 24 * time.Hour
 
 // revocation is one of the tape: of a jti, or of a sub.
 type revocation struct {
@@ -27,13 +25,16 @@ type revocation struct {
 	jti, subject string
 }
 
-// add takes revocations, and reports how many were not known. Those that are too old make
-// room for others.
+// add takes revocations, and reports how many were not known.
 func (r *revoked) add(list []revocation, now time.Time) (added int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids == nil {
 		r.ids, r.subjects = make(map[string]time.Time), make(map[string]time.Time)
+	}
+	if now.Sub(r.forgot) > time.Hour {
+		r.forgot = now
+		r.forget(now)
 	}
 	for _, v := range list {
 		of, name := r.ids, v.jti
@@ -42,9 +43,6 @@ func (r *revoked) add(list []revocation, now time.Time) (added int) {
 		}
 		if name == "" || !v.at.After(of[name]) {
 			continue
-		}
-		if len(r.ids)+len(r.subjects) >= revokedMax {
-			r.forget(now)
 		}
 		of[name] = v.at
 		added++

@@ -58,7 +58,8 @@ type tape struct {
 	counts tapeCounts
 
 	revoke      func([]revocation) // nil: nobody wants to know
-	revokedRead bool               // to their end
+	revokedFrom int64              // when they are read from, Redis's ms since the Unix epoch
+	revokedAway bool               // they could not be read, which was said
 
 	mu      sync.Mutex // protects streams, their stop and missing
 	streams map[string]*stream
@@ -123,9 +124,6 @@ func (t *tape) run(ctx context.Context) error {
 	away := false
 	for {
 		names, err := t.discover(ctx, rdb)
-		if err == nil {
-			err = t.readRevoked(ctx, rdb)
-		}
 		if err != nil && ctx.Err() == nil && !away {
 			t.log.Warn("tape: redis does not answer; serving what is known", "err", err)
 		}
@@ -133,8 +131,9 @@ func (t *tape) run(ctx context.Context) error {
 			t.log.Info("tape: redis answers again")
 		}
 		if away = err != nil; away {
-			t.revokedRead = false
+			t.revokedFrom = 0
 		} else {
+			t.readRevoked(ctx, rdb)
 			t.list(ctx, names, &readers)
 		}
 		if !sleep(ctx, discoverEvery) {

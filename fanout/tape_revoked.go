@@ -21,24 +21,33 @@ const (
 )
 
 // readRevoked reads revocations: all of them first, and after every time that Redis did
-// not answer, the last of them otherwise.
-func (t *tape) readRevoked(ctx context.Context, rdb *redis.Client) error {
+// not answer, the last of them otherwise. What goes wrong is told once.
+func (t *tape) readRevoked(ctx context.Context, rdb *redis.Client) {
 	if t.revoke == nil {
-		return nil
+		return
 	}
-	from := "-"
-	if t.revokedRead {
-		from = strconv.FormatInt(time.Now().Add(-revokedAgain).UnixMilli(), 10)
+	err := t.readRevokedFrom(ctx, rdb, t.revokedFrom)
+	if err != nil {
+		t.revokedFrom = 0
+		if !t.revokedAway && ctx.Err() == nil {
+			t.log.Error("tape: revocations cannot be read; what is revoked now is not known", "err", err)
+		}
 	}
-	t.revokedRead = false
-	for {
+	t.revokedAway = err != nil
+}
+
+// readRevokedFrom reads what was revoked from a time on, in Redis's ms.
+func (t *tape) readRevokedFrom(ctx context.Context, rdb *redis.Client, ms int64) error {
+	for from := strconv.FormatInt(ms, 10); ; {
 		list, last, err := t.revokedPage(ctx, rdb, from)
 		if err != nil {
 			return err
 		}
 		t.revoke(list)
+		if len(list) > 0 {
+			t.revokedFrom = max(t.revokedFrom, list[len(list)-1].at.Add(-revokedAgain).UnixMilli())
+		}
 		if last == "" {
-			t.revokedRead = true
 			return nil
 		}
 		from = "(" + last

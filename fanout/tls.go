@@ -27,10 +27,10 @@ func (l *loop) shake(ci uint32) {
 	if l.shaking = append(l.shaking, key); len(l.shaking) > 2*most {
 		l.shaking = slices.DeleteFunc(l.shaking, func(key epoll.Key) bool { return !l.isShaking(key) })
 	}
-	go func() {
+	l.door.shakes.Go(func() {
 		err := t.Handshake()
 		l.mailbox.send(func(l *loop) { l.shaken(key, err) })
-	}()
+	})
 }
 
 // dropOldestShake gives up the handshake that has been under way for longest: an honest one
