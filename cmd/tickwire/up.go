@@ -33,7 +33,13 @@ const memoryRetention = 2 * time.Second
 const readyEvery = 20 * time.Millisecond
 
 // Validate refuses wrong flags before anything starts.
-func (c *upCmd) Validate() error { return cmp.Or(c.Feed.Validate(), c.Fanout.Validate()) }
+func (c *upCmd) Validate() error {
+	node := c.Fanout
+	if c.TLS && node.TLSCert == "" {
+		node.TLSCert, node.TLSKey = "made for this run", "and its key"
+	}
+	return cmp.Or(c.Feed.Validate(), node.Validate())
+}
 
 func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Redis == "" {
