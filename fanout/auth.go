@@ -76,23 +76,37 @@ func (a *auth) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// unready says why nobody can be let in yet; "" when somebody can.
+func (a *auth) unready() string {
+	switch {
+	case !a.revoked.read.Load():
+		return "it is not read yet which tokens were revoked"
+	case !a.verifier.Ready():
+		return "the issuer of tokens has not told its keys yet"
+	}
+	return ""
+}
+
 // verify is what a token says, or why it is refused: a *token.Error.
 func (a *auth) verify(raw []byte) (*token.Claims, error) {
 	a.work <- struct{}{}
 	c, err := a.verifier.Verify(raw)
 	<-a.work
-	if err == nil && a.revoked.has(c) {
-		return nil, errRevoked
+	if err == nil {
+		err = a.revoked.check(c)
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // known is verify for what is known already; false when the token must be verified.
 func (a *auth) known(raw []byte) (c *token.Claims, err error, ok bool) {
-	if c = a.verifier.Known(raw); c != nil && a.revoked.has(c) {
-		return nil, errRevoked, true
+	if c = a.verifier.Known(raw); c == nil {
+		return nil, nil, false
 	}
-	return c, nil, c != nil
+	return c, a.revoked.check(c), true
 }
 
 // ask has a conn's token verified; false when too many wait for it already, or one of the
@@ -112,6 +126,7 @@ func (l *loop) ask(ci uint32, raw []byte, tell func(*loop, uint32, *token.Claims
 }
 
 var (
+	errUnread   = token.Refuse(token.Unavailable, "this node has not read yet which tokens were revoked; try again")
 	errRevoked  = token.Refuse(token.Revoked, "the token was revoked; get a new one")
 	errNoToken  = token.Refuse(token.Missing, "a token is needed, as Authorization: Bearer, or as the subprotocol bearer.TOKEN")
 	errTokens   = token.Refuse(token.Malformed, "there are several tokens")

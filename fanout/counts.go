@@ -105,6 +105,14 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 			}
 			return most
 		})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "certificate_until_seconds",
+		Help: "When the TLS certificate ends, in seconds since the Unix epoch; 0 without one."},
+		func() float64 {
+			if n.door == nil {
+				return 0
+			}
+			return float64(n.door.until().Unix())
+		})
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the node's board."},
 		func() float64 { return float64(len(n.master.list())) })
 }

@@ -70,10 +70,19 @@ func (d *door) load() error {
 			return fmt.Errorf("fanout: --client-ca %s: no certificate in PEM", d.files.clientCA)
 		}
 	}
+	if before := d.config.Load(); time.Now().After(cert.Leaf.NotAfter) {
+		if before != nil && time.Now().Before(before.Certificates[0].Leaf.NotAfter) {
+			return fmt.Errorf("fanout: --tls-cert %s expired on %v", d.files.cert, cert.Leaf.NotAfter)
+		}
+		d.log.Error("the certificate has expired: no client will trust this node", "file", d.files.cert, "expired", cert.Leaf.NotAfter)
+	}
 	d.read = now
 	d.config.Store(config)
 	return nil
 }
+
+// until is when the certificate ends.
+func (d *door) until() time.Time { return d.config.Load().Certificates[0].Leaf.NotAfter }
 
 // state is what the files are now.
 func (d *door) state() (now [3]fileState, err error) {
@@ -105,7 +114,7 @@ func (d *door) watch(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			d.log.Info("certificate read again", "until", d.config.Load().Certificates[0].Leaf.NotAfter)
+			d.log.Info("certificate read again", "until", d.until())
 		case !failed:
 			d.log.Error("the certificate cannot be read again; the old one stands", "err", err)
 		}

@@ -313,6 +313,18 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// Until a node has read what was revoked, it lets nobody in, and says that it is not ready.
+func TestRevocationsUnread(t *testing.T) {
+	n, i := startAuth(t, func(cfg *Config) { cfg.Redis = "redis://127.0.0.1:1" })
+	_, answer, _ := tryToken(n.addr, http.Header{"Authorization": {"Bearer " + i.sign()}})
+	if !strings.HasPrefix(answer, "503 ") || !strings.Contains(answer, `"reason":"unavailable"`) {
+		t.Error(answer)
+	}
+	if why := n.Unready(); !strings.Contains(why, "revoked") {
+		t.Error(why)
+	}
+}
+
 // The issuer changes its keys while subscribers are connected: nobody is lost, tokens of the
 // new key are taken, and those of the old when it is gone are not.
 func TestKeysRotate(t *testing.T) {

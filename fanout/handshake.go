@@ -100,10 +100,17 @@ func isSecKey(key []byte) bool {
 	return err == nil && n == 16
 }
 
+// tlsRecord is the first byte of TLS, a record of type handshake, and of no request.
+const tlsRecord = 22
+
 // handshake reads a conn's request head, which may come in pieces. An upgrade to
 // the stream is answered here, anything else is net/http's. It returns the bytes
 // after the head and true when the conn is open.
 func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
+	if l.door == nil && len(p) > 0 && p[0] == tlsRecord {
+		l.refuse(ci, "not_plain", http.StatusBadRequest, "this port does not speak TLS: use ws:// or http://")
+		return nil, false
+	}
 	most := l.cfg.Limits.HeadBytes
 	end := headEnd(p[:min(len(p), most)])
 	if end == 0 && len(p) >= most {

@@ -65,6 +65,7 @@ func TestUpgradeHeads(t *testing.T) {
 		"other subprotocols":         {with("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soup\r\n\r\n"), 400},
 		"bare line feeds, plain":     {"GET /healthz HTTP/1.1\nHost: x\n\n", 200},
 		"absolute form, plain":       {"GET http://x/v1/%73ymbols HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+		"TLS":                        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400},
 		"as long as may be":          {with("Host: x", "Host: "+strings.Repeat("x", headBytes+1-len(upgradeHead))), 101},
 		"a byte longer":              {with("Host: x", "Host: "+strings.Repeat("x", headBytes+2-len(upgradeHead))), 431},
 		"as long, and has not ended": {"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", headBytes), 431},

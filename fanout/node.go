@@ -87,7 +87,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 		return nil, err
 	}
 	if n.auth != nil {
-		n.tape.revoke = n.revoke
+		n.tape.revoke, n.tape.revokedRead = n.revoke, func() { n.auth.revoked.read.Store(true) }
 	}
 	if n.addr, err = freeAddr(cfg.Listen); err != nil {
 		return nil, err
@@ -131,6 +131,11 @@ func (n *Node) Secure() bool { return n.door != nil }
 func (n *Node) Unready() string {
 	if n.draining.Load() {
 		return "draining"
+	}
+	if n.auth != nil {
+		if why := n.auth.unready(); why != "" {
+			return why
+		}
 	}
 	return n.tape.unready()
 }

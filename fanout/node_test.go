@@ -62,6 +62,9 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 		stream: &stream{tape: n.tape, name: "test/0"},
 	}
 	go func() { tn.done <- n.Run(ctx) }()
+	if n.auth != nil && cfg.Redis == "redis://"+memory.Addr() {
+		eventually(t, 10*time.Second, "it knows what is revoked", n.auth.revoked.read.Load)
+	}
 	t.Cleanup(func() {
 		stop(ErrNow)
 		select {

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tickwire/tickwire/fanout/token"
@@ -9,6 +10,8 @@ import (
 
 // revoked is the tokens that are taken no more, as the tape has them.
 type revoked struct {
+	read atomic.Bool // once, to their end
+
 	mu       sync.RWMutex         // protects what follows
 	ids      map[string]time.Time // by jti: when it was revoked
 	subjects map[string]time.Time // by sub: all tokens issued up to then
@@ -59,6 +62,17 @@ func (r *revoked) forget(now time.Time) {
 			}
 		}
 	}
+}
+
+// check refuses a token that was revoked, and every one before that is known.
+func (r *revoked) check(c *token.Claims) error {
+	switch {
+	case !r.read.Load():
+		return errUnread
+	case r.has(c):
+		return errRevoked
+	}
+	return nil
 }
 
 // has reports whether a token was revoked.

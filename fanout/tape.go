@@ -58,6 +58,7 @@ type tape struct {
 	counts tapeCounts
 
 	revoke      func([]revocation) // nil: nobody wants to know
+	revokedRead func()             // is called when they are read to their end
 	revokedFrom int64              // when they are read from, Redis's ms since the Unix epoch
 	revokedAway bool               // they could not be read, which was said
 

@@ -48,6 +48,7 @@ func (t *tape) readRevokedFrom(ctx context.Context, rdb *redis.Client, ms int64)
 			t.revokedFrom = max(t.revokedFrom, list[len(list)-1].at.Add(-revokedAgain).UnixMilli())
 		}
 		if last == "" {
+			t.revokedRead()
 			return nil
 		}
 		from = "(" + last

@@ -48,6 +48,10 @@ func writeCertOf(t *testing.T, key crypto.Signer, certFile, keyFile string, seri
 		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
+	if serial < 0 { // it has expired
+		like.SerialNumber.Neg(like.SerialNumber)
+		like.NotAfter = time.Now().Add(-time.Minute)
+	}
 	cert, err := x509.CreateCertificate(rand.Reader, like, like, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -273,6 +277,9 @@ func TestCertificateChanges(t *testing.T) {
 	if err := os.WriteFile(n.cfg.TLSCert, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(2 * doorEvery)
+	dialSecure(t, n.addr, config).next(codec.TypeHello)
+	writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, -3) // one that has expired is no better
 	time.Sleep(2 * doorEvery)
 	dialSecure(t, n.addr, config).next(codec.TypeHello)
 	roots := writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, 2)

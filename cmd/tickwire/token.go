@@ -25,7 +25,7 @@ type tokenCmd struct {
 	Sign   tokenSignCmd   `cmd:"" help:"Print a token, signed with a key that tickwire keys made."`
 	Show   tokenShowCmd   `cmd:"" help:"Print what a token says, without verifying it."`
 	Revoke tokenRevokeCmd `cmd:"" help:"Have all nodes take a token no more, or all of a subject."`
-	Verify tokenVerifyCmd `cmd:"" help:"Verify a token as a node does; print its claims, or why it is refused."`
+	Verify tokenVerifyCmd `cmd:"" help:"Verify a token as a node does, but for revocation; print its claims, or why it is refused."`
 }
 
 type tokenSignCmd struct {

@@ -65,6 +65,9 @@ func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Ve
 	return v, nil
 }
 
+// Ready reports whether there is a key to verify with.
+func (v *Verifier) Ready() bool { return len(v.ring.Load().keys) > 0 }
+
 // Known is what a token says that Verify took before and would take now. It is nil if Verify
 // must say. It does not block and allocates nothing.
 func (v *Verifier) Known(raw []byte) *Claims {
