@@ -66,7 +66,9 @@ func renewAfter(left time.Duration) time.Duration {
 
 // Auth has the node take a new token in place of the one that will expire, on this
 // connection and on later ones; requests wait until it has. What the new one does not
-// cover ends, and comes as Refused; what the old one did not cover is asked for.
+// cover ends, and comes as Refused; what the old one did not cover is asked for. When the
+// node refuses the new one, that comes as Refused without a symbol, and the old one counts
+// again, on later connections too. Without a connection the new one is what the next shows.
 func (c *Client) Auth(token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,7 +134,7 @@ func (c *Client) survives(why *FinalError) bool {
 // renew has the token of a connection renewed before it ends.
 func (s *session) renew() {
 	c, pause := s.client, s.client.pace.askFirst
-	for {
+	for s.life.Err() == nil { // it may end while Renew runs, with another token still due
 		c.mu.Lock()
 		p, wait := c.pass, time.Hour
 		if !p.due.IsZero() && !s.renewing() {
@@ -241,14 +243,16 @@ func (s *session) narrowed(x *codec.Result) (e Event, news bool) {
 }
 
 // unauthorized is when the node is asked again to take the token that it refused; 0 for
-// never. Then Renew is asked for another, and until there is one that before it counts.
+// never. Then that before it counts again, here and on later connections, as the node has
+// it, and Renew, if there is one, is asked for another in a while.
 func (s *session) unauthorized(a *asked, retry bool) time.Duration {
 	c := s.client
 	if s.authLater = retry && c.pass.token == a.token; s.authLater {
 		return s.putOff()
 	}
-	if c.cfg.Renew != nil && c.pass.token == a.token {
+	if c.pass.token == a.token {
 		c.pass = pass{token: s.token, due: time.Now().Add(c.pace.backoffMost)}
+		s.auth = false // Auth was called again with this one: the node has the other
 		s.age()
 	}
 	return 0

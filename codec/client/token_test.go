@@ -252,6 +252,41 @@ func TestRenewIsRefused(t *testing.T) {
 	}
 }
 
+// A connection that ends while Renew runs takes the renewal with it: the next one begins
+// with a token of its own, and Run ends when it is told to.
+func TestConnectionEndsAmidRenew(t *testing.T) {
+	asks := make(chan bool)
+	n := newNode(t, func(p *peer) {
+		p.helloFor(time.Minute, seconds(1))
+		<-asks
+	}, func(p *peer) {
+		p.helloFor(time.Minute, seconds(3600))
+		p.hang()
+	})
+	var asked atomic.Int64
+	r := start(t, Config{URL: n.url(), Token: "t1", Renew: func(ctx context.Context) (string, error) {
+		i := asked.Add(1)
+		if i == 1 {
+			close(asks)
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		return fmt.Sprint("t", i), nil
+	}}, nil)
+	r.event(Live)
+	r.event(Live)
+	if got := n.authorization(1); got != "Bearer t2" {
+		t.Errorf("the next connection brings %s", got)
+	}
+	r.stop()
+	if err := r.wait(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got := asked.Load(); got != 2 {
+		t.Errorf("Renew was asked %d times, want 2", got)
+	}
+}
+
 // A token that came while we dialed is told; a new one that is refused leaves all as it is.
 func TestAuthWhileDialing(t *testing.T) {
 	ready := make(chan bool)
