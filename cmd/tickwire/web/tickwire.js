@@ -2194,9 +2194,10 @@ var Session = class {
   /**
    * A request as a promise; a patient one is sent again while the node says to retry. It
    * is made anew each time: what it asks for may have changed meanwhile. What took does
-   * with the reply is done before any later message.
+   * with the reply, and refused when there will be none though the connection lives, is
+   * done before any later message, and before the connection ends.
    */
-  call(make, patient, took) {
+  call(make, patient, took, refused) {
     return new Promise((resolve, reject) => {
       let asked;
       const done = (reply2, error) => {
@@ -2206,7 +2207,10 @@ var Session = class {
         } else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
           setTimeout(() => this.#later.delete(done) && this.request(asked = make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
-        } else reject(new RequestError(error));
+        } else {
+          if (error.code !== 0) refused?.(asked);
+          reject(new RequestError(error));
+        }
       };
       this.request(asked = make(), done);
     });
@@ -2675,6 +2679,11 @@ var Pass = class {
     this.#due = Infinity;
     this.#spent = false;
   }
+  /** The one that came since was refused: this one is used again, and another is due in a while. */
+  back(token, afterMs) {
+    this.token = token;
+    this.#due = Date.now() + afterMs;
+  }
   /** ms until another is due; Infinity: never. */
   get dueMs() {
     return this.#source ? this.#due - Date.now() : Infinity;
@@ -2830,7 +2839,8 @@ var Tickwire = class extends Emitter {
   /**
    * Takes a new token, for this connection and those to come; what is asked meanwhile waits
    * for it. The promise gives what the token ends and slows down, and rejects when the node
-   * refuses it. What it does not cover stays wanted: another may cover it again.
+   * refuses it: then the one before counts again, for connections to come too. What it does
+   * not cover stays wanted: another may cover it again.
    */
   auth(token) {
     this.#pass.token = token;
@@ -2850,6 +2860,10 @@ var Tickwire = class extends Emitter {
       }
       this.#subs.authorized(reply2, token);
       this.emit("token", { ttl: reply2.token_ttl ?? null, results: reply2.results ?? [] });
+    }, ({ token }) => {
+      if (token !== this.#pass.token) return;
+      this.#pass.back(session.token, BACKOFF_MOST_MS);
+      this.#renewIn(this.#pass.dueMs);
     });
     return results;
   }
@@ -2875,10 +2889,7 @@ var Tickwire = class extends Emitter {
     } catch (e) {
       return again(e.message);
     }
-    this.#present().catch((e) => {
-      if (e.code === 0 || session !== this.#session || this.#pass.token !== token) return;
-      this.#pass.token = had;
-      this.#renewIn(BACKOFF_MOST_MS);
+    this.#present().catch(() => {
     });
   }
   /** Ends it, for good: the state closed is the last event, also of the message under way. */

@@ -144,7 +144,8 @@ export class Tickwire extends Emitter<Events> {
   /**
    * Takes a new token, for this connection and those to come; what is asked meanwhile waits
    * for it. The promise gives what the token ends and slows down, and rejects when the node
-   * refuses it. What it does not cover stays wanted: another may cover it again.
+   * refuses it: then the one before counts again, for connections to come too. What it does
+   * not cover stays wanted: another may cover it again.
    */
   auth(token: string): Promise<Result[]> {
     this.#pass.token = token;
@@ -165,6 +166,10 @@ export class Tickwire extends Emitter<Events> {
       }
       this.#subs.authorized(reply, token);
       this.emit('token', { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
+    }, ({ token }) => {
+      if (token !== this.#pass.token) return; // another came meanwhile
+      this.#pass.back(session.token, BACKOFF_MOST_MS); // as the node has it; the refusal is told as an error
+      this.#renewIn(this.#pass.dueMs);
     });
     return results;
   }
@@ -192,11 +197,7 @@ export class Tickwire extends Emitter<Events> {
     } catch (e) {
       return again((e as Error).message);
     }
-    this.#present().catch((e: RequestError) => {
-      if (e.code === 0 || session !== this.#session || this.#pass.token !== token) return;
-      this.#pass.token = had; // until there is one that is taken; the refusal was told as an error
-      this.#renewIn(BACKOFF_MOST_MS);
-    });
+    this.#present().catch(() => {}); // told as an error
   }
 
   /** Ends it, for good: the state closed is the last event, also of the message under way. */

@@ -99,9 +99,10 @@ export class Session {
   /**
    * A request as a promise; a patient one is sent again while the node says to retry. It
    * is made anew each time: what it asks for may have changed meanwhile. What took does
-   * with the reply is done before any later message.
+   * with the reply, and refused when there will be none though the connection lives, is
+   * done before any later message, and before the connection ends.
    */
-  call(make: () => Request, patient: boolean, took?: (reply: Reply, asked: Request) => void): Promise<Reply> {
+  call(make: () => Request, patient: boolean, took?: (reply: Reply, asked: Request) => void, refused?: (asked: Request) => void): Promise<Reply> {
     return new Promise((resolve, reject) => {
       let asked: Request;
       const done: Done = (reply, error) => {
@@ -111,7 +112,10 @@ export class Session {
         } else if (patient && error!.retry && error!.code !== 0) {
           this.#later.add(done);
           setTimeout(() => this.#later.delete(done) && this.request((asked = make()), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
-        } else reject(new RequestError(error!));
+        } else {
+          if (error!.code !== 0) refused?.(asked);
+          reject(new RequestError(error!));
+        }
       };
       this.request((asked = make()), done);
     });

@@ -33,6 +33,12 @@ export class Pass {
     this.#spent = false;
   }
 
+  /** The one that came since was refused: this one is used again, and another is due in a while. */
+  back(token: string, afterMs: number): void {
+    this.token = token;
+    this.#due = Date.now() + afterMs;
+  }
+
   /** ms until another is due; Infinity: never. */
   get dueMs(): number { return this.#source ? this.#due - Date.now() : Infinity; }
 

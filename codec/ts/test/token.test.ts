@@ -119,6 +119,41 @@ it('connects with no new token that was refused', async () => {
   expect([bearers(), errors[0]!.code]).toEqual([['t1', 't1'], 131]);
 });
 
+it('keeps the token that the node has when auth brings one that it refuses', async () => {
+  const refuse = (c: Conn, r: Asked): void => c.send('error', { id: r.id, code: 131, text: 'token_refused: aud', retry: false });
+  begin({ token: 't1' });
+  await until('live', () => t.state === 'live');
+  peer.onRequest = refuse;
+  const twice = [t.auth('t2'), t.auth('t2')];
+  for (const told of await Promise.allSettled(twice)) expect(told).toMatchObject({ status: 'rejected', reason: { code: 131 } });
+  peer.conn.close(1012);
+  await until('another connection', () => peer.conns.length === 2 && t.state === 'live');
+  peer.onRequest = withAuth(() => []);
+  await t.auth('t3');
+  peer.onRequest = (c, r) => { // and goes at once: nothing is to be done in between
+    refuse(c, r);
+    c.close(1012);
+  };
+  await expect(t.auth('t4')).rejects.toMatchObject({ code: 131 });
+  await until('a third connection', () => peer.conns.length === 3 && t.state === 'live');
+  expect([bearers(), errors.map((e) => e.code), peer.conn.requests]).toEqual([['t1', 't1', 't3'], [131, 131, 131], []]);
+});
+
+it('forgets no token that came while another was refused', async () => {
+  begin({ token: 't1' });
+  await until('live', () => t.state === 'live');
+  peer.onRequest = (c, r) => {
+    if (r.token === 't3') return withAuth(() => [])(c, r);
+    c.send('error', { id: r.id, code: 131, text: 'token_refused: aud', retry: false });
+  };
+  const first = t.auth('t2'), second = t.auth('t3');
+  await expect(first).rejects.toMatchObject({ code: 131 });
+  await second;
+  peer.conn.close(1012);
+  await until('another connection', () => peer.conns.length === 2);
+  expect(bearers()).toEqual(['t1', 't3']);
+});
+
 it('goes on asking for a token that it does not get', async () => {
   const answers = [() => { throw new Error('away'); }, () => '', () => 't1', () => 't1', () => { throw new Error('away again'); }, () => 't2'];
   const reasons: string[] = [];
