@@ -48,9 +48,7 @@ func TestOps(t *testing.T) {
 			t.Errorf("no probe or profile at the side of %s", want)
 		}
 	}
-	if !strings.Contains(p.text(), "is up") {
-		t.Error("up is ready and does not say so")
-	}
+	within(t, time.Second, "up, which is ready, says so", func() bool { return strings.Contains(p.text(), "is up") })
 	taken := tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
 	taken.cmd.Wait()
 	if text := taken.text(); !strings.Contains(text, fmt.Sprintf("--metrics %s", at(feed))) || !strings.Contains(text, "choose another") {
