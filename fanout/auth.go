@@ -18,7 +18,7 @@ import (
 // to be asked for a key.
 type auth struct {
 	verifier *token.Verifier
-	work     chan struct{} // places to compute in; who waits for the issuer has none
+	work     chan struct{} // shared.work; who waits for the issuer has no place in it
 	cookie   string        // that may have a token; "": none
 	asked    chan verify
 	subjects subjects
@@ -43,13 +43,12 @@ func newAuth(ctx context.Context, s *shared) (*auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	work := make(chan struct{}, max(1, cores/2)) // the loops have the other half
 	v.OnWait(func(wait func()) {
-		<-work
+		<-s.work
 		wait()
-		work <- struct{}{}
+		s.work <- struct{}{}
 	})
-	return &auth{verifier: v, work: work, cookie: s.cfg.TokenCookie, asked: make(chan verify, verifiesMax)}, nil
+	return &auth{verifier: v, work: s.work, cookie: s.cfg.TokenCookie, asked: make(chan verify, verifiesMax)}, nil
 }
 
 // run verifies until ctx ends. While as many as may wait for the issuer, others go on.

@@ -66,7 +66,7 @@ type conn struct {
 	batch     uint32        // bytes between the last two pings
 	tokens    int32         // budget for requests; see limits.go
 	floods    uint16        // frames without a token
-	since     time.Duration // when state, or blocked, began, on the loop's clock
+	since     time.Duration // when it was accepted, opened, began to close, or was blocked, on the loop's clock
 	begun     time.Duration // when the message under way began
 	heldSince time.Duration // when the record under way did, or later
 	spoke     time.Duration // last write

@@ -51,4 +51,8 @@
 // runs it. The master board belongs to the tape readers, under its lock. They meet
 // in the mailbox, and in batches that nobody changes once posted. Scrapes read
 // counts that a loop publishes at the end of a cycle.
+//
+// A TLS handshake, and a token that is verified, have a goroutine beside the loop, and come
+// back as errands. What all loops count together, connections of hosts and of subjects, and
+// what was revoked, has locks of its own, which no price passes.
 package fanout

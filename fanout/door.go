@@ -17,7 +17,6 @@ type door struct {
 	files  doorFiles
 	config atomic.Pointer[tls.Config]
 	read   [3]fileState   // the files as of config
-	work   chan struct{}  // see epoll.NewServer
 	shakes sync.WaitGroup // their goroutines
 	log    *slog.Logger
 }
@@ -36,7 +35,7 @@ func newDoor(cfg *Config, log *slog.Logger) (*door, error) {
 		return nil, nil
 	}
 	// Handshakes leave the loops half of the cores.
-	d := &door{files: doorFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, work: make(chan struct{}, max(1, cores/2)), log: log}
+	d := &door{files: doorFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, log: log}
 	return d, d.load()
 }
 

@@ -32,7 +32,8 @@ type service interface {
 }
 
 // loop is one epoll and one goroutine with its board, conns, lanes and subs.
-// Nothing in it is shared but the mailbox and the published counts.
+// Nothing in it is shared but the mailbox and the published counts; what all loops of a node
+// have together is in shared, each under its own lock.
 type loop struct {
 	*shared
 	mailbox

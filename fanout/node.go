@@ -42,8 +42,9 @@ type shared struct {
 	master *master
 	http   *handover
 	events *events
-	door   *door // nil: the stream is plain
-	auth   *auth // nil: anybody may
+	work   chan struct{} // places to compute in for handshakes and signatures, half of the cores: the loops have the other
+	door   *door         // nil: the stream is plain
+	auth   *auth         // nil: anybody may
 	guard  guard
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
 
@@ -64,7 +65,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 	if missing := cfg.missing(); missing != "" {
 		log.Warn("INSECURE: other machines are served without what is missing", "listen", cfg.Listen, "missing", missing)
 	}
-	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg)}}
+	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg), work: make(chan struct{}, max(1, cores/2))}}
 	life, end := context.WithCancel(context.Background())
 	n.end = end
 	n.guard = newGuard(&cfg)

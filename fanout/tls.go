@@ -17,7 +17,7 @@ import (
 // shake begins TLS on a conn.
 func (l *loop) shake(ci uint32) {
 	c := &l.conns[ci]
-	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.door.work)
+	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.work)
 	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
 	most := max(1, l.cfg.Limits.Handshakes/l.cfg.Loops)
