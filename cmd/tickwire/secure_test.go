@@ -38,7 +38,7 @@ func TestUpSecure(t *testing.T) {
 	})
 	stranger := startWatch(t, port, "--url", "wss://localhost:"+port, "sim:*")
 	within(t, 10*time.Second, "who does not trust it is told why", func() bool {
-		return strings.Contains(stranger.text(), "certificate")
+		return strings.Contains(stranger.text(), "certificate") && strings.Contains(stranger.text(), "--ca FILE")
 	})
 	out, err := exec.Command(need(t, "curl"), "--silent", "--cacert", cert, "https://127.0.0.1:"+port+"/v1/symbols").Output()
 	if err != nil || !strings.Contains(string(out), `"sim:ACORN-USD"`) {

@@ -94,6 +94,17 @@ func trust(file string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots}, nil
 }
 
+// advice is what to do about a connection that trying again will not bring about.
+func advice(err error) string {
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "; --ca FILE says whom to trust"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "; this port does not speak TLS, take ws://"
+	}
+	return ""
+}
+
 // follow runs the client until it ends, or ctx does: by ctrl-C, which is no error, or
 // by a refusal or a write that failed, which are its cause.
 func follow(ctx context.Context, cl *client.Client) error {
@@ -163,7 +174,7 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 	cl.OnEvent = func(e client.Event) {
 		switch {
 		case e.Kind == client.Live, e.Kind == client.Connecting, e.Kind == client.Stale:
-			fmt.Fprintf(stderr, "tickwire: %s: %s\n", c.URL, e)
+			fmt.Fprintf(stderr, "tickwire: %s: %s%s\n", c.URL, e, advice(e.Err))
 		case e.Kind != client.Subscribed, e.Matched == 0:
 			fmt.Fprintf(stderr, "tickwire: %s\n", e)
 		case e.Rate != rate:
