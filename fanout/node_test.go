@@ -114,8 +114,14 @@ type peer struct {
 
 func dial(t *testing.T, addr string, protocols ...string) *peer {
 	t.Helper()
-	d := ws.Dialer{Timeout: 5 * time.Second, Protocols: protocols}
-	conn, early, _, err := d.Dial(context.Background(), "ws://"+addr+streamPath)
+	return dialBy(t, ws.Dialer{Protocols: protocols}, "ws://"+addr+streamPath)
+}
+
+// dialBy is dial by a dialer.
+func dialBy(t *testing.T, d ws.Dialer, url string) *peer {
+	t.Helper()
+	d.Timeout = 5 * time.Second
+	conn, early, _, err := d.Dial(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

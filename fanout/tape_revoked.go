@@ -17,7 +17,7 @@ const (
 	// revokedAgain is how much of the end of the stream is read again each time: what a
 	// Redis with a slower clock appends after a failover is not passed over.
 	revokedAgain = time.Minute
-	revokedPage  = 1000 // entries a read
+	revokedCount = 1000 // entries a read
 )
 
 // readRevoked reads revocations: all of them first, and after every time that Redis did
@@ -59,7 +59,7 @@ func (t *tape) readRevokedFrom(ctx context.Context, rdb *redis.Client, ms int64)
 func (t *tape) revokedPage(ctx context.Context, rdb *redis.Client, from string) (list []revocation, last string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	entries, err := rdb.XRangeN(ctx, codec.RevokedKey, from, "+", revokedPage).Result()
+	entries, err := rdb.XRangeN(ctx, codec.RevokedKey, from, "+", revokedCount).Result()
 	if err != nil {
 		return nil, "", err
 	}
@@ -72,7 +72,7 @@ func (t *tape) revokedPage(ctx context.Context, rdb *redis.Client, from string) 
 			list = append(list, revocation{time.UnixMilli(at), jti, subject})
 		}
 	}
-	if len(entries) == revokedPage {
+	if len(entries) == revokedCount {
 		last = entries[len(entries)-1].ID
 	}
 	return list, last, nil

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -115,17 +114,7 @@ func (n *testNode) shakes() (sum int) {
 // dialSecure is dial over TLS.
 func dialSecure(t *testing.T, addr string, config *tls.Config, protocols ...string) *peer {
 	t.Helper()
-	d := ws.Dialer{Timeout: 5 * time.Second, Protocols: protocols, TLSConfig: config}
-	conn, early, _, err := d.Dial(context.Background(), "wss://"+addr+streamPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	p := &peer{t: t, conn: conn, from: conn}
-	if early != nil {
-		p.from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
-	}
-	return p
+	return dialBy(t, ws.Dialer{Protocols: protocols, TLSConfig: config}, "wss://"+addr+streamPath)
 }
 
 // Over TLS, 1.2 and 1.3, in full and resumed, everything is as it is without: the stream,

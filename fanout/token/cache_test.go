@@ -64,7 +64,7 @@ func TestCacheBytes(t *testing.T) {
 		t.Skip("the race detector takes memory of its own")
 	}
 	many := `"a:0"`
-	for i := 1; i < GrantMax; i++ {
+	for i := 1; i < grantMax; i++ {
 		many += fmt.Sprintf(`,"a:%x"`, i)
 	}
 	for name, c := range map[string]struct {
@@ -171,7 +171,7 @@ func BenchmarkKnown(b *testing.B) {
 
 func BenchmarkAllows(b *testing.B) {
 	names := []string{"kraken:*"}
-	for i := len(names); i < GrantMax; i++ {
+	for i := len(names); i < grantMax; i++ {
 		names = append(names, fmt.Sprintf("coinbase:SYMBOL%d-USD", i))
 	}
 	for n, g := range map[string]*Grant{"all": grant("*"), "256": grant(names...)} {

@@ -11,8 +11,8 @@ import (
 // RateMin is the slowest that a node can be asked for: an update in ten seconds.
 const RateMin = 0.1
 
-// GrantMax bounds the names of a grant; a token of TokenMax has room for 500 short ones.
-const GrantMax = 256
+// grantMax bounds the names of a grant; a token of TokenMax has room for 500 short ones.
+const grantMax = 256
 
 // Grant is what a subject may have: the claim "tickwire". A token without one allows nothing.
 type Grant struct {
@@ -78,8 +78,8 @@ func (g *Grant) validate() error {
 	switch {
 	case len(g.Symbols) == 0:
 		return refuse("the claim tickwire.symbols names nothing")
-	case len(g.Symbols) > GrantMax:
-		return refuse("the claim tickwire.symbols has %d names; at most %d", len(g.Symbols), GrantMax)
+	case len(g.Symbols) > grantMax:
+		return refuse("the claim tickwire.symbols has %d names; at most %d", len(g.Symbols), grantMax)
 	case !(g.Rate >= 0) || g.Subs < 0 || g.Conns < 0:
 		return refuse("the claim tickwire has a limit below 0")
 	case g.Rate > 0 && g.Rate < RateMin:

@@ -81,7 +81,7 @@ func FuzzAllows(f *testing.F) {
 }
 
 func TestGrantRefused(t *testing.T) {
-	many := `"a:b"` + strings.Repeat(`,"a:b"`, GrantMax)
+	many := `"a:b"` + strings.Repeat(`,"a:b"`, grantMax)
 	for text, say := range map[string]string{
 		`{}`: "names nothing", `{"symbols":[]}`: "names nothing", `{"symbols":null}`: "not what it should be", `{"symbols":"*"}`: "not what it should be",
 		`{"symbols":[1]}`: "not what it should be", `{"symbols":[null]}`: "place 1", `{"symbols":["a:b",""]}`: "place 2", `{"symbols":["a"]}`: "no symbol", `{"symbols":["a*"]}`: "no symbol",
