@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Config is a run's settings; a tag carries the flag's name, default, environment
@@ -210,7 +212,7 @@ func (cfg *Config) validateURL(sc *scenario) error {
 	case !others && (len(cfg.NodeMetrics) > 0 || cfg.Token != "" || !cfg.Verify):
 		return errors.New("--node-metrics, --token and --no-verify go with --url: nodes of our own need none of it")
 	case slices.ContainsFunc(cfg.URL, func(u string) bool { return !strings.HasPrefix(u, "ws://") && !strings.HasPrefix(u, "wss://") }):
-		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", streamPath)
+		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", codec.StreamPath)
 	case others && (cfg.TLS || cfg.Tokens):
 		return errors.New("--tls and --tokens are of nodes of our own: with --url, take wss:// and --token")
 	case !others && cfg.CA != "":

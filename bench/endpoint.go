@@ -34,9 +34,6 @@ type Endpoint struct {
 	Resume bool `json:"resume,omitempty"`
 }
 
-// streamPath is where a node's updates are; its symbols are beside it.
-const streamPath = "/v1/stream"
-
 // trust is how TLS is spoken to the endpoint, nil when it is not. An error is an authority
 // that is none.
 func (e *Endpoint) trust() (*tls.Config, error) {
@@ -62,7 +59,7 @@ func (e *Endpoint) trust() (*tls.Config, error) {
 
 // at is the endpoint of a server on this machine.
 func at(addr netip.AddrPort) Endpoint {
-	return Endpoint{Addr: addr, Host: addr.String(), Path: streamPath}
+	return Endpoint{Addr: addr, Host: addr.String(), Path: codec.StreamPath}
 }
 
 // parseEndpoint reads a node's URL, and looks its host up.
@@ -73,7 +70,7 @@ func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 	}
 	port := map[string]int{"ws": 80, "wss": 443}[u.Scheme]
 	if port == 0 || u.Hostname() == "" {
-		return e, fmt.Errorf("--url %s: take ws://HOST:PORT%s, or wss", text, streamPath)
+		return e, fmt.Errorf("--url %s: take ws://HOST:PORT%s, or wss", text, codec.StreamPath)
 	}
 	if u.Port() != "" {
 		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 1<<16-1 {
@@ -89,7 +86,7 @@ func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 	}
 	path := u.EscapedPath()
 	if path == "" || path == "/" {
-		path = streamPath
+		path = codec.StreamPath
 	}
 	return Endpoint{Addr: netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), Host: u.Host, Path: path, TLS: u.Scheme == "wss"}, nil
 }

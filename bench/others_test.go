@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // others are nodes that somebody else runs: behind a proxy that ends TLS and asks for a
@@ -48,7 +50,7 @@ func others(t *testing.T) (s *stand, secure string) {
 	before := http.DefaultTransport
 	http.DefaultTransport = proxy.Client().Transport
 	t.Cleanup(func() { http.DefaultTransport = before })
-	return s, "wss" + strings.TrimPrefix(proxy.URL, "https") + streamPath
+	return s, "wss" + strings.TrimPrefix(proxy.URL, "https") + codec.StreamPath
 }
 
 // Nodes that run already are measured by their URL, over TLS, with a token; everything

@@ -14,6 +14,9 @@ const (
 	ProtocolJSON    = "tickwire.v1.json"    // text messages
 )
 
+// StreamPath is where a node has the stream.
+const StreamPath = "/v1/stream"
+
 // Type is the first element of a server's msgpack message, and "type" in JSON.
 type Type uint8
 

@@ -280,7 +280,7 @@ func slowFrames(t *testing.T, n *target) {
 		time.Sleep(time.Second)
 	}
 	for i, p := range all {
-		if code := p.closedWith(); code != closeSilent {
+		if code := p.closedWith(); code != codec.CloseSilent {
 			t.Errorf("%d: closed with %d", i, code)
 		}
 		p.conn.Close()

@@ -116,7 +116,7 @@ func tryToken(addr string, fields http.Header, protocols ...string) (*peer, stri
 			body = string(after)
 		},
 	}
-	conn, early, _, err := d.Dial(context.Background(), "ws://"+addr+streamPath)
+	conn, early, _, err := d.Dial(context.Background(), "ws://"+addr+codec.StreamPath)
 	if err != nil {
 		return nil, fmt.Sprintf("%d %s", status, body), err
 	}
@@ -267,7 +267,7 @@ func TestTokenPlaces(t *testing.T) {
 		}
 	}
 	d := ws.Dialer{Timeout: 5 * time.Second}
-	if _, _, _, err := d.Dial(context.Background(), "ws://"+n.addr+streamPath+"?token="+good); err == nil {
+	if _, _, _, err := d.Dial(context.Background(), "ws://"+n.addr+codec.StreamPath+"?token="+good); err == nil {
 		t.Error("a token in the URL is taken")
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // echo has a loop send every message back, with the frames of a node and nothing else of
@@ -135,7 +137,7 @@ func conform(t *testing.T, addr string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	// It fails for the cases beyond the node's bound; what it says of each counts.
-	said, _ := exec.CommandContext(ctx, "kosoku", "--parallelism", "4", "--outdir", dir, "ws://"+addr+streamPath).CombinedOutput()
+	said, _ := exec.CommandContext(ctx, "kosoku", "--parallelism", "4", "--outdir", dir, "ws://"+addr+codec.StreamPath).CombinedOutput()
 	reports, err := filepath.Glob(filepath.Join(dir, "*_case_*.json"))
 	if err != nil || len(reports) == 0 {
 		t.Fatalf("no reports: %v\n%s", err, said)

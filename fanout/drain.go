@@ -4,14 +4,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
-
-// closeRestart is RFC 6455's registry's "service restart": connect again.
-const closeRestart ws.StatusCode = 1012
 
 // beginDrain stops accepting, tells every client, and has them go at random
 // moments within the window.
@@ -37,7 +32,7 @@ func (l *loop) sweepDraining() {
 		case c.state > stateFree && c.state < stateOpen:
 			l.lose(uint32(ci), "drained")
 		case c.state == stateOpen && (over || l.clock >= c.leave):
-			l.bye(uint32(ci), closeRestart, "the node restarts; connect again")
+			l.bye(uint32(ci), codec.CloseRestart, "the node restarts; connect again")
 		}
 	}
 	if l.clock >= l.drainEnd+lingerTime/4 {

@@ -225,7 +225,7 @@ func heldRecords(t *testing.T) {
 	}
 	undisturbed(t, n, good, 2)
 	for name, f := range begun {
-		if code := f.peer.closedWith(); code != closeSilent {
+		if code := f.peer.closedWith(); code != codec.CloseSilent {
 			t.Errorf("%s begun and not ended: closed with %d", name, code)
 		}
 	}

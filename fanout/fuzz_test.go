@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
@@ -172,7 +173,7 @@ func FuzzHandshake(f *testing.F) {
 			t.Fatalf("%q is taken, which net/http refuses: %v", send[:end], err)
 		}
 		keys := r.Header["Sec-Websocket-Key"]
-		if r.Method != http.MethodGet || r.URL.Path != streamPath || r.ContentLength != 0 || len(r.TransferEncoding) > 0 ||
+		if r.Method != http.MethodGet || r.URL.Path != codec.StreamPath || r.ContentLength != 0 || len(r.TransferEncoding) > 0 ||
 			len(keys) != 1 || !isSecKey([]byte(keys[0])) || len(r.Header["Sec-Websocket-Version"]) != 1 {
 			t.Fatalf("%q is taken, in which net/http reads %+v", send[:end], r)
 		}

@@ -5,16 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/token"
-)
-
-// Our own codes for tokens; both are final.
-const (
-	closeRevoked ws.StatusCode = 4001
-	closeExpired ws.StatusCode = 4002
 )
 
 const notCovered = "the token does not cover it"

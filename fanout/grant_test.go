@@ -82,7 +82,7 @@ func TestTokenLife(t *testing.T) {
 		t.Errorf("renewed: %+v", r)
 	}
 	began := time.Now()
-	if code := short.closedWith(); code != closeExpired {
+	if code := short.closedWith(); code != codec.CloseExpired {
 		t.Errorf("closed with %d", code)
 	}
 	if took := time.Since(began); took > 8*time.Second {
@@ -235,7 +235,7 @@ func TestSubjectConns(t *testing.T) {
 		t.Error(answer)
 	}
 	b1, b2, b3 := dialToken(t, n.addr, i.sign(newest)), dialToken(t, n.addr, i.sign(newest)), dialToken(t, n.addr, i.sign(newest))
-	if code := b1.closedWith(); code != closeReplaced {
+	if code := b1.closedWith(); code != codec.CloseReplaced {
 		t.Errorf("the oldest is closed with %d", code)
 	}
 	for _, p := range []*peer{first, second, b2, b3} {
@@ -257,7 +257,7 @@ func TestSubjectConns(t *testing.T) {
 	if _, ok := c1.renew(carol(one, func(c *token.Claims) { c.Grant.Newest = true })).(*codec.Reply); !ok {
 		t.Error("the newest is refused")
 	}
-	if code := c2.closedWith(); code != closeReplaced {
+	if code := c2.closedWith(); code != codec.CloseReplaced {
 		t.Errorf("the other is closed with %d", code)
 	}
 	c1.conn.Close()
@@ -290,7 +290,7 @@ func TestRevocation(t *testing.T) {
 	revoke("j1", "")
 	revoke("", "bob")
 	for _, p := range []*peer{a, b} {
-		if code := p.closedWith(); code != closeRevoked {
+		if code := p.closedWith(); code != codec.CloseRevoked {
 			t.Errorf("closed with %d", code)
 		}
 	}

@@ -200,7 +200,7 @@ func TestProxyHeader(t *testing.T) {
 		}
 		conn.SetDeadline(time.Now().Add(5 * time.Second))
 		d := ws.Dialer{TLSConfig: config, NetDial: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
-		_, _, _, err := d.Dial(context.Background(), "wss://127.0.0.1"+streamPath)
+		_, _, _, err := d.Dial(context.Background(), "wss://127.0.0.1"+codec.StreamPath)
 		return err
 	}
 	first := proxyHeader(t, "203.0.113.7:1000")

@@ -14,9 +14,6 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// streamPath is the endpoint of the stream.
-const streamPath = "/v1/stream"
-
 var errSecKey = errors.New("Sec-WebSocket-Key is not base64 of 16 bytes")
 
 // upgrade is the request head under way and its answer: gobwas/ws reads and
@@ -51,15 +48,15 @@ func (u *upgrade) Write(p []byte) (int, error) { u.out = append(u.out, p...); re
 
 func onRequest(uri []byte) error {
 	path, _, _ := bytes.Cut(uri, []byte("?"))
-	if string(path) == streamPath {
+	if string(path) == codec.StreamPath {
 		return nil
 	}
 	// The absolute form and escapes may name it too: RFC 9112, 3.2.2.
-	if target, err := url.ParseRequestURI(string(uri)); err == nil && target.Path == streamPath {
+	if target, err := url.ParseRequestURI(string(uri)); err == nil && target.Path == codec.StreamPath {
 		return nil
 	}
 	return ws.RejectConnectionError(ws.RejectionStatus(http.StatusNotFound),
-		ws.RejectionReason("the stream is at "+streamPath))
+		ws.RejectionReason("the stream is at "+codec.StreamPath))
 }
 
 // onProtocol takes the first subprotocol offered that is ours.

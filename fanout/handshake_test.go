@@ -53,14 +53,14 @@ func TestUpgradeHeads(t *testing.T) {
 		want int
 	}{
 		"plain":                      {upgradeHead, 101},
-		"query":                      {with(streamPath, streamPath+"?x=1"), 101},
-		"absolute form":              {with(streamPath, "http://x"+streamPath), 101},
-		"escaped path":               {with(streamPath, "/v1/%73tream"), 101},
+		"query":                      {with(codec.StreamPath, codec.StreamPath+"?x=1"), 101},
+		"absolute form":              {with(codec.StreamPath, "http://x"+codec.StreamPath), 101},
+		"escaped path":               {with(codec.StreamPath, "/v1/%73tream"), 101},
 		"bare line feeds":            {strings.ReplaceAll(upgradeHead, "\r\n", "\n"), 101},
 		"mixed line ends":            {strings.ReplaceAll(upgradeHead[:len(upgradeHead)-2], "\r\n", "\n") + "\r\n", 101},
 		"other case":                 {with("Upgrade: websocket", "upgrade:WebSocket"), 101},
-		"other path":                 {with(streamPath, "/v1/streams"), 404},
-		"no path":                    {with(streamPath, "%zz"), 404},
+		"other path":                 {with(codec.StreamPath, "/v1/streams"), 404},
+		"no path":                    {with(codec.StreamPath, "%zz"), 404},
 		"a list":                     {with("Upgrade: websocket", "Upgrade: foo, websocket"), 426},
 		"other subprotocols":         {with("\r\n\r\n", "\r\nSec-WebSocket-Protocol: soup\r\n\r\n"), 400},
 		"bare line feeds, plain":     {"GET /healthz HTTP/1.1\nHost: x\n\n", 200},
@@ -120,7 +120,7 @@ var handshakes = []handshake{
 	{"11.3.5", "two versions", versionLine, versionLine + versionLine, 400},
 	{"9112, 3", "no version of HTTP", " HTTP/1.1", "", 400},
 	{"9112, 3", "two spaces", "GET ", "GET  ", 400},
-	{"9112, 3", "a tab in the target", streamPath, streamPath + "?\t", 400},
+	{"9112, 3", "a tab in the target", codec.StreamPath, codec.StreamPath + "?\t", 400},
 	{"9112, 2.3", "a version that is no digit", "HTTP/1.1", "HTTP/1.>", 400},
 	{"9112, 2.3", "a version of two digits", "HTTP/1.1", "HTTP/1.01", 400},
 	{"9112, 3.2", "two Hosts", "Host: x\r\n", "Host: x\r\nHost: x\r\n", 400},
@@ -145,7 +145,7 @@ var handshakes = []handshake{
 	{"9112, 2.2", "a carriage return too many", "Host: x\r\n", "Host: x\r\r\n", 400},
 	{"9110, 5.5", "NUL in a value", keyLine, keyLine + "X: a\x00b\r\n", 400},
 	{"9110, 5.5", "NUL in a name", keyLine, keyLine + "X\x00: a\r\n", 400},
-	{"9110, 5.5", "NUL in the target", streamPath, streamPath + "?\x00", 400},
+	{"9110, 5.5", "NUL in the target", codec.StreamPath, codec.StreamPath + "?\x00", 400},
 	{"9110, 5.5", "a tab and Latin-1 in a value", keyLine, keyLine + "X: a\tb\xe9\r\n", 101},
 }
 

@@ -35,7 +35,7 @@ func newMux(s *shared, unready func() string) http.Handler {
 		h.Set("Access-Control-Max-Age", "600")
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET "+streamPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+codec.StreamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
 	})

@@ -379,7 +379,7 @@ func TestIdle(t *testing.T) {
 	for closed := false; !closed; {
 		select {
 		case code := <-done:
-			if closed = true; code != closeSilent {
+			if closed = true; code != codec.CloseSilent {
 				t.Errorf("closed with %d", code)
 			}
 		case <-time.After(500 * time.Millisecond):

@@ -114,7 +114,7 @@ type peer struct {
 
 func dial(t *testing.T, addr string, protocols ...string) *peer {
 	t.Helper()
-	return dialBy(t, ws.Dialer{Protocols: protocols}, "ws://"+addr+streamPath)
+	return dialBy(t, ws.Dialer{Protocols: protocols}, "ws://"+addr+codec.StreamPath)
 }
 
 // dialBy is dial by a dialer.
@@ -283,11 +283,11 @@ func TestHandshakes(t *testing.T) {
 	head := "GET %s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
 	for name, c := range map[string]struct{ raw, want string }{
 		"other path":         {fmt.Sprintf(head, "/other", ""), "HTTP/1.1 404"},
-		"other subprotocols": {fmt.Sprintf(head, streamPath, "Sec-WebSocket-Protocol: chat, soup\r\n"), "HTTP/1.1 400"},
+		"other subprotocols": {fmt.Sprintf(head, codec.StreamPath, "Sec-WebSocket-Protocol: chat, soup\r\n"), "HTTP/1.1 400"},
 		"long head":          {"GET / HTTP/1.1\r\nX: " + string(bytes.Repeat([]byte("x"), 9000)), "HTTP/1.1 431"},
 		"not HTTP":           {"hello\r\n\r\n", "HTTP/1.1 400"},
 		"no version":         {"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 4"},
-		"ours among others":  {fmt.Sprintf(head, streamPath, "Sec-WebSocket-Protocol: chat, tickwire.v1.json\r\n"), "HTTP/1.1 101"},
+		"ours among others":  {fmt.Sprintf(head, codec.StreamPath, "Sec-WebSocket-Protocol: chat, tickwire.v1.json\r\n"), "HTTP/1.1 101"},
 	} {
 		conn, err := net.Dial("tcp", n.addr)
 		if err != nil {
@@ -316,7 +316,7 @@ func TestDrain(t *testing.T) {
 	if d := p.next(codec.TypeDrain).Control.(*codec.Drain); d.WithinMS != 1000 {
 		t.Errorf("drain %+v", d)
 	}
-	if code := p.closedWith(); code != closeRestart {
+	if code := p.closedWith(); code != codec.CloseRestart {
 		t.Errorf("closed with %d", code)
 	}
 	p.conn.Close()

@@ -87,7 +87,7 @@ func TestProtocolDoor(t *testing.T) {
 	if diff := cmp.Diff(known, listed); diff != "" {
 		t.Errorf("(-known +listed)\n%s", diff)
 	}
-	for _, code := range []ws.StatusCode{closeRevoked, closeExpired, closeReplaced, closeStalled, closeSilent, closeRestart, closeOverloaded} {
+	for _, code := range []ws.StatusCode{codec.CloseRevoked, codec.CloseExpired, codec.CloseReplaced, codec.CloseStalled, codec.CloseSilent, codec.CloseRestart, codec.CloseOverloaded} {
 		if !strings.Contains(string(page), "\n| "+number(code)+" |") {
 			t.Errorf("there is no code %d", code)
 		}

@@ -7,11 +7,9 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
-
-// closeOverloaded is RFC 6455's registry's "try again later".
-const closeOverloaded ws.StatusCode = 1013
 
 // readable reads a conn until its socket is empty, for at most readRounds; one that
 // sends without end is read on in the next cycle. A short read empties a socket and
@@ -120,7 +118,7 @@ func (l *loop) bound(ci uint32) {
 	case stateHandshake:
 		l.refuse(ci, "overloaded", http.StatusServiceUnavailable, "too much is unfinished; connect again")
 	case stateOpen:
-		l.bye(ci, closeOverloaded, "too much is unfinished; connect again")
+		l.bye(ci, codec.CloseOverloaded, "too much is unfinished; connect again")
 	case stateVerifying: // its head is read again
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/token"
 )
 
@@ -90,7 +91,7 @@ func (r *revoked) has(c *token.Claims) bool {
 func (l *loop) revoke() {
 	for ci := range l.conns {
 		if c := l.passes[ci].claims; c != nil && l.conns[ci].state == stateOpen && l.auth.revoked.has(c) {
-			l.bye(uint32(ci), closeRevoked, "the token was revoked")
+			l.bye(uint32(ci), codec.CloseRevoked, "the token was revoked")
 		}
 	}
 }

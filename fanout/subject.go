@@ -4,15 +4,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gobwas/ws"
-
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout/epoll"
 	"github.com/tickwire/tickwire/fanout/token"
 )
-
-// closeReplaced is our own code for a conn that made room for a newer one of its subject.
-// It is final: the two would replace each other without end.
-const closeReplaced ws.StatusCode = 4003
 
 // subjects are the conns of every subject, for all loops.
 type subjects struct {
@@ -55,7 +50,7 @@ func (s *subjects) count(own subjectConn, claims *token.Claims) bool {
 			others--
 			old.loop.mailbox.send(func(l *loop) {
 				if l.conns[old.conn.Index].gen == old.conn.Gen {
-					l.bye(old.conn.Index, closeReplaced, "a newer connection took its place")
+					l.bye(old.conn.Index, codec.CloseReplaced, "a newer connection took its place")
 				}
 			})
 		}

@@ -3,16 +3,7 @@ package fanout
 import (
 	"net/http"
 
-	"github.com/gobwas/ws"
-
 	"github.com/tickwire/tickwire/codec"
-)
-
-// Our own codes, after which a client connects again: it reads nothing, or says nothing,
-// or does not end what it began to say.
-const (
-	closeStalled ws.StatusCode = 4100
-	closeSilent  ws.StatusCode = 4101
 )
 
 // sweep looks after time: no conn has a timer, each is seen once a second, a
@@ -68,19 +59,19 @@ func (l *loop) sweepConn(ci uint32) {
 			l.lose(ci, "stalled") // its socket takes nothing, the close frame included
 			return
 		case c.choked && !c.blocked && l.clock-c.askedAt > l.cfg.Stall:
-			l.bye(ci, closeStalled, "pings are not answered")
+			l.bye(ci, codec.CloseStalled, "pings are not answered")
 			return
 		}
 		if !c.blocked && !c.queued && c.overdue(l.clock) {
-			l.bye(ci, closeSilent, "a message was begun and not ended")
+			l.bye(ci, codec.CloseSilent, "a message was begun and not ended")
 			return
 		}
 		if claims := l.passes[ci].claims; claims != nil && claims.Left(l.wall()) <= 0 {
-			l.bye(ci, closeExpired, "the token has expired")
+			l.bye(ci, codec.CloseExpired, "the token has expired")
 			return
 		}
 		if l.idle(ci) {
-			l.bye(ci, closeSilent, "nothing is subscribed to")
+			l.bye(ci, codec.CloseSilent, "nothing is subscribed to")
 			return
 		}
 		c.tokens = min(l.cfg.Limits.burst(), c.tokens+int32(l.cfg.Limits.Requests))

@@ -114,7 +114,7 @@ func (n *testNode) shakes() (sum int) {
 // dialSecure is dial over TLS.
 func dialSecure(t *testing.T, addr string, config *tls.Config, protocols ...string) *peer {
 	t.Helper()
-	return dialBy(t, ws.Dialer{Protocols: protocols, TLSConfig: config}, "wss://"+addr+streamPath)
+	return dialBy(t, ws.Dialer{Protocols: protocols, TLSConfig: config}, "wss://"+addr+codec.StreamPath)
 }
 
 // Over TLS, 1.2 and 1.3, in full and resumed, everything is as it is without: the stream,

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/tickwire/tickwire/cmd/tickwire/web"
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout"
 )
 
@@ -53,5 +54,5 @@ func urls(node *fanout.Node) (page, stream string) {
 	if node.Secure() {
 		at = "s" + at
 	}
-	return "http" + at, "ws" + at + "/v1/stream"
+	return "http" + at, "ws" + at + codec.StreamPath
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
 )
 
@@ -48,7 +49,7 @@ func advise(err error) error {
 	switch {
 	case final.Word == "missing":
 		return fmt.Errorf("%w: --token-file, or TICKWIRE_TOKEN", err)
-	case final.Word == "expired", final.Code == 4002:
+	case final.Word == "expired", final.Code == codec.CloseExpired:
 		return fmt.Errorf("%w; a --token-file that is renewed is read again in time", err)
 	}
 	return err

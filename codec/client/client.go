@@ -28,9 +28,6 @@ type Config struct {
 	Renew func(ctx context.Context) (string, error)
 }
 
-// streamPath is the endpoint of a node.
-const streamPath = "/v1/stream"
-
 // ErrConfig: a Config that no node could serve.
 var ErrConfig = errors.New("client")
 
@@ -38,10 +35,10 @@ var ErrConfig = errors.New("client")
 func (cfg *Config) check() error {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-		return fmt.Errorf("%w: URL %q: a stream is at ws://HOST:PORT%s, or wss://", ErrConfig, cfg.URL, streamPath)
+		return fmt.Errorf("%w: URL %q: a stream is at ws://HOST:PORT%s, or wss://", ErrConfig, cfg.URL, codec.StreamPath)
 	}
 	if u.Path == "" || u.Path == "/" {
-		u.Path = streamPath
+		u.Path = codec.StreamPath
 	}
 	cfg.URL = u.String()
 	if cfg.Encoding != "" && cfg.Encoding != "msgpack" && cfg.Encoding != "json" {

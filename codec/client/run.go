@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // pace is how patient a client is.
@@ -34,14 +36,14 @@ type FinalError struct {
 func (e *FinalError) Error() string {
 	advice := "connecting again as before cannot help"
 	switch e.Code {
-	case http.StatusUnauthorized, 4001, codeExpired:
+	case http.StatusUnauthorized, codec.CloseRevoked, codec.CloseExpired:
 		advice = "connect with a token that this node takes"
 	case http.StatusForbidden:
 		advice = "who runs the node says who may connect"
-	case 4003:
+	case codec.CloseReplaced:
 		advice = "the token allows no more connections at a time"
 	case http.StatusNotFound:
-		advice = "a node's stream is at " + streamPath
+		advice = "a node's stream is at " + codec.StreamPath
 	case int(ws.StatusPolicyViolation), int(ws.StatusMessageTooBig):
 		advice = "it was asked too much at a time"
 	}
@@ -57,10 +59,8 @@ func isFinal(code int) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
-	case 1002, 1003, 1007, 1008, 1009:
-		return true
 	}
-	return code >= 400 && code < 500 || code >= 4000 && code < 4100
+	return code >= 400 && code < 500 || codec.IsFinalClose(code)
 }
 
 var (

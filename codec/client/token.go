@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	renewLeast  = 5 * time.Second    // before its end a token is renewed, if it has so long
-	renewPause  = time.Second        // between two tokens at the least
-	ttlMost     = 365 * 24 * 60 * 60 // seconds; more is as good
-	codeExpired = 4002               // of a close
+	renewLeast = 5 * time.Second    // before its end a token is renewed, if it has so long
+	renewPause = time.Second        // between two tokens at the least
+	ttlMost    = 365 * 24 * 60 * 60 // seconds; more is as good
 )
 
 // errToken: text that is no token, and would not be a header's.
@@ -121,7 +120,7 @@ func (c *Client) renewed(ctx context.Context) (string, error) {
 
 // survives reports whether another token may help against what refused this one.
 func (c *Client) survives(why *FinalError) bool {
-	expired := why.Code == codeExpired || why.Code == http.StatusUnauthorized && why.Word == "expired"
+	expired := why.Code == codec.CloseExpired || why.Code == http.StatusUnauthorized && why.Word == "expired"
 	if c.cfg.Renew == nil || !expired {
 		return false
 	}

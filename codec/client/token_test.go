@@ -164,7 +164,7 @@ func TestRenew(t *testing.T) {
 		} else {
 			p.took(r, 253402300799) // the end of the year 9999
 		}
-		p.bye(codeExpired, "the token has expired")
+		p.bye(codec.CloseExpired, "the token has expired")
 	}, nil, func(p *peer) {
 		p.helloFor(time.Minute, seconds(3600))
 		p.hang()
