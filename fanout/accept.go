@@ -32,10 +32,7 @@ func (l *loop) accept() {
 func (l *loop) enter(fd int, from netip.Addr) {
 	if l.taken.Add(1) > int64(l.cfg.MaxConns) {
 		l.taken.Add(-1)
-		l.events.handshakes.WithLabelValues("full").Inc()
-		if l.door == nil { // there is no way to say so in TLS
-			epoll.Write(fd, httpError(http.StatusServiceUnavailable, "this node has all the connections it may"))
-		}
+		l.turnAway(fd, refusal{http.StatusServiceUnavailable, "full", "this node has all the connections it may"})
 		epoll.Close(fd)
 		return
 	}
@@ -55,15 +52,12 @@ func (l *loop) admit(ci uint32, from netip.Addr) bool {
 	c := &l.conns[ci]
 	h, ok := l.guard.enter(from)
 	if !ok {
-		l.events.handshakes.WithLabelValues("host_full").Inc()
-		if l.door == nil {
-			epoll.Write(int(c.fd), httpError(http.StatusTooManyRequests, "too many connections from this address"))
-		}
+		l.turnAway(int(c.fd), refusal{http.StatusTooManyRequests, "host_full", "too many connections from this address"})
 		l.drop(ci)
 		return false
 	}
 	l.passes[ci].host = h
-	if l.door != nil {
+	if l.certs != nil {
 		l.shake(ci)
 		return false
 	}

@@ -3,7 +3,6 @@ package fanout
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -164,12 +163,4 @@ func (a *auth) tokenOf(h http.Header) (raw string, err error) {
 		return found[0], nil
 	}
 	return "", errTokens
-}
-
-// refusal is the status that answers a token's error, and its reason.
-func refusal(err error) (status int, reason string) {
-	if e := (*token.Error)(nil); errors.As(err, &e) && e.Retry() {
-		return http.StatusServiceUnavailable, string(e.Reason)
-	}
-	return http.StatusUnauthorized, token.ReasonOf(err)
 }

@@ -108,10 +108,10 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "certificate_until_seconds",
 		Help: "When the TLS certificate ends, in seconds since the Unix epoch; 0 without one."},
 		func() float64 {
-			if n.door == nil {
+			if n.certs == nil {
 				return 0
 			}
-			return float64(n.door.until().Unix())
+			return float64(n.certs.until().Unix())
 		})
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the node's board."},
 		func() float64 { return float64(len(n.master.list())) })
@@ -135,7 +135,7 @@ func newEvents(reg prometheus.Registerer) *events {
 		acceptErrors: factory.NewCounter(opts("accept_errors", "Connections that the system did not let the node accept, as without descriptors.")),
 		lapped:       factory.NewCounter(opts("lapped", "Times a loop took the whole board because its queue was full, and once for each loop at its start.")),
 		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back until its client answers a ping: it is behind, be it for a moment.")),
-		handshakes:   vec("handshakes", "outcome", "Connections by what became of them before they were open: upgraded, http (given to plain HTTP), or why they were refused; refused_ is by token."),
+		handshakes:   vec("handshakes", "outcome", "Connections by what became of them before they were open: upgraded, http (given to plain HTTP), or why they were refused, which the answer has as its reason."),
 		closed:       vec("closed", "reason", "Stream connections gone, by reason: peer, done (by close frames), reset, drained, stalled (took nothing), unread (kept the most)."),
 		closeFrames:  vec("close_frames_sent", "code", "Close frames sent, by close code."),
 		told:         vec("control_messages_sent", "type", "Messages sent that have no updates, by type: replies, heartbeats and others."),

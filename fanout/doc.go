@@ -32,15 +32,15 @@
 // # The door
 //
 // A connection comes to the stream by these steps, of which a node may leave some out. Who
-// is refused is answered, where there is a way to, and counted by the reason.
+// is refused is answered, where there is a way to, and counted by the reason. refusal.go
 //
 //   - (*loop).enter, admit: room in the node, and for the host. accept.go, guard.go
 //   - (*loop).proxied: a balancer says whose connection it is. proxy.go
-//   - (*loop).shake: TLS; the handshake has a goroutine, nothing after it. tls.go, door.go
+//   - (*loop).shake: TLS; the handshake has a goroutine, nothing after it. tls.go, certs.go
 //   - (*loop).handshake: the request head, upgraded from memory, or handed to net/http.
 //     handshake.go, head.go, handover.go
 //   - (*loop).identify: the origin, the token, which is verified beside the loop if it is not
-//     known, and the connections of its subject. entry.go, auth.go, origin.go, subject.go
+//     known, and the connections of its subject. identify.go, auth.go, origin.go, subject.go
 //
 // Once open, a conn may have what its token grants, until it ends or is revoked. grant.go,
 // revoke.go

@@ -174,7 +174,7 @@ func FuzzHandshake(f *testing.F) {
 		}
 		keys := r.Header["Sec-Websocket-Key"]
 		if r.Method != http.MethodGet || r.URL.Path != codec.StreamPath || r.ContentLength != 0 || len(r.TransferEncoding) > 0 ||
-			len(keys) != 1 || !isSecKey([]byte(keys[0])) || len(r.Header["Sec-Websocket-Version"]) != 1 {
+			len(keys) != 1 || !isKey([]byte(keys[0])) || len(r.Header["Sec-Websocket-Version"]) != 1 {
 			t.Fatalf("%q is taken, in which net/http reads %+v", send[:end], r)
 		}
 	})

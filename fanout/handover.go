@@ -96,13 +96,13 @@ func (c *handed) Close() error {
 // handOver gives a conn and what was read of it to net/http.
 func (l *loop) handOver(ci uint32, p []byte) {
 	if !l.http.reserve() {
-		l.refuse(ci, "http_full", http.StatusServiceUnavailable, "too many plain HTTP connections; try again")
+		l.refuse(ci, refusal{http.StatusServiceUnavailable, "http_full", "too many plain HTTP connections; try again"})
 		return
 	}
 	h := l.passes[ci].host
 	if !l.guard.handOver(h) {
 		l.http.open.Add(-1)
-		l.refuse(ci, "host_full", http.StatusTooManyRequests, "too many plain HTTP connections from this address; try again")
+		l.refuse(ci, refusal{http.StatusTooManyRequests, "host_full", "too many plain HTTP connections from this address; try again"})
 		return
 	}
 	l.passes[ci].host = nil // it counts until it is closed
@@ -116,7 +116,7 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.http.warn.Do(func() {
 			l.log.Warn("plain HTTP is refused, and counted from here on", "err", err)
 		})
-		l.refuse(ci, "no_descriptor", http.StatusServiceUnavailable, "no descriptor is left; try again")
+		l.refuse(ci, refusal{http.StatusServiceUnavailable, "no_descriptor", "no descriptor is left; try again"})
 		return
 	}
 	l.conns[ci].fd, l.passes[ci].tls = -1, nil

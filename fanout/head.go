@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 )
@@ -13,7 +14,35 @@ var (
 	errField = errors.New("a line of the request head is not NAME: VALUE")
 	errHost  = errors.New("not a host, or one and a port: Host")
 	errBody  = errors.New("an upgrade has no body")
+	errKey   = errors.New("Sec-WebSocket-Key is not base64 of 16 bytes")
 )
+
+// headEnd is the length of a request head, its blank line included; 0 when it is not
+// whole. A line may end in a line feed alone: RFC 9112, 2.2.
+func headEnd(p []byte) int {
+	for at := 0; ; {
+		n := bytes.IndexByte(p[at:], '\n')
+		if n < 0 {
+			return 0
+		}
+		at += n + 1
+		if rest := bytes.TrimPrefix(p[at:], []byte("\r")); len(rest) > 0 && rest[0] == '\n' {
+			return len(p) - len(rest) + 1
+		}
+	}
+}
+
+// header is the value of a request head's field, nil when it has none.
+func header(head []byte, name string) []byte {
+	_, fields, _ := bytes.Cut(head, []byte("\n"))
+	for line := range bytes.Lines(fields) {
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(key, []byte(name)) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
+}
 
 // strictHead says what is wrong with a head that the library would read in its own way:
 // a proxy before the node may read it in another, and take what follows for something
@@ -61,10 +90,16 @@ var strictFields = [...]struct {
 	{"Host", func(v []byte) bool { return only(v, inHost) }, errHost},
 	{"Content-Length", func(v []byte) bool { return string(v) == "0" }, errBody},
 	{"Transfer-Encoding", func([]byte) bool { return false }, errBody},
-	{"Sec-WebSocket-Key", nil, nil}, // looked at by isSecKey
+	{"Sec-WebSocket-Key", isKey, errKey}, // the library looks at its length alone
 	{"Sec-WebSocket-Version", nil, nil},
 	{"Authorization", nil, nil},
 	{"Origin", nil, nil},
+}
+
+func isKey(value []byte) bool {
+	var nonce [18]byte // room for the decoder; a key holds 16
+	n, err := base64.StdEncoding.Decode(nonce[:], value[:min(len(value), 24)])
+	return err == nil && n == 16
 }
 
 // isStart reports whether a request line has its three parts, one space between them.

@@ -3,7 +3,6 @@ package fanout
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -21,7 +20,7 @@ func newMux(s *shared, unready func() string) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, ok) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if why := unready(); why != "" {
-			writeError(w, http.StatusServiceUnavailable, why)
+			refusal{http.StatusServiceUnavailable, "", why}.serve(w)
 			return
 		}
 		writeJSON(w, http.StatusOK, ok)
@@ -37,12 +36,12 @@ func newMux(s *shared, unready func() string) http.Handler {
 	})
 	mux.HandleFunc("GET "+codec.StreamPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
-		writeError(w, http.StatusUpgradeRequired, "this is a WebSocket endpoint; offer the subprotocol "+codec.ProtocolMsgpack+" or "+codec.ProtocolJSON)
+		refusal{http.StatusUpgradeRequired, "", "this is a WebSocket endpoint; offer the subprotocol " + codec.ProtocolMsgpack + " or " + codec.ProtocolJSON}.serve(w)
 	})
 	mux.HandleFunc("GET /", servePage(s.cfg.Page))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not answered here; use GET")
+		refusal{http.StatusMethodNotAllowed, "", r.Method + " is not answered here; use GET"}.serve(w)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -76,7 +75,7 @@ func (s *shared) shareWith(h http.Header, r *http.Request) {
 func (s *shared) withToken(answer func(http.ResponseWriter, *http.Request, *token.Claims)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.allowsOrigin(r) {
-			writeRefusal(w, http.StatusForbidden, "origin", "this origin is not allowed")
+			badOrigin.serve(w)
 			return
 		}
 		if s.auth == nil {
@@ -89,8 +88,7 @@ func (s *shared) withToken(answer func(http.ResponseWriter, *http.Request, *toke
 			claims, err = s.auth.verify([]byte(raw))
 		}
 		if err != nil {
-			status, reason := refusal(err)
-			writeRefusal(w, status, reason, err.Error())
+			badToken(err).serve(w)
 			return
 		}
 		answer(w, r, claims)
@@ -102,7 +100,7 @@ func servePage(page fs.FS) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/"), "index.html")
 		if !isFile(page, name) {
-			writeError(w, http.StatusNotFound, r.URL.Path+" is not here")
+			refusal{http.StatusNotFound, "", r.URL.Path + " is not here"}.serve(w)
 			return
 		}
 		h := w.Header() // the page loads nothing but what it came with, and is nobody's part
@@ -120,39 +118,6 @@ func isFile(page fs.FS, name string) bool {
 	}
 	info, err := fs.Stat(page, name)
 	return err == nil && info.Mode().IsRegular()
-}
-
-func writeError(w http.ResponseWriter, status int, text string) {
-	writeRefusal(w, status, "", text)
-}
-
-// writeRefusal is an error that has a reason, a word for programs.
-func writeRefusal(w http.ResponseWriter, status int, reason, text string) {
-	refusalFields(w.Header(), status, reason, text)
-	beginJSON(w, status)
-	w.Write(refusalBody(reason, text)) // fails with the connection only
-}
-
-// refusalFields are those that go with the status of an error.
-func refusalFields(h http.Header, status int, reason, text string) {
-	switch status {
-	case http.StatusUnauthorized: // RFC 6750, 3
-		challenge := "Bearer"
-		if reason != string(token.Missing) {
-			challenge = fmt.Sprintf("Bearer error=\"invalid_token\", error_description=%q", text)
-		}
-		h.Set("WWW-Authenticate", challenge)
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
-	}
-}
-
-func refusalBody(reason, text string) []byte {
-	body, _ := json.Marshal(struct { // strings always can be
-		Error  string `json:"error"`
-		Reason string `json:"reason,omitempty"`
-	}{text, reason})
-	return append(body, '\n')
 }
 
 func writeJSON(w http.ResponseWriter, status int, x any) {

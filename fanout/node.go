@@ -43,7 +43,7 @@ type shared struct {
 	http   *handover
 	events *events
 	work   chan struct{} // places to compute in for handshakes and signatures, half of the cores: the loops have the other
-	door   *door         // nil: the stream is plain
+	certs  *certs        // nil: the stream is plain
 	auth   *auth         // nil: anybody may
 	guard  guard
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
@@ -77,7 +77,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 	if n.proxies, err = parseProxies(cfg.ProxyFrom); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
-	if n.door, err = newDoor(&cfg, log); err != nil {
+	if n.certs, err = newCerts(&cfg, log); err != nil {
 		return nil, err
 	}
 	if n.auth, err = newAuth(life, n.shared); err != nil {
@@ -126,7 +126,7 @@ func freeAddr(listen string) (netip.AddrPort, error) {
 func (n *Node) Addr() netip.AddrPort { return n.addr }
 
 // Secure reports whether it speaks TLS: wss, and https.
-func (n *Node) Secure() bool { return n.door != nil }
+func (n *Node) Secure() bool { return n.certs != nil }
 
 // Unready says why the node should not be sent anyone; "" when it should.
 func (n *Node) Unready() string {
@@ -174,8 +174,8 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.tape.run(serving) })
 	g.Go(func() error { return n.serveHTTP(serving) })
-	if n.door != nil {
-		g.Go(func() error { return n.door.watch(serving) })
+	if n.certs != nil {
+		g.Go(func() error { return n.certs.watch(serving) })
 	}
 	if n.auth != nil {
 		g.Go(func() error { return n.auth.run(serving) })
@@ -236,8 +236,8 @@ func (n *Node) drain(cause error) {
 func (n *Node) Close() {
 	n.closed.Do(func() {
 		n.end()
-		if n.door != nil {
-			n.door.shakes.Wait() // they wake their polls
+		if n.certs != nil {
+			n.certs.shakes.Wait() // they wake their polls
 		}
 		for _, l := range n.loops {
 			l.stopAccepting()

@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +61,8 @@ func TestProtocolHTTP(t *testing.T) {
 	}
 }
 
-// The reasons for which a token is refused, and our own close codes, are those that the
-// protocol's page lists.
+// The reasons for which an upgrade and a token are refused, and our own close codes, are
+// those that the protocol's page lists.
 func TestProtocolDoor(t *testing.T) {
 	page, err := os.ReadFile("../codec/PROTOCOL.md")
 	if err != nil {
@@ -86,6 +88,27 @@ func TestProtocolDoor(t *testing.T) {
 	slices.Sort(known)
 	if diff := cmp.Diff(known, listed); diff != "" {
 		t.Errorf("(-known +listed)\n%s", diff)
+	}
+	_, refusals, _ := strings.Cut(string(page), "| status | reason | why |")
+	refusals, _, _ = strings.Cut(refusals, "\n\n")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range regexp.MustCompile(`l\.\w+\(.*refusal\{\S+, "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+			if said++; !regexp.MustCompile(`\b` + r[1] + `\b`).MatchString(refusals) {
+				t.Errorf("%s refuses for %s, which the page has not", name, r[1])
+			}
+		}
+	}
+	if said < 10 {
+		t.Errorf("the source has %d reasons", said)
 	}
 	for _, code := range []ws.StatusCode{codec.CloseRevoked, codec.CloseExpired, codec.CloseReplaced, codec.CloseStalled, codec.CloseSilent, codec.CloseRestart, codec.CloseOverloaded} {
 		if !strings.Contains(string(page), "\n| "+number(code)+" |") {

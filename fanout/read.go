@@ -116,7 +116,7 @@ func (l *loop) bound(ci uint32) {
 	}
 	switch c.state {
 	case stateHandshake:
-		l.refuse(ci, "overloaded", http.StatusServiceUnavailable, "too much is unfinished; connect again")
+		l.refuse(ci, refusal{http.StatusServiceUnavailable, "overloaded", "too much is unfinished; connect again"})
 	case stateOpen:
 		l.bye(ci, codec.CloseOverloaded, "too much is unfinished; connect again")
 	case stateVerifying: // its head is read again

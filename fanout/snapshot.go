@@ -39,7 +39,7 @@ func (s *snapshots) enter(w http.ResponseWriter) bool {
 	case s.places <- struct{}{}:
 		return true
 	case <-time.After(snapshotWait):
-		writeError(w, http.StatusServiceUnavailable, "too many snapshots are under way; try again in a second")
+		refusal{http.StatusServiceUnavailable, "", "too many snapshots are under way; try again in a second"}.serve(w)
 		return false
 	}
 }
@@ -71,13 +71,13 @@ func (s *snapshots) symbols(w http.ResponseWriter, r *http.Request, claims *toke
 func (s *snapshots) snapshot(w http.ResponseWriter, r *http.Request, claims *token.Claims) {
 	symbols, prefixes, err := asked(r.URL.RawQuery)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		refusal{http.StatusBadRequest, "", err.Error()}.serve(w)
 		return
 	}
 	if claims != nil && r.URL.Query().Has("symbols") {
 		for _, name := range slices.Concat(symbols, patterns(prefixes)) {
 			if !claims.Grant.Allows([]byte(name)) {
-				writeRefusal(w, http.StatusForbidden, "not_allowed", name+": "+notCovered)
+				refusal{http.StatusForbidden, "not_allowed", name + ": " + notCovered}.serve(w)
 				return
 			}
 		}

@@ -43,11 +43,11 @@ func (l *loop) sweepConn(ci uint32) {
 		}
 	case stateHandshake:
 		if age > l.cfg.Limits.HandshakeTime {
-			l.refuse(ci, "head_too_slow", http.StatusRequestTimeout, "the request head took too long")
+			l.refuse(ci, refusal{http.StatusRequestTimeout, "head_too_slow", "the request head took too long"})
 		}
 	case stateVerifying:
 		if age > l.cfg.Limits.HandshakeTime {
-			l.refuseToken(ci, errTooSlow)
+			l.refuse(ci, badToken(errTooSlow))
 		}
 	case stateClosing:
 		if age > lingerTime {

@@ -17,7 +17,7 @@ import (
 // shake begins TLS on a conn.
 func (l *loop) shake(ci uint32) {
 	c := &l.conns[ci]
-	t := epoll.NewServer(int(c.fd), l.door.config.Load(), l.work)
+	t := epoll.NewServer(int(c.fd), l.certs.config.Load(), l.work)
 	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
 	most := max(1, l.cfg.Limits.Handshakes/l.cfg.Loops)
@@ -27,7 +27,7 @@ func (l *loop) shake(ci uint32) {
 	if l.shaking = append(l.shaking, key); len(l.shaking) > 2*most {
 		l.shaking = slices.DeleteFunc(l.shaking, func(key epoll.Key) bool { return !l.isShaking(key) })
 	}
-	l.door.shakes.Go(func() {
+	l.certs.shakes.Go(func() {
 		err := t.Handshake()
 		l.mailbox.send(func(l *loop) { l.shaken(key, err) })
 	})
@@ -62,7 +62,7 @@ func (l *loop) shaken(key epoll.Key, err error) {
 		l.log.Debug("TLS handshake", "err", err)
 		if plain := new(tls.RecordHeaderError); errors.As(err, plain) && plain.Conn != nil {
 			l.passes[key.Index].tls, c.secure = nil, false
-			l.refuse(key.Index, "not_tls", http.StatusBadRequest, "this port speaks TLS: use wss:// or https://")
+			l.refuse(key.Index, refusal{http.StatusBadRequest, "not_tls", "this port speaks TLS: use wss:// or https://"})
 			return
 		}
 		l.events.handshakes.WithLabelValues("tls_failed").Inc()

@@ -266,10 +266,10 @@ func TestCertificateChanges(t *testing.T) {
 	if err := os.WriteFile(n.cfg.TLSCert, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * doorEvery)
+	time.Sleep(2 * certsEvery)
 	dialSecure(t, n.addr, config).next(codec.TypeHello)
 	writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, -3) // one that has expired is no better
-	time.Sleep(2 * doorEvery)
+	time.Sleep(2 * certsEvery)
 	dialSecure(t, n.addr, config).next(codec.TypeHello)
 	roots := writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, 2)
 	eventually(t, 10*time.Second, "the new certificate is shown", func() bool {

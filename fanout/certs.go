@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// door is how a node speaks TLS: who it is, and whom it lets shake hands.
-type door struct {
-	files  doorFiles
+// certs is how a node speaks TLS: who it is, and whom it lets shake hands.
+type certs struct {
+	files  certFiles
 	config atomic.Pointer[tls.Config]
 	read   [3]fileState   // the files as of config
 	shakes sync.WaitGroup // their goroutines
 	log    *slog.Logger
 }
 
-type doorFiles struct{ cert, key, clientCA string }
+type certFiles struct{ cert, key, clientCA string }
 
 // fileState is what tells that a file was changed.
 type fileState struct {
@@ -29,26 +29,26 @@ type fileState struct {
 	size    int64
 }
 
-// newDoor reads the certificate; nil without one.
-func newDoor(cfg *Config, log *slog.Logger) (*door, error) {
+// newCerts reads the certificate; nil without one.
+func newCerts(cfg *Config, log *slog.Logger) (*certs, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
 	// Handshakes leave the loops half of the cores.
-	d := &door{files: doorFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, log: log}
-	return d, d.load()
+	c := &certs{files: certFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, log: log}
+	return c, c.load()
 }
 
 // load makes a config of what the files say. Its session tickets are its own: a client
 // that one authority let in resumes nothing under another.
-func (d *door) load() error {
-	now, err := d.state()
+func (c *certs) load() error {
+	now, err := c.state()
 	if err != nil {
 		return err
 	}
-	cert, err := tls.LoadX509KeyPair(d.files.cert, d.files.key)
+	cert, err := tls.LoadX509KeyPair(c.files.cert, c.files.key)
 	if err != nil {
-		return fmt.Errorf("fanout: --tls-cert %s, --tls-key %s: %w", d.files.cert, d.files.key, err)
+		return fmt.Errorf("fanout: --tls-cert %s, --tls-key %s: %w", c.files.cert, c.files.key, err)
 	}
 	config := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
@@ -59,33 +59,33 @@ func (d *door) load() error {
 		// Small first records are for pages: they would cut a data message in pieces.
 		DynamicRecordSizingDisabled: true,
 	}
-	if d.files.clientCA != "" {
-		text, err := os.ReadFile(d.files.clientCA)
+	if c.files.clientCA != "" {
+		text, err := os.ReadFile(c.files.clientCA)
 		if err != nil {
 			return fmt.Errorf("fanout: --client-ca: %w", err)
 		}
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return fmt.Errorf("fanout: --client-ca %s: no certificate in PEM", d.files.clientCA)
+			return fmt.Errorf("fanout: --client-ca %s: no certificate in PEM", c.files.clientCA)
 		}
 	}
-	if before := d.config.Load(); time.Now().After(cert.Leaf.NotAfter) {
+	if before := c.config.Load(); time.Now().After(cert.Leaf.NotAfter) {
 		if before != nil && time.Now().Before(before.Certificates[0].Leaf.NotAfter) {
-			return fmt.Errorf("fanout: --tls-cert %s expired on %v", d.files.cert, cert.Leaf.NotAfter)
+			return fmt.Errorf("fanout: --tls-cert %s expired on %v", c.files.cert, cert.Leaf.NotAfter)
 		}
-		d.log.Error("the certificate has expired: no client will trust this node", "file", d.files.cert, "expired", cert.Leaf.NotAfter)
+		c.log.Error("the certificate has expired: no client will trust this node", "file", c.files.cert, "expired", cert.Leaf.NotAfter)
 	}
-	d.read = now
-	d.config.Store(config)
+	c.read = now
+	c.config.Store(config)
 	return nil
 }
 
 // until is when the certificate ends.
-func (d *door) until() time.Time { return d.config.Load().Certificates[0].Leaf.NotAfter }
+func (c *certs) until() time.Time { return c.config.Load().Certificates[0].Leaf.NotAfter }
 
 // state is what the files are now.
-func (d *door) state() (now [3]fileState, err error) {
-	for i, name := range [...]string{d.files.cert, d.files.key, d.files.clientCA} {
+func (c *certs) state() (now [3]fileState, err error) {
+	for i, name := range [...]string{c.files.cert, c.files.key, c.files.clientCA} {
 		if name == "" {
 			continue
 		}
@@ -101,26 +101,26 @@ func (d *door) state() (now [3]fileState, err error) {
 // watch reads the files again when they have changed, until ctx ends. Nobody is dropped:
 // who is connected has shaken hands. While they cannot be read, or do not belong together
 // yet, the old ones stand.
-func (d *door) watch(ctx context.Context) error {
+func (c *certs) watch(ctx context.Context) error {
 	failed := false
-	for sleep(ctx, doorEvery) {
-		now, err := d.state()
-		if err == nil && now == d.read {
+	for sleep(ctx, certsEvery) {
+		now, err := c.state()
+		if err == nil && now == c.read {
 			continue
 		}
 		if err == nil {
-			err = d.load()
+			err = c.load()
 		}
 		switch {
 		case err == nil:
-			d.log.Info("certificate read again", "until", d.until())
+			c.log.Info("certificate read again", "until", c.until())
 		case !failed:
-			d.log.Error("the certificate cannot be read again; the old one stands", "err", err)
+			c.log.Error("the certificate cannot be read again; the old one stands", "err", err)
 		}
 		failed = err != nil
 	}
 	return nil
 }
 
-// doorEvery is how often the files are looked at.
-const doorEvery = time.Second
+// certsEvery is how often the files are looked at.
+const certsEvery = time.Second

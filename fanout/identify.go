@@ -3,6 +3,7 @@ package fanout
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net/http"
 
 	"github.com/tickwire/tickwire/fanout/token"
@@ -17,11 +18,11 @@ func (l *loop) identify(ci uint32, head []byte) bool {
 	}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
-		l.refuse(ci, "bad_upgrade", http.StatusBadRequest, "the request head cannot be read")
+		l.refuse(ci, badUpgrade(errors.New("the request head cannot be read")))
 		return false
 	}
 	if !l.allowsOrigin(r) {
-		l.refuseFor(ci, http.StatusForbidden, "origin", "this origin is not allowed")
+		l.refuse(ci, badOrigin)
 		return false
 	}
 	if l.auth == nil {
@@ -29,7 +30,7 @@ func (l *loop) identify(ci uint32, head []byte) bool {
 	}
 	raw, err := l.auth.tokenOf(r.Header)
 	if err != nil {
-		l.refuseToken(ci, err)
+		l.refuse(ci, badToken(err))
 		return false
 	}
 	claims, err, known := l.auth.known([]byte(raw))
@@ -37,14 +38,14 @@ func (l *loop) identify(ci uint32, head []byte) bool {
 	case !known:
 		l.conns[ci].state = stateVerifying
 		if !l.ask(ci, []byte(raw), (*loop).verified) {
-			l.refuseToken(ci, errNotAsked)
+			l.refuse(ci, badToken(errNotAsked))
 		}
 		return false
 	case err != nil:
-		l.refuseToken(ci, err)
+		l.refuse(ci, badToken(err))
 		return false
 	case !l.auth.subjects.enter(l, ci, claims):
-		l.refuseFor(ci, http.StatusTooManyRequests, "conns", "this subject has all the connections that its token allows")
+		l.refuse(ci, refusal{http.StatusTooManyRequests, "conns", "this subject has all the connections that its token allows"})
 		return false
 	}
 	return true
@@ -58,19 +59,8 @@ func (l *loop) verified(ci uint32, _ *token.Claims, err error) {
 	}
 	c.state = stateHandshake
 	if err != nil {
-		l.refuseToken(ci, err)
+		l.refuse(ci, badToken(err))
 		return
 	}
 	l.readLater(ci) // with others, as far as a cycle has time for them
-}
-
-// refuseToken answers a request head whose token is refused.
-func (l *loop) refuseToken(ci uint32, err error) {
-	status, reason := refusal(err)
-	l.refuseFor(ci, status, reason, err.Error())
-}
-
-// refuseFor answers a request head with an HTTP error and its reason, which is counted.
-func (l *loop) refuseFor(ci uint32, status int, reason, text string) {
-	l.endHTTP(ci, "refused_"+reason, httpRefusal(status, reason, text))
 }
