@@ -39,7 +39,8 @@ type crowd struct {
 
 func newCrowd(t testing.TB, conns, symbols int, json bool, rate float64) *crowd {
 	t.Helper()
-	cfg := Config{Node: "crowd", MaxConns: conns, MaxSubs: symbols, Heartbeat: time.Hour, Stall: time.Hour, Loops: 1}
+	cfg := Config{Node: "crowd", Heartbeat: time.Hour, Loops: 1, Limits: usual(t)}
+	cfg.MaxConns, cfg.MaxSubs, cfg.Stall = conns, symbols, time.Hour
 	l := testLoop(t, &cfg)
 	c := &crowd{loop: l}
 	l.sock = &c.sink

@@ -174,16 +174,16 @@ func TestUnreadRenewals(t *testing.T) {
 
 // A token is held against all that a connection has: who renews it without end pays for that.
 func TestRenewalPrice(t *testing.T) {
-	crowd := newCrowd(t, 1, 3*tokenRenewed, false, 0)
+	crowd := newCrowd(t, 1, 3*costRenewed, false, 0)
 	l := crowd.loop
 	l.auth = new(auth)
-	l.conns[1].tokens, l.passes[1].claims = 100, claims()
+	l.conns[1].budget, l.passes[1].claims = 100, claims()
 	l.renewed(1, 7, claims(), nil)
-	if paid := 100 - l.conns[1].tokens; paid != 3 {
-		t.Errorf("%d tokens for nothing new", paid)
+	if paid := 100 - l.conns[1].budget; paid != 3 {
+		t.Errorf("%d spent for nothing new", paid)
 	}
 	l.renewed(1, 7, claims(grants(token.Grant{Symbols: []string{"other:*"}})), nil)
-	if paid := 100 - l.conns[1].tokens; paid != 3+3+3*tokenRenewed/tokenResults {
-		t.Errorf("%d tokens with the end of everything", paid)
+	if paid := 100 - l.conns[1].budget; paid != 3+3+3*costRenewed/costResults {
+		t.Errorf("%d spent with the end of everything", paid)
 	}
 }

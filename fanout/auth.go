@@ -19,7 +19,7 @@ type auth struct {
 	verifier *token.Verifier
 	work     chan struct{} // shared.work; who waits for the issuer has no place in it
 	cookie   string        // that may have a token; "": none
-	asked    chan verify
+	queue    chan verify
 	subjects subjects
 	revoked  revoked
 }
@@ -47,7 +47,7 @@ func newAuth(ctx context.Context, s *shared) (*auth, error) {
 		wait()
 		s.work <- struct{}{}
 	})
-	return &auth{verifier: v, work: s.work, cookie: s.cfg.TokenCookie, asked: make(chan verify, verifiesMax)}, nil
+	return &auth{verifier: v, work: s.work, cookie: s.cfg.TokenCookie, queue: make(chan verify, verifiesMax)}, nil
 }
 
 // run verifies until ctx ends. While as many as may wait for the issuer, others go on.
@@ -59,11 +59,11 @@ func (a *auth) run(ctx context.Context) error {
 				select {
 				case <-ctx.Done():
 					return nil
-				case v := <-a.asked:
+				case v := <-a.queue:
 					claims, err := a.verify(v.raw)
 					v.loop.mailbox.send(func(l *loop) {
 						if c := &l.conns[v.conn.Index]; c.gen == v.conn.Gen && c.state != stateGone {
-							c.asking = false
+							c.verifying = false
 							v.tell(l, v.conn.Index, claims, err)
 						}
 					})
@@ -111,12 +111,12 @@ func (a *auth) known(raw []byte) (c *token.Claims, err error, ok bool) {
 // same conn does: who has a connection could fill the queue by himself.
 func (l *loop) ask(ci uint32, raw []byte, tell func(*loop, uint32, *token.Claims, error)) bool {
 	c := &l.conns[ci]
-	if c.asking {
+	if c.verifying {
 		return false
 	}
 	select {
-	case l.auth.asked <- verify{l, epoll.Key{Index: ci, Gen: c.gen}, bytes.Clone(raw), tell}:
-		c.asking = true
+	case l.auth.queue <- verify{l, epoll.Key{Index: ci, Gen: c.gen}, bytes.Clone(raw), tell}:
+		c.verifying = true
 		return true
 	default:
 		return false

@@ -22,17 +22,12 @@ type Config struct {
 	TLSCert   string        `group:"TLS" env:"TICKWIRE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM: the stream is wss, the page https. Read again when it changes."`
 	TLSKey    string        `group:"TLS" env:"TICKWIRE_TLS_KEY" placeholder:"FILE" help:"Its key, PEM."`
 	ClientCA  string        `group:"TLS" env:"TICKWIRE_CLIENT_CA" placeholder:"FILE" help:"Certificate authorities, PEM: only clients with a certificate of theirs may shake hands. [any client]"`
-	MaxConns  int           `group:"Limits" default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
-	HostConns int           `group:"Limits" default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in ten seconds; more are refused with 429. 0 is any number. [${default}]"`
 	ProxyFrom []string      `group:"Limits" env:"TICKWIRE_PROXY_FROM" placeholder:"NETWORK" help:"Addresses, as 10.0.0.0/8, of balancers that send a PROXY header, version 2, before anything else: it says whose address counts."`
-	MaxSubs   int           `group:"Limits" default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
 	Heartbeat time.Duration `default:"5s" env:"TICKWIRE_HEARTBEAT" placeholder:"TIME" help:"Silence after which a heartbeat is sent. [${default}]"`
 	Pace      time.Duration `default:"16ms" env:"TICKWIRE_PACE" placeholder:"TIME" help:"What a busy node waits between two messages to a connection that has many, more latency for less CPU; longer only when it is at its end. from 0s, never, to 100ms. [${default}]"`
-	Stall     time.Duration `group:"Limits" default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
-	Idle      time.Duration `group:"Limits" default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
 
-	Limits      Limits       `group:"Limits" embed:""`
+	Limits      `group:"Limits"`
 	Token       token.Config `group:"Tokens" embed:"" prefix:"token-"`
 	TokenCookie string       `group:"Tokens" env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
 	Origin      []string     `group:"Tokens" env:"TICKWIRE_ORIGIN" placeholder:"ORIGIN" help:"Pages that may connect and read snapshots, as https://app.example.com or https://*.example.com; the node's own may. [any]"`
@@ -52,18 +47,18 @@ func (cfg *Config) Validate() error {
 		cfg.Loops = cores
 	}
 	switch {
-	case cfg.Loops < 1 || cfg.MaxConns < 1 || cfg.MaxSubs < 1 || cfg.HostConns < 0:
-		return errors.New("--loops, --max-conns and --max-subs are at least 1, --host-conns at least 0")
-	case cfg.Heartbeat < time.Second || cfg.Stall < time.Second:
-		return errors.New("--heartbeat and --stall are at least 1s")
+	case cfg.Loops < 1:
+		return errors.New("--loops is at least 1")
+	case cfg.Heartbeat < time.Second:
+		return errors.New("--heartbeat is at least 1s")
 	case cfg.Pace < 0 || cfg.Pace > paceMost:
 		return fmt.Errorf("--pace is from 0s to %v", paceMost)
 	case (cfg.TLSCert == "") != (cfg.TLSKey == ""), cfg.ClientCA != "" && cfg.TLSCert == "":
 		return errors.New("--tls-cert and --tls-key go together, and --client-ca with both")
 	case cfg.TokenCookie != "" && !cfg.Token.Enabled():
 		return errors.New("--token-cookie goes with --token-key, --token-secret or --token-jwks")
-	case cfg.Drain < 0 || cfg.Idle < 0:
-		return errors.New("--drain and --idle are at least 0s")
+	case cfg.Drain < 0:
+		return errors.New("--drain is at least 0s")
 	}
 	if err := cfg.Limits.validate(); err != nil {
 		return err

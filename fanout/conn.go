@@ -30,21 +30,21 @@ type conn struct {
 	gen   uint32 // told to epoll, so that an event of a former conn is known
 	state uint8
 
-	json    bool  // the subprotocol
-	secure  bool  // its pass has its TLS
-	due     bool  // in loop.scheduled, or waiting in the pacer
-	blocked bool  // the socket took less than it was given: tail waits
-	paused  bool  // the client asked for silence
-	choked  bool  // the client has not answered a ping for too many bytes
-	answers bool  // it answers pings
-	asked   bool  // a ping is not answered yet
-	slow    bool  // was blocked or choked since its last whole flush
-	pending bool  // bytes came while it was blocked
-	queued  bool  // in loop.again
-	asking  bool  // a token of it is being verified
-	broken  bool  // what comes is no frame, or nobody knows where the next one begins
-	hot     uint8 // messages in a row, each soon after the one before; see pace.go
-	op      ws.OpCode
+	json      bool  // the subprotocol
+	secure    bool  // its pass has its TLS
+	due       bool  // in loop.scheduled, or waiting in the pacer
+	blocked   bool  // the socket took less than it was given: tail waits
+	paused    bool  // the client asked for silence
+	choked    bool  // the client has not answered a ping for too many bytes
+	answers   bool  // it answers pings
+	asked     bool  // a ping is not answered yet
+	slow      bool  // was blocked or choked since its last whole flush
+	pending   bool  // bytes came while it was blocked
+	queued    bool  // in loop.again
+	verifying bool  // a token of it is being verified
+	broken    bool  // what comes is no frame, or nobody knows where the next one begins
+	hot       uint8 // messages in a row, each soon after the one before; see pace.go
+	op        ws.OpCode
 
 	lanes uint32 // first lane; 0 none
 	subs  uint32
@@ -64,8 +64,8 @@ type conn struct {
 	flow      uint32        // bytes written since that ping
 	window    uint32        // how many may be; see credit.go
 	batch     uint32        // bytes between the last two pings
-	tokens    int32         // budget for requests; see limits.go
-	floods    uint16        // frames without a token
+	budget    int32         // for requests; see limits.go
+	floods    uint16        // frames beyond the budget
 	since     time.Duration // when it was accepted, opened, began to close, or was blocked, on the loop's clock
 	begun     time.Duration // when the message under way began
 	heldSince time.Duration // when the record under way did, or later
@@ -120,7 +120,7 @@ func (l *loop) newConn(fd int) uint32 {
 		l.conns, l.passes = append(l.conns, conn{}), append(l.passes, pass{})
 	}
 	c := &l.conns[ci]
-	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, tokens: l.cfg.Limits.burst(), window: windowMin}
+	*c = conn{fd: int32(fd), gen: c.gen, state: stateHandshake, since: l.clock, budget: l.cfg.burst(), window: windowMin}
 	l.open++
 	return ci
 }

@@ -42,7 +42,7 @@
 //   - (*loop).identify: the origin, the token, which is verified beside the loop if it is not
 //     known, and the connections of its subject. identify.go, auth.go, origin.go, subject.go
 //
-// Once open, a conn may have what its token grants, until it ends or is revoked. grant.go,
+// Once open, a conn may have what its token grants, until it ends or is revoked. grant.go, renew.go,
 // revoke.go
 //
 // # Ownership

@@ -43,7 +43,7 @@ func TestRequestsTakeTurns(t *testing.T) {
 	ping := masked(ws.OpPing, true, nil)
 	for ci, n := range []int{0, 100, 100, 100, 1} {
 		if n > 0 {
-			l.conns[ci].tokens = 1000
+			l.conns[ci].budget = 1000
 			l.keepRest(&l.conns[ci], bytes.Repeat(ping, n))
 			l.readLater(uint32(ci))
 		}
@@ -67,11 +67,11 @@ func TestMuchIsReadInTurns(t *testing.T) {
 	l, now := crowd.loop, time.Now()
 	l.now = func() time.Time { now = now.Add(10 * time.Microsecond); return now }
 	crowd.sink.in = bytes.Repeat(masked(ws.OpPing, true, nil), pings)
-	l.conns[1].tokens = pings
+	l.conns[1].budget = pings
 	l.begin()
 	l.readable(1, false)
 	for cycles := 0; l.count[framesIn] < pings; cycles++ {
-		l.conns[1].tokens = pings // it is not about these
+		l.conns[1].budget = pings // it is not about these
 		if rest := l.conns[1].restLen; cycles > 1000 || rest > readBytes+ws.MaxHeaderSize {
 			t.Fatalf("after %d cycles %d bytes wait, %d frames were taken", cycles, rest, l.count[framesIn])
 		}

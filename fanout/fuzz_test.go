@@ -48,7 +48,9 @@ func (w *wire) Write(fd int, p []byte) (int, error) {
 // fuzzLoop is a loop on a wire whose clock stands still, so that the same bytes have the
 // same answers.
 func fuzzLoop(f *testing.F) (*loop, *wire) {
-	l := testLoop(f, &Config{Node: "fuzz", MaxConns: 100, MaxSubs: 100, Heartbeat: time.Hour, Stall: time.Hour, Loops: 1})
+	cfg := Config{Node: "fuzz", Heartbeat: time.Hour, Loops: 1, Limits: usual(f)}
+	cfg.MaxConns, cfg.MaxSubs, cfg.Stall = 100, 100, time.Hour
+	l := testLoop(f, &cfg)
 	l.http = newHandover(netip.AddrPort{})
 	l.log = slog.New(slog.DiscardHandler)
 	w := new(wire)

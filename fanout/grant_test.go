@@ -366,7 +366,7 @@ func TestKeysRotate(t *testing.T) {
 
 // Beyond loopback a node wants a certificate and a key, or the word.
 func TestInsecure(t *testing.T) {
-	good := Config{Loops: 1, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Limits: usual(t)}
+	good := Config{Loops: 1, Heartbeat: time.Second, Limits: usual(t)}
 	for _, c := range []struct {
 		listen       string
 		cert, tokens bool

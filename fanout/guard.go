@@ -10,7 +10,7 @@ import (
 // guard bounds what one host may have of a node, for all of its loops.
 type guard struct {
 	most int // connections; 0: any number
-	room int // for hosts that are remembered, some 200 bytes each
+	room int // for hosts that are remembered
 
 	mu    sync.Mutex // protects hosts and what is in them
 	hosts map[netip.Prefix]*host
@@ -22,10 +22,6 @@ type host struct {
 	plain    int // of which are handed over
 	connects *rate.Limiter
 }
-
-// hostsMax is room for hosts that have no connection now: whoever has as many addresses is
-// not stopped by what one may have.
-const hostsMax = 64 << 10
 
 func newGuard(cfg *Config) guard {
 	return guard{most: cfg.HostConns, room: hostsMax + cfg.MaxConns, hosts: make(map[netip.Prefix]*host)}
@@ -58,9 +54,6 @@ func (g *guard) enter(from netip.Addr) (*host, bool) {
 	h.conns++
 	return h, true
 }
-
-// hostPlain is how many of httpMax one host may have.
-const hostPlain = httpMax / 8
 
 // handOver counts one of a host's connections to plain HTTP until leave; false when it has as
 // many as it may.

@@ -20,7 +20,7 @@ import (
 
 // A host is an address of IPv4, in whatever form it comes, or 64 bits of IPv6.
 func TestHosts(t *testing.T) {
-	g := newGuard(&Config{HostConns: 2})
+	g := newGuard(&Config{Limits: Limits{HostConns: 2}})
 	enter := func(addr string) (*host, bool) { return g.enter(netip.MustParseAddr(addr)) }
 	for _, same := range [][]string{
 		{"10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"},
@@ -50,7 +50,7 @@ func TestHosts(t *testing.T) {
 // However many addresses come, no more are remembered than there is room for, and none is
 // forgotten that has a connection.
 func TestHostsAreBounded(t *testing.T) {
-	g := newGuard(&Config{HostConns: 1, MaxConns: 10})
+	g := newGuard(&Config{Limits: Limits{HostConns: 1, MaxConns: 10}})
 	for i := range 3 * hostsMax {
 		h, ok := g.enter(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
 		if !ok {

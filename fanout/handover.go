@@ -11,11 +11,6 @@ import (
 	"github.com/tickwire/tickwire/fanout/epoll"
 )
 
-// httpMax bounds the plain HTTP connections of a node. Each serves one request and is
-// closed; until then it holds at most some 100 KB: what was read of it, net/http's
-// buffers and a piece of its answer.
-const httpMax = 256
-
 // handover is the net.Listener that net/http serves from: loops give it the
 // connections that did not ask for an upgrade.
 type handover struct {

@@ -83,7 +83,7 @@ func (l *loop) handshake(ci uint32, p []byte) (rest []byte, ok bool) {
 		l.refuse(ci, refusal{http.StatusBadRequest, "not_plain", "this port does not speak TLS: use ws:// or http://"})
 		return nil, false
 	}
-	most := l.cfg.Limits.HeadBytes
+	most := l.cfg.HeadBytes
 	end := headEnd(p[:min(len(p), most)])
 	if end == 0 && len(p) >= most {
 		l.refuse(ci, refusal{http.StatusRequestHeaderFieldsTooLarge, "head_too_large",
@@ -132,10 +132,10 @@ func (l *loop) hello(ci uint32) *codec.Hello {
 		Fields:    codec.FieldNames[:],
 		Heartbeat: l.cfg.Heartbeat.Milliseconds(),
 		Limits: codec.Limits{
-			RequestBytes:      l.cfg.Limits.RequestBytes,
+			RequestBytes:      l.cfg.RequestBytes,
 			RequestSymbols:    requestSymbols,
 			Subs:              l.subsMost(ci),
-			RequestsPerSecond: l.cfg.Limits.Requests,
+			RequestsPerSecond: l.cfg.Requests,
 		},
 		TokenTTL: l.tokenTTL(ci),
 	}

@@ -26,7 +26,7 @@ func TestSubsAndSubscribersAgree(t *testing.T) {
 			ci = l.newConn(1)
 			l.conns[ci].state = stateOpen
 		}
-		l.conns[ci].tokens = 100
+		l.conns[ci].budget = 100
 		req := codec.Request{Symbols: pick()}
 		req.Op = []codec.Op{codec.OpSubscribe, codec.OpUnsubscribe, codec.OpSet}[r.IntN(3)]
 		if req.HasRate = r.IntN(2) == 0; req.HasRate {

@@ -6,9 +6,17 @@ import (
 	"time"
 )
 
-// Limits are those of one connection, each as far as it is a stranger's to reach; an
+// Limits are those that a stranger may reach, of a node, of an address, of a connection; an
 // operator may change them.
 type Limits struct {
+	// A process may hold 20,000 descriptors on many a machine; 17,900 idle over TLS take 110 MB.
+	MaxConns int `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
+	// An office, or a carrier's customers, behind one address; --max-conns from one is a flood.
+	HostConns int `default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in ten seconds; more are refused with 429. 0 is any number. [${default}]"`
+	// 5 bytes each: 900 MB if all conns had them.
+	MaxSubs int           `default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
+	Stall   time.Duration `default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
+	Idle    time.Duration `default:"5m" env:"TICKWIRE_IDLE" placeholder:"TIME" help:"A connection that subscribes to nothing and asks nothing for so long is closed. 0s is never. [${default}]"`
 	// A head holds a browser's fields, below 2 KiB, and a token of at most 4.
 	HeadBytes int `default:"8192" env:"TICKWIRE_HEAD_BYTES" placeholder:"N" help:"Of a request head, at the most; a longer one is answered 431. From 1024 to 65536. [${default}]"`
 	// A client across the world, on a line that loses packets, has shaken hands in two.
@@ -18,9 +26,9 @@ type Limits struct {
 	Handshakes int `default:"2048" env:"TICKWIRE_HANDSHAKES" placeholder:"N" help:"TLS handshakes under way, of a node; with one more, the oldest is ended. [${default}]"`
 	// 4,096 symbols of 16 bytes.
 	RequestBytes int `default:"65536" env:"TICKWIRE_REQUEST_BYTES" placeholder:"N" help:"Of a request, fragments joined; a longer one closes with 1009. From 1024 to 65536. [${default}]"`
-	// A request takes a token, and one more for so many bytes, results and subs looked
-	// through (tokenBytes and the like), which it may owe: at most 0.5 ms each. Other frames
-	// take one too, but for the answer to a ping. A conn keeps those of two seconds: 10,000
+	// A request costs one, and one more for so many bytes, results and subs looked
+	// through (costBytes and the like), which it may owe: at most 0.5 ms each. Other frames
+	// cost one too, but for the answer to a ping. A conn keeps those of two seconds: 10,000
 	// subs fit, ten full requests with what is held of each.
 	Requests int `default:"50" env:"TICKWIRE_REQUESTS" placeholder:"N" help:"Requests a second of one connection; twice as many at once. [${default}]"`
 }
@@ -31,6 +39,10 @@ const limitBytesMost = 64 << 10
 // validate refuses what cannot work.
 func (l *Limits) validate() error {
 	switch {
+	case l.MaxConns < 1 || l.MaxSubs < 1 || l.HostConns < 0:
+		return errors.New("--max-conns and --max-subs are at least 1, --host-conns at least 0")
+	case l.Stall < time.Second || l.Idle < 0:
+		return errors.New("--stall is at least 1s, --idle at least 0s")
 	case l.HeadBytes < 1<<10 || l.HeadBytes > limitBytesMost || l.RequestBytes < 1<<10 || l.RequestBytes > limitBytesMost:
 		return fmt.Errorf("--head-bytes and --request-bytes are from 1024 to %d", limitBytesMost)
 	case l.HandshakeTime < time.Second || l.HandshakeTime > time.Minute:
@@ -48,11 +60,12 @@ func (l *Limits) burst() int32 { return int32(2 * l.Requests) }
 const (
 	// requestSymbols bounds the symbols of one request, patterns counted once.
 	requestSymbols = 4096
-	tokenBytes     = 16 << 10
-	tokenResults   = 1024
-	tokenSubs      = 16 << 10
-	tokenRenewed   = 4 << 10 // subs held against a new token: 0.12 us each
-	// floodMax frames without a token, and no second of calm, close with 1008.
+	// A request costs one more of the budget for so many bytes, results, or subs held
+	costBytes   = 16 << 10
+	costResults = 1024
+	costSubs    = 16 << 10
+	costRenewed = 4 << 10 // subs held against a new token: 0.12 us each
+	// floodMax frames beyond the budget, and no second of calm, close with 1008.
 	floodMax = 1000
 	// requestTime bounds what a cycle gives to requests before it flushes; after a
 	// longer flush as much as that took, so that an overloaded node still lets others
@@ -79,8 +92,20 @@ const (
 	// again at once when a node restarts, and then not for a while. A connect that is
 	// refused costs some 15 us.
 	hostTime = 10 * time.Second
-	// verifiesMax bounds the tokens of a node that wait to be verified, 1 KB each: those
-	// of a reconnect storm. At 66 us, EdDSA, they take half a second of a core.
+	// hostsMax is room for hosts that have no connection now, some 200 bytes each: whoever has
+	// as many addresses is not stopped by what one may have.
+	hostsMax = 64 << 10
+	// httpMax bounds the plain HTTP connections of a node. Each serves one request and is
+	// closed; until then it holds at most some 100 KB: what was read of it, net/http's
+	// buffers and a piece of its answer. One host may have hostPlain of them.
+	httpMax   = 256
+	hostPlain = httpMax / 8
+	// snapshotsMax bounds the answers of the board's size under way. Each holds a
+	// piece, and 4 bytes a symbol.
+	snapshotsMax = 16
+	snapshotWait = time.Second // for a place
+	// verifiesMax bounds the tokens of a node that wait to be verified, 1 KB each and at most
+	// 4: those of a reconnect storm. At 66 us, EdDSA, they take half a second of a core.
 	verifiesMax = 8192
 
 	// messageBytes ends a data message: some 300 images. It bounds what a slow

@@ -149,7 +149,7 @@ func TestRequestsGiveWay(t *testing.T) {
 	crowd := newCrowd(t, 2, 10, false, 0)
 	l, now := crowd.loop, time.Now()
 	l.now = func() time.Time { now = now.Add(time.Millisecond); return now }
-	l.conns[1].tokens = 1000
+	l.conns[1].budget = 1000
 	for range 100 {
 		crowd.sink.in = append(crowd.sink.in, masked(ws.OpText, true, []byte(`{"op":"ping"}`))...)
 	}
@@ -226,7 +226,7 @@ func TestTerms(t *testing.T) {
 	crowd := newCrowd(t, 1, 2*lanesMax, false, 0)
 	l := crowd.loop
 	ask := func(format string, a ...any) *codec.Reply {
-		l.conns[1].tokens = 100
+		l.conns[1].budget = 100
 		l.request(1, true, fmt.Appendf(nil, format, a...))
 		return &l.reply
 	}
@@ -399,7 +399,7 @@ func TestIdle(t *testing.T) {
 func TestLimitsAsSet(t *testing.T) {
 	n, config := startSecure(t, func(cfg *Config) {
 		cfg.Loops = 1
-		cfg.Limits = Limits{HeadBytes: 1024, HandshakeTime: time.Second, Handshakes: 3, RequestBytes: 2000, Requests: 3}
+		cfg.HeadBytes, cfg.HandshakeTime, cfg.Handshakes, cfg.RequestBytes, cfg.Requests = 1024, time.Second, 3, 2000, 3
 	})
 	p := dialSecure(t, n.addr, config)
 	if l := p.next(codec.TypeHello).Control.(*codec.Hello).Limits; l.RequestBytes != 2000 || l.RequestsPerSecond != 3 {
@@ -446,7 +446,8 @@ func TestLimitsAsSet(t *testing.T) {
 	eventually(t, 5*time.Second, "the places are free", func() bool { return n.shakes() == 0 })
 	for _, bad := range []func(*Limits){
 		func(l *Limits) { l.HeadBytes = 100 }, func(l *Limits) { l.RequestBytes = 1 << 20 }, func(l *Limits) { l.HandshakeTime = time.Hour },
-		func(l *Limits) { l.Handshakes = 0 }, func(l *Limits) { l.Requests = 0 },
+		func(l *Limits) { l.Handshakes = 0 }, func(l *Limits) { l.Requests = 0 }, func(l *Limits) { l.MaxConns = 0 },
+		func(l *Limits) { l.HostConns = -1 }, func(l *Limits) { l.MaxSubs = 0 }, func(l *Limits) { l.Stall = 0 }, func(l *Limits) { l.Idle = -1 },
 	} {
 		l := usual(t)
 		if bad(&l); l.validate() == nil {

@@ -126,8 +126,8 @@ func newLoop(s *shared) (*loop, error) {
 		hits:     make([]hit, 1),
 		patterns: make(map[uint32][]pattern),
 		in:       make([]byte, limitBytesMost+ws.MaxHeaderSize+2*readBytes),
-		parser:   parser{most: s.cfg.Limits.RequestBytes},
-		upgrade:  newUpgrade(s.cfg.Limits.HeadBytes),
+		parser:   parser{most: s.cfg.RequestBytes},
+		upgrade:  newUpgrade(s.cfg.HeadBytes),
 	}
 	l.service = l
 	l.conns[0].fd = -1

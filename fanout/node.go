@@ -200,9 +200,9 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) serveHTTP(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:        newMux(n.shared, n.Unready),
-		ReadTimeout:    n.cfg.Limits.HandshakeTime,
+		ReadTimeout:    n.cfg.HandshakeTime,
 		WriteTimeout:   30 * time.Second,
-		MaxHeaderBytes: n.cfg.Limits.HeadBytes,
+		MaxHeaderBytes: n.cfg.HeadBytes,
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() {

@@ -46,9 +46,10 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	t.Helper()
 	memory := miniredis.RunT(t)
 	cfg := Config{
-		Listen: "127.0.0.1:0", Loops: 2, MaxConns: 100, MaxSubs: 10_000,
-		Heartbeat: 5 * time.Second, Stall: 30 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(), Limits: usual(t),
+		Listen: "127.0.0.1:0", Loops: 2,
+		Heartbeat: 5 * time.Second, Drain: time.Second, Redis: "redis://" + memory.Addr(), Limits: usual(t),
 	}
+	cfg.MaxConns, cfg.HostConns = 100, 0 // all tests have one address
 	if change != nil {
 		change(&cfg)
 	}
@@ -350,7 +351,7 @@ func TestPortInUse(t *testing.T) {
 
 // A node that never runs leaves nothing open either.
 func TestNewAndClose(t *testing.T) {
-	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, MaxConns: 1, MaxSubs: 1, Heartbeat: time.Second, Stall: time.Second, Redis: "redis://127.0.0.1:1", Limits: usual(t)}
+	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, Heartbeat: time.Second, Redis: "redis://127.0.0.1:1", Limits: usual(t)}
 	before := descriptors(t)
 	n, err := New(cfg, prometheus.NewRegistry(), slog.Default())
 	if err != nil {

@@ -229,7 +229,7 @@ func (l *loop) fragment(ci uint32, h ws.Header, payload []byte) {
 	if c.op == 0 {
 		c.op = h.OpCode
 	}
-	if int(c.msgLen)+len(payload) > l.cfg.Limits.RequestBytes {
+	if int(c.msgLen)+len(payload) > l.cfg.RequestBytes {
 		l.bye(ci, ws.StatusMessageTooBig, errTooBig.Error())
 		return
 	}

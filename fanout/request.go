@@ -16,8 +16,8 @@ const noID = -1
 // request acts on one request message and answers it.
 func (l *loop) request(ci uint32, text bool, payload []byte) {
 	c := &l.conns[ci]
-	if !l.spend(ci, 1+len(payload)/tokenBytes) {
-		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", l.cfg.Limits.Requests))
+	if !l.spend(ci, 1+len(payload)/costBytes) {
+		l.fail(ci, noID, codec.CodeTooManyRequests, fmt.Sprintf("at most %d a second, and fewer large ones", l.cfg.Requests))
 		return
 	}
 	c.used = l.clock
@@ -72,7 +72,7 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 	case codec.OpAuth:
 		l.renew(ci, r)
 	}
-	c.tokens -= int32(len(l.reply.Results) / tokenResults)
+	c.budget -= int32(len(l.reply.Results) / costResults)
 	l.prune(ci)
 }
 
@@ -80,8 +80,8 @@ func (l *loop) request(ci uint32, text bool, payload []byte) {
 // Without any it reports false; too often, that ends the conn.
 func (l *loop) spend(ci uint32, price int) bool {
 	c := &l.conns[ci]
-	if c.tokens > 0 {
-		c.tokens -= int32(price)
+	if c.budget > 0 {
+		c.budget -= int32(price)
 		return true
 	}
 	if c.floods++; c.floods > floodMax {

@@ -127,7 +127,6 @@ func (s *stage) Write(fd int, p []byte) (int, error) {
 // testLoop is a loop of no node.
 func testLoop(t testing.TB, cfg *Config) *loop {
 	t.Helper()
-	cfg.Limits = usual(t)
 	l, err := newLoop(&shared{
 		cfg: cfg, master: newMaster(), events: newEvents(prometheus.NewRegistry()), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -139,7 +138,8 @@ func testLoop(t testing.TB, cfg *Config) *loop {
 }
 
 func newStage(t *testing.T) *stage {
-	cfg := Config{Node: "stage", MaxConns: 100, MaxSubs: 10000, Heartbeat: 5 * time.Second, Pace: 16 * time.Millisecond, Stall: 30 * time.Second, Loops: 1}
+	cfg := Config{Node: "stage", Heartbeat: 5 * time.Second, Pace: 16 * time.Millisecond, Loops: 1, Limits: usual(t)}
+	cfg.MaxConns = 100
 	s := &stage{t: t, now: time.UnixMicro(1_700_000_000_000_000), seqs: map[string]int64{}, conns: map[int]uint32{}, fds: map[int]*fakeSocket{}}
 	l := testLoop(t, &cfg)
 	l.now, l.start, l.sock = func() time.Time { return s.now }, s.now, s

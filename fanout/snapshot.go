@@ -16,11 +16,7 @@ import (
 )
 
 const (
-	// snapshotsMax bounds the answers of the board's size under way. Each holds a
-	// piece, and 4 bytes a symbol.
-	snapshotsMax  = 16
-	snapshotWait  = time.Second // for a place
-	pieceBytes    = 16 << 10    // some 40 quotes: 0.1 ms of encoding
+	pieceBytes    = 16 << 10 // some 40 quotes: 0.1 ms of encoding
 	pieceTakeTime = 5 * time.Second
 )
 

@@ -27,7 +27,7 @@ func (l *loop) note(id uint32) *note {
 // noteSubs begins the notes of a request with what the conn subscribes to.
 func (l *loop) noteSubs(ci uint32) {
 	l.noting++
-	l.conns[ci].tokens -= int32(l.conns[ci].subs / tokenSubs)
+	l.conns[ci].budget -= int32(l.conns[ci].subs / costSubs)
 	for li := l.conns[ci].lanes; li != 0; li = l.lanes[li].next {
 		for i, s := range l.subs.get(l.lanes[li].subs)[:l.lanes[li].n] {
 			n := l.note(s.id())

@@ -33,7 +33,7 @@ func (l *loop) sweepConn(ci uint32) {
 	age := l.clock - c.since
 	switch c.state {
 	case stateProxied, stateShaking:
-		if age > l.cfg.Limits.HandshakeTime {
+		if age > l.cfg.HandshakeTime {
 			why := "tls_too_slow"
 			if c.state == stateProxied {
 				why = "proxy_too_slow"
@@ -42,11 +42,11 @@ func (l *loop) sweepConn(ci uint32) {
 			l.drop(ci)
 		}
 	case stateHandshake:
-		if age > l.cfg.Limits.HandshakeTime {
+		if age > l.cfg.HandshakeTime {
 			l.refuse(ci, refusal{http.StatusRequestTimeout, "head_too_slow", "the request head took too long"})
 		}
 	case stateVerifying:
-		if age > l.cfg.Limits.HandshakeTime {
+		if age > l.cfg.HandshakeTime {
 			l.refuse(ci, badToken(errTooSlow))
 		}
 	case stateClosing:
@@ -74,8 +74,8 @@ func (l *loop) sweepConn(ci uint32) {
 			l.bye(ci, codec.CloseSilent, "nothing is subscribed to")
 			return
 		}
-		c.tokens = min(l.cfg.Limits.burst(), c.tokens+int32(l.cfg.Limits.Requests))
-		if c.tokens == l.cfg.Limits.burst() {
+		c.budget = min(l.cfg.burst(), c.budget+int32(l.cfg.Requests))
+		if c.budget == l.cfg.burst() {
 			c.floods = 0
 		}
 		if !c.blocked && !c.choked && l.clock-c.spoke >= l.cfg.Heartbeat {

@@ -20,7 +20,7 @@ func (l *loop) shake(ci uint32) {
 	t := epoll.NewServer(int(c.fd), l.certs.config.Load(), l.work)
 	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
-	most := max(1, l.cfg.Limits.Handshakes/l.cfg.Loops)
+	most := max(1, l.cfg.Handshakes/l.cfg.Loops)
 	if l.shakes++; l.shakes > most {
 		l.dropOldestShake()
 	}

@@ -286,7 +286,7 @@ func TestCertificateChanges(t *testing.T) {
 
 // Handshakes that hang, or are no TLS, take no place of others', and end.
 func TestSecureHangs(t *testing.T) {
-	n, config := startSecure(t, func(cfg *Config) { cfg.MaxConns, cfg.Limits.HandshakeTime = 1000, 3*time.Second })
+	n, config := startSecure(t, func(cfg *Config) { cfg.MaxConns, cfg.HandshakeTime = 1000, 3*time.Second })
 	n.publish("sim:A", bid(1))
 	for i := range 200 {
 		conn, err := net.Dial("tcp", n.addr)
@@ -431,7 +431,7 @@ func TestCertificateRefused(t *testing.T) {
 		"no such file":                         {TLSCert: certFile, TLSKey: filepath.Join(dir, "none")},
 		"--client-ca " + keyFile:               {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
 	} {
-		cfg.Listen, cfg.Loops, cfg.MaxConns, cfg.MaxSubs, cfg.Heartbeat, cfg.Stall, cfg.Limits = "127.0.0.1:0", 1, 1, 1, time.Second, time.Second, usual(t)
+		cfg.Listen, cfg.Loops, cfg.Heartbeat, cfg.Limits = "127.0.0.1:0", 1, time.Second, usual(t)
 		if _, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
