@@ -14,14 +14,26 @@ import (
 
 // certs is how a node speaks TLS: who it is, and whom it lets shake hands.
 type certs struct {
-	files  certFiles
+	cert, key, clientCA certFile
+
 	config atomic.Pointer[tls.Config]
 	read   [3]fileState   // the files as of config
 	shakes sync.WaitGroup // their goroutines
 	log    *slog.Logger
 }
 
-type certFiles struct{ cert, key, clientCA string }
+// certFile is one that a flag names, or "".
+type certFile struct{ flag, name string }
+
+func (f certFile) String() string { return f.flag + " " + f.name }
+
+func (f certFile) read() ([]byte, error) {
+	text, err := os.ReadFile(f.name)
+	if err != nil {
+		return nil, fmt.Errorf("fanout: %s: %w", f.flag, err)
+	}
+	return text, nil
+}
 
 // fileState is what tells that a file was changed.
 type fileState struct {
@@ -34,8 +46,7 @@ func newCerts(cfg *Config, log *slog.Logger) (*certs, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
-	// Handshakes leave the loops half of the cores.
-	c := &certs{files: certFiles{cfg.TLSCert, cfg.TLSKey, cfg.ClientCA}, log: log}
+	c := &certs{cert: certFile{"--tls-cert", cfg.TLSCert}, key: certFile{"--tls-key", cfg.TLSKey}, clientCA: certFile{"--client-ca", cfg.ClientCA}, log: log}
 	return c, c.load()
 }
 
@@ -46,9 +57,17 @@ func (c *certs) load() error {
 	if err != nil {
 		return err
 	}
-	cert, err := tls.LoadX509KeyPair(c.files.cert, c.files.key)
+	chain, err := c.cert.read()
 	if err != nil {
-		return fmt.Errorf("fanout: --tls-cert %s, --tls-key %s: %w", c.files.cert, c.files.key, err)
+		return err
+	}
+	key, err := c.key.read()
+	if err != nil {
+		return err
+	}
+	cert, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return fmt.Errorf("fanout: %s, %s: %w", c.cert, c.key, err)
 	}
 	config := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
@@ -59,21 +78,21 @@ func (c *certs) load() error {
 		// Small first records are for pages: they would cut a data message in pieces.
 		DynamicRecordSizingDisabled: true,
 	}
-	if c.files.clientCA != "" {
-		text, err := os.ReadFile(c.files.clientCA)
+	if c.clientCA.name != "" {
+		text, err := c.clientCA.read()
 		if err != nil {
-			return fmt.Errorf("fanout: --client-ca: %w", err)
+			return err
 		}
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return fmt.Errorf("fanout: --client-ca %s: no certificate in PEM", c.files.clientCA)
+			return fmt.Errorf("fanout: %s: no certificate in PEM", c.clientCA)
 		}
 	}
 	if before := c.config.Load(); time.Now().After(cert.Leaf.NotAfter) {
 		if before != nil && time.Now().Before(before.Certificates[0].Leaf.NotAfter) {
-			return fmt.Errorf("fanout: --tls-cert %s expired on %v", c.files.cert, cert.Leaf.NotAfter)
+			return fmt.Errorf("fanout: %s expired on %v", c.cert, cert.Leaf.NotAfter)
 		}
-		c.log.Error("the certificate has expired: no client will trust this node", "file", c.files.cert, "expired", cert.Leaf.NotAfter)
+		c.log.Error("the certificate has expired: no client will trust this node", "file", c.cert.name, "expired", cert.Leaf.NotAfter)
 	}
 	c.read = now
 	c.config.Store(config)
@@ -85,13 +104,13 @@ func (c *certs) until() time.Time { return c.config.Load().Certificates[0].Leaf.
 
 // state is what the files are now.
 func (c *certs) state() (now [3]fileState, err error) {
-	for i, name := range [...]string{c.files.cert, c.files.key, c.files.clientCA} {
-		if name == "" {
+	for i, f := range [...]certFile{c.cert, c.key, c.clientCA} {
+		if f.name == "" {
 			continue
 		}
-		info, err := os.Stat(name)
+		info, err := os.Stat(f.name)
 		if err != nil {
-			return now, fmt.Errorf("fanout: --tls-cert, --tls-key, --client-ca: %w", err)
+			return now, fmt.Errorf("fanout: %s: %w", f.flag, err)
 		}
 		now[i] = fileState{info.ModTime(), info.Size()}
 	}

@@ -423,12 +423,16 @@ func TestCertificateRefused(t *testing.T) {
 	writeCert(t, certFile, keyFile, 1)
 	other := filepath.Join(dir, "other.pem")
 	writeCert(t, filepath.Join(dir, "x.pem"), other, 2)
+	none := filepath.Join(dir, "none")
 	for want, cfg := range map[string]Config{
 		"--tls-cert and --tls-key go together": {TLSCert: certFile},
 		"go together":                          {TLSKey: keyFile},
 		"and --client-ca with both":            {ClientCA: certFile},
 		"does not match":                       {TLSCert: certFile, TLSKey: other},
-		"no such file":                         {TLSCert: certFile, TLSKey: filepath.Join(dir, "none")},
+		"fanout: --tls-cert: stat " + none:     {TLSCert: none, TLSKey: keyFile},
+		"fanout: --tls-key: stat " + none:      {TLSCert: certFile, TLSKey: none},
+		"fanout: --client-ca: stat " + none:    {TLSCert: certFile, TLSKey: keyFile, ClientCA: none},
+		"fanout: --tls-key: read " + dir:       {TLSCert: certFile, TLSKey: dir},
 		"--client-ca " + keyFile:               {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
 	} {
 		cfg.Listen, cfg.Loops, cfg.Heartbeat, cfg.Limits = "127.0.0.1:0", 1, time.Second, usual(t)
