@@ -20,7 +20,10 @@ const (
 	proxyBytes = proxyHead + 4096
 )
 
-var errNoProxy = errors.New("no PROXY header, version 2")
+var (
+	errNoProxy = errors.New("no PROXY header, version 2")
+	errProxyV1 = errors.New("a PROXY header, version 1; have the balancer send version 2 (haproxy: send-proxy-v2)")
+)
 
 // parseProxies reads the networks of balancers.
 func parseProxies(list []string) (networks []netip.Prefix, err error) {
@@ -50,6 +53,9 @@ func (s *shared) isProxy(from netip.Addr) bool {
 // parseProxy reads the PROXY header at the beginning of p: whom the balancer speaks for,
 // the zero address when for itself, and the header's length. errPartial asks for more.
 func parseProxy(p []byte) (client netip.Addr, size int, err error) {
+	if bytes.HasPrefix(p, proxyproto.SIGV1) {
+		return client, 0, errProxyV1
+	}
 	if n := min(len(p), len(proxyproto.SIGV2)); !bytes.Equal(p[:n], proxyproto.SIGV2[:n]) {
 		return client, 0, errNoProxy
 	}
@@ -90,7 +96,9 @@ func (l *loop) proxied(ci uint32) {
 	case err == errPartial && n < proxyBytes: // more raises an edge
 	case err != nil:
 		l.events.handshakes.WithLabelValues("bad_proxy").Inc()
-		l.warnProxy.Do(func() { l.log.Warn("a connection from --proxy-from is refused, and counted from here on", "err", err) })
+		l.warnProxy.Do(func() {
+			l.log.Warn("a connection from --proxy-from is refused, and counted from here on", "from", epoll.Peer(int(c.fd)).Unmap(), "err", err)
+		})
 		l.drop(ci)
 	default:
 		epoll.Read(int(c.fd), l.in[:size])

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -50,6 +51,24 @@ func TestUpSecure(t *testing.T) {
 	if _, err := os.Stat(cert); err == nil {
 		t.Errorf("%s is left", cert)
 	}
+}
+
+// An operator whose balancer speaks version 1 is told so, and which it is.
+func TestProxyVersion1(t *testing.T) {
+	t.Parallel()
+	at := "127.0.0.1:" + freePort(t)
+	node := tickwire(t, "fanout", "--redis", "redis://127.0.0.1:1", "--listen", at, "--metrics", "off", "--proxy-from", "127.0.0.0/8")
+	var balancer net.Conn
+	within(t, 10*time.Second, "it listens", func() bool {
+		var err error
+		balancer, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}}).Dial("tcp", at)
+		return err == nil
+	})
+	defer balancer.Close()
+	balancer.Write([]byte("PROXY TCP4 203.0.113.9 127.0.0.1 1000 443\r\n"))
+	within(t, 5*time.Second, "it says so", func() bool {
+		return strings.Contains(node.text(), "from=127.0.0.7") && strings.Contains(node.text(), "version 1; have the balancer send version 2")
+	})
 }
 
 // A node that is killed under subscribers over TLS has them all back, with the right prices.

@@ -63,17 +63,27 @@ func Accept(listener int, timeout time.Duration) (fd int, from netip.Addr, err e
 	if err != nil {
 		return -1, from, err
 	}
-	switch peer := peer.(type) {
-	case *unix.SockaddrInet4:
-		from = netip.AddrFrom4(peer.Addr)
-	case *unix.SockaddrInet6:
-		from = netip.AddrFrom16(peer.Addr)
-	}
 	// Options that an exotic socket refuses cost speed, not correctness.
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLow)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
-	return fd, from, nil
+	return fd, addrOf(peer), nil
+}
+
+// Peer is the address of whom a socket is connected to; the zero address when it is not.
+func Peer(fd int) netip.Addr {
+	peer, _ := unix.Getpeername(fd)
+	return addrOf(peer)
+}
+
+func addrOf(a unix.Sockaddr) (addr netip.Addr) {
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		addr = netip.AddrFrom4(a.Addr)
+	case *unix.SockaddrInet6:
+		addr = netip.AddrFrom16(a.Addr)
+	}
+	return addr
 }
 
 // Read reads what is there: ErrAgain when nothing is, 0 at the end of stream.
