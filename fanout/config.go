@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -57,6 +58,8 @@ func (cfg *Config) Validate() error {
 		return errors.New("--tls-cert and --tls-key go together, and --client-ca with both")
 	case cfg.TokenCookie != "" && !cfg.Token.Enabled():
 		return errors.New("--token-cookie goes with --token-key, --token-secret or --token-jwks")
+	case cfg.TokenCookie != "" && (&http.Cookie{Name: cfg.TokenCookie}).Valid() != nil:
+		return fmt.Errorf("--token-cookie %q: no cookie has such a name; take letters, digits and any of !#$%%&'*+-.^_`|~", cfg.TokenCookie)
 	case cfg.Drain < 0:
 		return errors.New("--drain is at least 0s")
 	}

@@ -52,6 +52,7 @@ func TestWrongFlags(t *testing.T) {
 		"fanout --listen :8080":                  "--tls-cert and --tls-key and --token-key",
 		"up --listen 0.0.0.0:8080 --token-key x": "--tls-cert and --tls-key missing",
 		"fanout --token-cookie x":                "goes with --token-key",
+		"up --token-cookie a;b --token-key k":    "no cookie has such a name",
 		"fanout --origin example.com":            "take https://HOST",
 		"fanout --host-conns=-1":                 "--host-conns at least 0",
 		"token revoke":                           "name a --jti or a --sub",
