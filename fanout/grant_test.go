@@ -395,7 +395,7 @@ func TestInsecure(t *testing.T) {
 	var said bytes.Buffer
 	loud := good
 	loud.Listen, loud.Insecure, loud.Redis = "0.0.0.0:0", true, "redis://127.0.0.1:1"
-	n, err := New(loud, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&said, nil)))
+	n, err := New(t.Context(), loud, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

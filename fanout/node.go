@@ -52,9 +52,9 @@ type shared struct {
 	warnProxy sync.Once      // of one that does not say whom it speaks for
 }
 
-// New opens a node's listeners; an error is a setting that cannot work. Close closes
-// them, Run or not.
-func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err error) {
+// New opens a node's listeners; an error is a setting that cannot work, or that ctx ended
+// while the issuer of tokens was asked for its keys. Close closes them, Run or not.
+func New(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
@@ -68,6 +68,7 @@ func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err 
 	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg), work: make(chan struct{}, max(1, cores/2))}}
 	life, end := context.WithCancel(context.Background())
 	n.end = end
+	defer context.AfterFunc(ctx, end)()
 	n.guard = newGuard(&cfg)
 	defer func() {
 		if err != nil {

@@ -53,7 +53,7 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	if change != nil {
 		change(&cfg)
 	}
-	n, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	n, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,13 +337,13 @@ func TestPortInUse(t *testing.T) {
 	n := startNode(t, nil)
 	cfg := *n.cfg
 	cfg.Listen = n.addr
-	_, err := New(cfg, prometheus.NewRegistry(), slog.Default())
+	_, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.Default())
 	if err == nil || !strings.Contains(err.Error(), "choose another") {
 		t.Errorf("a second node on the port: %v", err)
 	}
 	before := descriptors(t) // after the runtime has what it needs for sockets
 	for range 20 {
-		New(cfg, prometheus.NewRegistry(), slog.Default())
+		New(t.Context(), cfg, prometheus.NewRegistry(), slog.Default())
 	}
 	// The first node's readers dial meanwhile: a few come and go.
 	eventually(t, 3*time.Second, "no descriptor is left open", func() bool { return descriptors(t) < before+10 })
@@ -353,7 +353,7 @@ func TestPortInUse(t *testing.T) {
 func TestNewAndClose(t *testing.T) {
 	cfg := Config{Listen: "127.0.0.1:0", Loops: 3, Heartbeat: time.Second, Redis: "redis://127.0.0.1:1", Limits: usual(t)}
 	before := descriptors(t)
-	n, err := New(cfg, prometheus.NewRegistry(), slog.Default())
+	n, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

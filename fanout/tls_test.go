@@ -436,7 +436,7 @@ func TestCertificateRefused(t *testing.T) {
 		"--client-ca " + keyFile:               {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
 	} {
 		cfg.Listen, cfg.Loops, cfg.Heartbeat, cfg.Limits = "127.0.0.1:0", 1, time.Second, usual(t)
-		if _, err := New(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -23,7 +23,7 @@ func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Fanout.Redis, c.Fanout.Page = c.Redis, web.FS
 	thrift()
 	reg := newRegistry()
-	node, err := fanout.New(c.Fanout, reg, log)
+	node, err := fanout.New(ctx, c.Fanout, reg, log)
 	if err != nil {
 		return err
 	}

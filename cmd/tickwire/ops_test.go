@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -72,4 +73,24 @@ func TestCtrlC(t *testing.T) {
 		t.Errorf("exit code %d after %v", code, took)
 	}
 	t.Log("it took", took)
+}
+
+// Nor does ctrl-C wait for an issuer that never answers.
+func TestCtrlCAtStart(t *testing.T) {
+	issuer, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer issuer.Close()
+	for _, command := range []string{"fanout", "up"} {
+		p := tickwire(t, command, "--redis", "redis://"+miniredis.RunT(t).Addr(), "--listen", "127.0.0.1:0", "--metrics", "off", "--token-jwks", "http://"+issuer.Addr().String())
+		asked, err := issuer.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer asked.Close()
+		if code, took := p.stop(interrupt); code != 0 || took > 3*time.Second || strings.Contains(p.text(), "serving") {
+			t.Errorf("%s: exit code %d after %v", command, code, took)
+		}
+	}
 }

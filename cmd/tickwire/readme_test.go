@@ -103,7 +103,7 @@ func TestReadmeMetrics(t *testing.T) {
 	up, reg, log := &cli.Up, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	up.Feed.Redis = "redis://" + miniredis.RunT(t).Addr()
 	up.Fanout.Redis = up.Feed.Redis
-	node, err := fanout.New(up.Fanout, reg, log)
+	node, err := fanout.New(t.Context(), up.Fanout, reg, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Feed.Redis, c.Fanout.Redis, c.Fanout.Page = c.Redis, c.Redis, web.FS
 	thrift()
 	reg := newRegistry()
-	node, err := fanout.New(c.Fanout, reg, log)
+	node, err := fanout.New(ctx, c.Fanout, reg, log)
 	if err != nil {
 		return err
 	}

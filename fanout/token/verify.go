@@ -38,7 +38,8 @@ type entry struct {
 }
 
 // NewVerifier reads the keys that a Config names, and asks the issuer for its own; if that
-// does not answer it goes on, for what it will say later. It follows the issuer until ctx ends.
+// does not answer it goes on, for what it will say later. It follows the issuer until ctx ends;
+// that it ends before the first answer is an error.
 func NewVerifier(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, error) {
 	return newVerifier(ctx, cfg, log, usual)
 }
@@ -60,6 +61,9 @@ func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Ve
 	if cfg.JWKS != "" {
 		v.issuer = newIssuer(ctx, v, keys, log, p)
 		v.issuer.fetch(ctx) // a failure is logged
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		go v.issuer.run(ctx)
 	}
 	return v, nil
