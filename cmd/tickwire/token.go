@@ -192,6 +192,9 @@ func (c *tokenVerifyCmd) run(ctx context.Context, log *slog.Logger, stdin io.Rea
 		return err
 	}
 	claims, err := v.Verify(raw)
+	if cause := errors.Unwrap(err); cause != nil {
+		return fmt.Errorf("token: --jwks: the issuer's keys cannot be fetched: %w", cause)
+	}
 	if err != nil {
 		return fmt.Errorf("token: refused, %s: %w", token.ReasonOf(err), err)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,6 +116,28 @@ func TestTokenFiles(t *testing.T) {
 		stdout, stderr, code := run(t, "", strings.Fields(args)...)
 		if code != 1 || !strings.Contains(stderr, say) || strings.Contains(stdout, "{") && !strings.HasPrefix(stdout, "NOT") {
 			t.Errorf("%s: %d, %s, %s", args, code, stdout, stderr)
+		}
+	}
+}
+
+// That an issuer does not tell its keys is told with the reason, whatever is logged.
+func TestTokenIssuer(t *testing.T) {
+	d := t.TempDir()
+	if _, stderr, code := run(t, "", "keys", d); code != 0 {
+		t.Fatal(stderr)
+	}
+	signed, _, _ := run(t, "", "token", "sign", "--sub", "alice", "--key", filepath.Join(d, "signing.pem"))
+	files := httptest.NewServer(http.FileServer(http.Dir(d)))
+	defer files.Close()
+	for at, say := range map[string]string{
+		files.URL + "/public.pem": "this is not a JWKS",
+		files.URL + "/none":       "HTTP 404",
+		"http://127.0.0.1:1/":     "connection refused",
+		files.URL + "/jwks.json":  "",
+	} {
+		_, stderr, code := run(t, signed, "token", "verify", "--log", "error", "--jwks", at)
+		if say != "" && (code != 1 || !strings.Contains(stderr, "--jwks: the issuer's keys cannot be fetched: ") || !strings.Contains(stderr, say)) || say == "" && (code != 0 || stderr != "") {
+			t.Errorf("%s: %d, %s", at, code, stderr)
 		}
 	}
 }

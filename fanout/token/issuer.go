@@ -40,9 +40,9 @@ type issuer struct {
 	ended  <-chan struct{}
 	asks   chan chan error
 
-	last    time.Time // when the newest fetch ended
-	failing bool
-	odd     string // what is not used of the set, as it was told
+	last   time.Time // when the newest fetch ended
+	failed error     // why it did not bring keys
+	odd    string    // what is not used of the set, as it was told
 }
 
 func newIssuer(ctx context.Context, v *Verifier, fixed []*key, log *slog.Logger, p pace) *issuer {
@@ -85,7 +85,7 @@ func (i *issuer) run(ctx context.Context) {
 }
 
 func (i *issuer) pause() time.Duration {
-	if i.failing {
+	if i.failed != nil {
 		return i.pace.retry
 	}
 	return i.pace.every - rand.N(i.pace.every/10+1)
@@ -113,9 +113,9 @@ func (i *issuer) renew() error {
 func (i *issuer) refusal(answered error) error {
 	switch {
 	case !i.v.ring.Load().answered:
-		return errNoKeys
-	case i.failing:
-		return errAway
+		return errNoKeys.because(i.failed)
+	case i.failed != nil:
+		return errAway.because(i.failed)
 	}
 	return answered
 }
@@ -130,16 +130,16 @@ func (i *issuer) fetch(ctx context.Context) error {
 		keys, odd, err = parseSet(text)
 	}
 	if err != nil {
-		if !i.failing && ctx.Err() == nil {
+		if i.failed == nil && ctx.Err() == nil {
 			i.log.Warn("token: the issuer's keys cannot be fetched; those known stand", "keys", len(i.v.ring.Load().keys), "err", err)
 		}
-		i.failing = true
+		i.failed = err
 		return i.refusal(nil)
 	}
-	if i.failing {
+	if i.failed != nil {
 		i.log.Info("token: the issuer's keys are fetched again")
 	}
-	i.failing = false
+	i.failed = nil
 	i.replace(keys, odd)
 	return nil
 }

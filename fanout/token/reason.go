@@ -34,12 +34,19 @@ var Reasons = []Reason{Missing, Revoked, TooLong, Malformed, Algorithm, UnknownK
 type Error struct {
 	Reason Reason
 	text   string
+	cause  error // for the operator alone
 }
 
 func (e *Error) Error() string { return e.text }
 
+// Unwrap is why the issuer's keys are not at hand, if that is the reason.
+func (e *Error) Unwrap() error { return e.cause }
+
+// because is the same refusal, with its cause.
+func (e *Error) because(cause error) error { return &Error{e.Reason, e.text, cause} }
+
 // Refuse is a refusal.
-func Refuse(reason Reason, text string) *Error { return &Error{reason, text} }
+func Refuse(reason Reason, text string) *Error { return &Error{Reason: reason, text: text} }
 
 // Retry reports whether the same token may be taken later. What has not begun yet may, but
 // only when its time has come, which its owner knows.
@@ -57,23 +64,23 @@ func ReasonOf(err error) string {
 }
 
 var (
-	errTooLong   = &Error{TooLong, fmt.Sprintf("the token is longer than %d bytes", TokenMax)}
-	errMalformed = &Error{Malformed, "this is not a JWT: three segments of base64url with dots between, the first two JSON objects"}
-	errHeader    = &Error{Malformed, "the token's header is not a JSON object with alg, each name once"}
-	errCrit      = &Error{Malformed, "the token's header has crit, which asks for an extension that is not known here"}
-	errAlgorithm = &Error{Algorithm, "the token's alg is not that of a key of this node"}
-	errUnknown   = &Error{UnknownKey, "the token's kid names no key of this node; get a new token"}
-	errSignature = &Error{Signature, "the token's signature is not of a key of this node"}
-	errExpired   = &Error{Expired, "the token has expired; get a new one"}
-	errEarly     = &Error{NotYetValid, "the token is not valid yet; look at nbf, iat and the clocks"}
-	errAudience  = &Error{Audience, "the token's aud is not this service"}
-	errIssuer    = &Error{Issuer, "the token's iss is not the issuer that this service trusts"}
-	errNoKeys    = &Error{Unavailable, "the issuer's keys have not come yet; try again in a few seconds"}
-	errLately    = &Error{Unavailable, "the token's kid names no key of this node, which asked the issuer a moment ago; try again in a few seconds"}
-	errAway      = &Error{Unavailable, "the token's kid names no key of this node, and the issuer does not answer; try again in a few seconds"}
+	errTooLong   = Refuse(TooLong, fmt.Sprintf("the token is longer than %d bytes", TokenMax))
+	errMalformed = Refuse(Malformed, "this is not a JWT: three segments of base64url with dots between, the first two JSON objects")
+	errHeader    = Refuse(Malformed, "the token's header is not a JSON object with alg, each name once")
+	errCrit      = Refuse(Malformed, "the token's header has crit, which asks for an extension that is not known here")
+	errAlgorithm = Refuse(Algorithm, "the token's alg is not that of a key of this node")
+	errUnknown   = Refuse(UnknownKey, "the token's kid names no key of this node; get a new token")
+	errSignature = Refuse(Signature, "the token's signature is not of a key of this node")
+	errExpired   = Refuse(Expired, "the token has expired; get a new one")
+	errEarly     = Refuse(NotYetValid, "the token is not valid yet; look at nbf, iat and the clocks")
+	errAudience  = Refuse(Audience, "the token's aud is not this service")
+	errIssuer    = Refuse(Issuer, "the token's iss is not the issuer that this service trusts")
+	errNoKeys    = Refuse(Unavailable, "the issuer's keys have not come yet; try again in a few seconds")
+	errLately    = Refuse(Unavailable, "the token's kid names no key of this node, which asked the issuer a moment ago; try again in a few seconds")
+	errAway      = Refuse(Unavailable, "the token's kid names no key of this node, and the issuer does not answer; try again in a few seconds")
 )
 
 // refuse is an error about a claim.
 func refuse(format string, args ...any) error {
-	return &Error{BadClaims, fmt.Sprintf(format, args...)}
+	return Refuse(BadClaims, fmt.Sprintf(format, args...))
 }
