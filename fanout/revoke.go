@@ -19,9 +19,9 @@ type revoked struct {
 	forgot   time.Time            // when what is old was last dropped
 }
 
-// revokedFor is how long the tape keeps a revocation, and a node: some 150 bytes each. There
+// RevokedFor is how long the tape keeps a revocation, and a node: some 150 bytes each. There
 // are as many as those give who may write to Redis.
-const revokedFor = 7 * 24 * time.Hour
+const RevokedFor = 7 * 24 * time.Hour
 
 // revocation is one of the tape: of a jti, or of a sub.
 type revocation struct {
@@ -58,7 +58,7 @@ func (r *revoked) add(list []revocation, now time.Time) (added int) {
 func (r *revoked) forget(now time.Time) {
 	for _, of := range [...]map[string]time.Time{r.ids, r.subjects} {
 		for name, at := range of {
-			if now.Sub(at) > revokedFor {
+			if now.Sub(at) > RevokedFor {
 				delete(of, name)
 			}
 		}

@@ -94,7 +94,7 @@ func Revoke(ctx context.Context, url, jti, subject string) error {
 	if jti == "" {
 		values = []string{"sub", subject}
 	}
-	oldest := strconv.FormatInt(time.Now().Add(-revokedFor).UnixMilli(), 10)
+	oldest := strconv.FormatInt(time.Now().Add(-RevokedFor).UnixMilli(), 10)
 	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: codec.RevokedKey, MinID: oldest, Values: values}).Err(); err != nil {
 		return fmt.Errorf("--redis: %w", err)
 	}

@@ -72,6 +72,8 @@ func TestWrongFlags(t *testing.T) {
 		"token sign":                             "sign with --key FILE",
 		"token sign --key k --secret s":          "or with --secret FILE",
 		"token sign --key k --for 0s":            "--for is at least 1s",
+		"token sign --key k --for 1w":            "take 90s, 30m, 12h or 7d",
+		"token sign --key k --for 1.5d":          "take 90s, 30m, 12h or 7d",
 		"token sign --key k --symbols kraken":    "no symbol and no pattern",
 		"token sign --key k --rate=-1":           "below 0",
 		"token sign --key k --conns 1":           "sub is missing",

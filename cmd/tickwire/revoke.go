@@ -24,8 +24,8 @@ func (c *tokenRevokeCmd) Validate() error {
 
 func (c *tokenRevokeCmd) Run(ctx context.Context) error {
 	if err := fanout.Revoke(ctx, c.Redis, c.JTI, c.Sub); err != nil {
-		return err
+		return fmt.Errorf("%w; name the Redis of the nodes: that of tickwire up, in memory, cannot be reached, begin up with --redis", err)
 	}
-	fmt.Println("revoked; nodes end its connections within seconds, and take it no more for a week")
+	fmt.Println("revoked; nodes of this Redis end its connections within seconds, and take it no more for a week")
 	return nil
 }

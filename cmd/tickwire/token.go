@@ -11,12 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/tickwire/tickwire/fanout"
 	"github.com/tickwire/tickwire/fanout/token"
 )
 
@@ -29,18 +31,35 @@ type tokenCmd struct {
 }
 
 type tokenSignCmd struct {
-	Key     string        `env:"TICKWIRE_SIGN_KEY" placeholder:"FILE" help:"Private key to sign with, PEM. [none]"`
-	Secret  string        `env:"TICKWIRE_SIGN_SECRET" placeholder:"FILE" help:"Or the secret to sign with (HS256). [none]"`
-	Sub     string        `env:"TICKWIRE_SIGN_SUB" placeholder:"NAME" help:"Whose it is; --conns counts by it. [nobody's]"`
-	Aud     []string      `env:"TICKWIRE_SIGN_AUD" placeholder:"NAME" help:"Whom it is for: what nodes have as --token-audience. [anyone]"`
-	Iss     string        `env:"TICKWIRE_SIGN_ISS" placeholder:"NAME" help:"Who gives it: what nodes have as --token-issuer. [nobody]"`
-	For     time.Duration `default:"1h" env:"TICKWIRE_SIGN_FOR" placeholder:"TIME" help:"How long it is good. [${default}]"`
-	JTI     string        `env:"TICKWIRE_SIGN_JTI" placeholder:"NAME" help:"Its own name. [none]"`
-	Symbols []string      `default:"*" env:"TICKWIRE_SIGN_SYMBOLS" placeholder:"NAME" help:"What may be subscribed to: symbols, and patterns as 'coinbase:*'. [all]"`
-	Rate    float64       `env:"TICKWIRE_SIGN_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
-	Subs    int           `env:"TICKWIRE_SIGN_SUBS" placeholder:"N" help:"Subscriptions a connection may hold. [what the node allows]"`
-	Conns   int           `env:"TICKWIRE_SIGN_CONNS" placeholder:"N" help:"Connections to a node at a time. [any number]"`
-	Newest  bool          `env:"TICKWIRE_SIGN_NEWEST" help:"A connection too many ends the oldest, instead of being refused."`
+	Key     string   `env:"TICKWIRE_SIGN_KEY" placeholder:"FILE" help:"Private key to sign with, PEM. [none]"`
+	Secret  string   `env:"TICKWIRE_SIGN_SECRET" placeholder:"FILE" help:"Or the secret to sign with (HS256). [none]"`
+	Sub     string   `env:"TICKWIRE_SIGN_SUB" placeholder:"NAME" help:"Whose it is; --conns counts by it. [nobody's]"`
+	Aud     []string `env:"TICKWIRE_SIGN_AUD" placeholder:"NAME" help:"Whom it is for: what nodes have as --token-audience. [anyone]"`
+	Iss     string   `env:"TICKWIRE_SIGN_ISS" placeholder:"NAME" help:"Who gives it: what nodes have as --token-issuer. [nobody]"`
+	For     life     `default:"1h" env:"TICKWIRE_SIGN_FOR" placeholder:"TIME" help:"How long it is good, as 90s, 30m, 12h or 7d. [${default}]"`
+	JTI     string   `env:"TICKWIRE_SIGN_JTI" placeholder:"NAME" help:"Its own name, by which it can be revoked. [none]"`
+	Symbols []string `default:"*" env:"TICKWIRE_SIGN_SYMBOLS" placeholder:"NAME" help:"What may be subscribed to: symbols, and patterns as 'coinbase:*'. [all]"`
+	Rate    float64  `env:"TICKWIRE_SIGN_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
+	Subs    int      `env:"TICKWIRE_SIGN_SUBS" placeholder:"N" help:"Subscriptions a connection may hold. [what the node allows]"`
+	Conns   int      `env:"TICKWIRE_SIGN_CONNS" placeholder:"N" help:"Connections to a node at a time. [any number]"`
+	Newest  bool     `env:"TICKWIRE_SIGN_NEWEST" help:"A connection too many ends the oldest, instead of being refused."`
+}
+
+// life is how long a token is good: in days, too, which a time.Duration's text has not.
+type life time.Duration
+
+func (l *life) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if days, ok := strings.CutSuffix(string(text), "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no time: take 90s, 30m, 12h or 7d", text)
+	}
+	*l = life(d)
+	return nil
 }
 
 // Validate refuses what no node would take.
@@ -48,7 +67,7 @@ func (c *tokenSignCmd) Validate() error {
 	if (c.Key == "") == (c.Secret == "") {
 		return errors.New("sign with --key FILE, or with --secret FILE")
 	}
-	if c.For < time.Second {
+	if c.For < life(time.Second) {
 		return errors.New("--for is at least 1s")
 	}
 	if c.Newest && c.Conns == 0 {
@@ -60,15 +79,15 @@ func (c *tokenSignCmd) Validate() error {
 func (c *tokenSignCmd) claims(now time.Time) *token.Claims {
 	return &token.Claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Subject: c.Sub, Audience: c.Aud, Issuer: c.Iss, ID: c.JTI, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(c.For)),
+			Subject: c.Sub, Audience: c.Aud, Issuer: c.Iss, ID: c.JTI, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Duration(c.For))),
 		},
 		Grant: token.Grant{Symbols: c.Symbols, Rate: c.Rate, Subs: c.Subs, Conns: c.Conns, Newest: c.Newest},
 	}
 }
 
-func (c *tokenSignCmd) Run() error { return c.run(os.Stdout) }
+func (c *tokenSignCmd) Run() error { return c.run(os.Stdout, os.Stderr) }
 
-func (c *tokenSignCmd) run(stdout io.Writer) error {
+func (c *tokenSignCmd) run(stdout, stderr io.Writer) error {
 	newSigner := token.NewSigner
 	if c.Secret != "" {
 		newSigner = token.NewSecretSigner
@@ -86,8 +105,19 @@ func (c *tokenSignCmd) run(stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
+	c.warn(stderr)
 	_, err = fmt.Fprintln(stdout, signed)
 	return err
+}
+
+// warn tells what revoking the token will not do, while it can still be made otherwise.
+func (c *tokenSignCmd) warn(stderr io.Writer) {
+	if c.Sub == "" && c.JTI == "" {
+		fmt.Fprintln(stderr, "tickwire: this token cannot be revoked, for it has neither --sub nor --jti; give it one")
+	} else if c.For > life(fanout.RevokedFor) {
+		const day = 24 * time.Hour
+		fmt.Fprintf(stderr, "tickwire: a revocation is kept for %d days, and this token is good for longer; should you revoke it, do so again before they are over, or take --for %[1]dd\n", fanout.RevokedFor/day)
+	}
 }
 
 // tokenArg is a token on the command line, where others see it in ps, or on stdin.

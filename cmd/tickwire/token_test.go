@@ -120,6 +120,46 @@ func TestTokenFiles(t *testing.T) {
 	}
 }
 
+// Who signs what revoking will not end for good is told.
+func TestTokenSignWarns(t *testing.T) {
+	dir := t.TempDir()
+	if _, stderr, code := run(t, "", "keys", dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	private, public := filepath.Join(dir, "signing.pem"), filepath.Join(dir, "public.pem")
+	for args, say := range map[string]string{
+		"":                     "cannot be revoked, for it has neither --sub nor --jti",
+		"--sub alice":          "",
+		"--jti 7 --for 7d":     "",
+		"--sub alice --for 8d": "a revocation is kept for 7 days, and this token is good for longer",
+	} {
+		signed, stderr, code := run(t, "", append([]string{"token", "sign", "--key", private}, strings.Fields(args)...)...)
+		if code != 0 || (say == "") != (stderr == "") || !strings.Contains(stderr, say) {
+			t.Errorf("%s: %d, %s", args, code, stderr)
+		}
+		if stdout, stderr, code := run(t, signed, "token", "verify", "--key", public); code != 0 || !strings.Contains(stdout, `"exp"`) {
+			t.Errorf("%s: %d, %s, %s", args, code, stdout, stderr)
+		}
+		if shown, _, _ := run(t, signed, "token", "show"); strings.Contains(args, "8d") && !strings.Contains(shown, "Z, in 191h59m") && !strings.Contains(shown, "Z, in 192h0m0s") {
+			t.Errorf("%s: %s", args, shown)
+		}
+	}
+}
+
+// Who revokes where no node reads is told where they do, and what is revoked where one does ends.
+func TestTokenRevoke(t *testing.T) {
+	if stdout, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", "redis://127.0.0.1:1"); code != 1 || stdout != "" || !strings.Contains(stderr, "begin up with --redis") {
+		t.Errorf("%d, %s, %s", code, stdout, stderr)
+	}
+	d := startDoor(t)
+	w := startWatch(t, d.port, "--token", d.sign("alice", time.Hour, token.Grant{}), "sim:*")
+	within(t, 10*time.Second, "connected", func() bool { return strings.Contains(w.text(), "connected to node") })
+	if stdout, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", d.redis); code != 0 || !strings.HasPrefix(stdout, "revoked; nodes of this Redis") {
+		t.Errorf("%d, %s, %s", code, stdout, stderr)
+	}
+	within(t, 10*time.Second, "it is revoked", func() bool { return strings.Contains(w.text(), "4001: the token was revoked") })
+}
+
 // That an issuer does not tell its keys is told with the reason, whatever is logged.
 func TestTokenIssuer(t *testing.T) {
 	d := t.TempDir()
