@@ -28,7 +28,7 @@ func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer node.Close()
-	stop, err := serveOps(c.Metrics, reg, node.Unready)
+	stop, err := serveOps(c.Metrics, reg, node.Unready, log)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (c *feedCmd) Validate() error { return c.Feed.Validate() }
 func (c *feedCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Feed.Redis = c.Redis
 	reg := newRegistry()
-	stop, err := serveOps(c.Metrics, reg, whileRunning(ctx))
+	stop, err := serveOps(c.Metrics, reg, whileRunning(ctx), log)
 	if err != nil {
 		return err
 	}

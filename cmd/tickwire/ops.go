@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -22,13 +23,16 @@ func newRegistry() *prometheus.Registry {
 
 // serveOps answers the operator at an address, "off" for none, until it is stopped.
 // unready says why the process should not be sent anyone, "" when it should.
-func serveOps(addr string, reg *prometheus.Registry, unready func() string) (stop func() error, err error) {
+func serveOps(addr string, reg *prometheus.Registry, unready func() string, log *slog.Logger) (stop func() error, err error) {
 	if addr == "off" || addr == "" {
 		return func() error { return nil }, nil
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("--metrics %s: %w; choose another, or --metrics off", addr, err)
+	}
+	if at := ln.Addr().(*net.TCPAddr); !at.IP.IsLoopback() {
+		log.Warn("--metrics is beyond loopback: whoever reaches it can profile this process and read its command line; keep it from the public", "metrics", at)
 	}
 	srv := &http.Server{Handler: opsMux(reg, unready), ReadHeaderTimeout: 10 * time.Second}
 	go srv.Serve(ln)

@@ -33,7 +33,7 @@ func TestOps(t *testing.T) {
 	up, feed, node := freePort(t), freePort(t), freePort(t)
 	at := func(port string) string { return "127.0.0.1:" + port }
 	p := tickwire(t, "up", "--listen", "127.0.0.1:0", "--metrics", at(up))
-	tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
+	open := tickwire(t, "feed", "--redis", redis, "--metrics", ":"+feed)
 	tickwire(t, "fanout", "--redis", redis, "--listen", "127.0.0.1:0", "--metrics", at(node))
 	for port, want := range map[string]string{
 		up: "tickwire_feed_ tickwire_fanout_ tickwire_tape_", feed: "tickwire_feed_", node: "tickwire_fanout_pause_seconds tickwire_tape_",
@@ -50,6 +50,10 @@ func TestOps(t *testing.T) {
 		}
 	}
 	within(t, time.Second, "up, which is ready, says so", func() bool { return strings.Contains(p.text(), "is up") })
+	const warning = "--metrics is beyond loopback"
+	if !strings.Contains(open.text(), warning) || strings.Contains(p.text(), warning) {
+		t.Errorf("of a port that is open to all: %s; of one that is not: %s", open.text(), p.text())
+	}
 	taken := tickwire(t, "feed", "--redis", redis, "--metrics", at(feed))
 	taken.cmd.Wait()
 	if text := taken.text(); !strings.Contains(text, fmt.Sprintf("--metrics %s", at(feed))) || !strings.Contains(text, "choose another") {
