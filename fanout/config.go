@@ -42,8 +42,9 @@ type Config struct {
 // runtime says.
 var cores = runtime.GOMAXPROCS(0)
 
-// Validate completes a Config and refuses what cannot work.
-func (cfg *Config) Validate() error {
+// Complete fills in what is not set, and refuses what cannot work. It is no Validate, which
+// kong would call before a certificate is made for up --tls.
+func (cfg *Config) Complete() error {
 	if cfg.Loops == 0 {
 		cfg.Loops = cores
 	}

@@ -388,7 +388,7 @@ func TestInsecure(t *testing.T) {
 		if c.tokens {
 			cfg.Token.Secret = "s"
 		}
-		if err := cfg.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := cfg.Complete(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -406,7 +406,7 @@ func TestInsecure(t *testing.T) {
 	for _, origin := range []string{"example.com", "https://example.com/", "https://*", "https://a.*.com", "https://*x.com", "ftp://x", "https://x/y", "*"} {
 		cfg := good
 		cfg.Listen, cfg.Origin = "127.0.0.1:0", []string{origin}
-		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "--origin "+origin) {
+		if err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "--origin "+origin) {
 			t.Errorf("%s: %v", origin, err)
 		}
 	}

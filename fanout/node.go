@@ -55,7 +55,7 @@ type shared struct {
 // New opens a node's listeners; an error is a setting that cannot work, or that ctx ended
 // while the issuer of tokens was asked for its keys. Close closes them, Run or not.
 func New(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) (_ *Node, err error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
 	if cfg.Node == "" {

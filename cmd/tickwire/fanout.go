@@ -17,7 +17,7 @@ type fanoutCmd struct {
 	Fanout  fanout.Config `embed:""`
 }
 
-func (c *fanoutCmd) Validate() error { return c.Fanout.Validate() }
+func (c *fanoutCmd) Validate() error { return c.Fanout.Complete() }
 
 func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Fanout.Redis, c.Fanout.Page = c.Redis, web.FS

@@ -109,6 +109,19 @@ func TestPeerNames(t *testing.T) {
 	}
 }
 
+// The certificate that is made for a run is one like any other.
+func TestUpFlags(t *testing.T) {
+	for _, args := range []string{"up --tls --client-ca x", "up --tls --listen 0.0.0.0:8080 --token-key x"} {
+		parser, err := kong.New(&commands{}, kong.BindTo(context.Background(), (*context.Context)(nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(strings.Fields(args)); err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
 // A list may have blanks, and a bench needs no Redis of others.
 func TestBenchFlags(t *testing.T) {
 	var cli commands

@@ -38,7 +38,7 @@ func (c *upCmd) Validate() error {
 	if c.TLS && node.TLSCert == "" {
 		node.TLSCert, node.TLSKey = "made for this run", "and its key"
 	}
-	return cmp.Or(c.Feed.Validate(), node.Validate())
+	return cmp.Or(c.Feed.Validate(), node.Complete())
 }
 
 func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
