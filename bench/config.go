@@ -53,14 +53,16 @@ type Config struct {
 	URL         []string `env:"TICKWIRE_BENCH_URL" placeholder:"URL" help:"Measure nodes that run already: ws://HOST:PORT/v1/stream, or wss, comma-separated. [nodes of its own]"`
 	NodeMetrics []string `env:"TICKWIRE_BENCH_NODE_METRICS" placeholder:"URL" help:"Of --url: their http://HOST:PORT/metrics, for CPU and memory."`
 	CA          string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of --url wss: certificate authorities to trust, PEM. [the system's]"`
+	Cert        string   `env:"TICKWIRE_CERT" placeholder:"FILE" help:"Of --url wss: certificate to show to nodes that ask for one, PEM. [none]"`
+	Key         string   `env:"TICKWIRE_KEY" placeholder:"FILE" help:"Its key, PEM. [none]"`
 	Token       string   `json:"-" env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
 	Verify      bool     `default:"true" negatable:"" env:"TICKWIRE_BENCH_VERIFY" help:"Of --url: hold every value against the tape of --redis; without, seqs are checked alone. [${default}]"`
 
 	Scenario string `kong:"-"`          // steady, ...
 	Version  string `kong:"-" json:"-"` // of tickwire, for the report
 	Exe      string `kong:"-" json:"-"` // the tickwire binary that is run as feed, node and worker
-	Cert     string `kong:"-" json:"-"` // of --tls: the nodes' certificate, and its key
-	Key      string `kong:"-" json:"-"`
+	TLSCert  string `kong:"-" json:"-"` // of --tls: the nodes' certificate, and its key
+	TLSKey   string `kong:"-" json:"-"`
 	Verifies string `kong:"-" json:"-"` // of --tokens: file of the public key that nodes verify with
 	Signs    []byte `kong:"-" json:"-"` // PEM of the private one
 
@@ -215,8 +217,12 @@ func (cfg *Config) validateURL(sc *scenario) error {
 		return fmt.Errorf("--url is ws://HOST:PORT%s, or wss", codec.StreamPath)
 	case others && (cfg.TLS || cfg.Tokens):
 		return errors.New("--tls and --tokens are of nodes of our own: with --url, take wss:// and --token")
-	case !others && cfg.CA != "":
-		return errors.New("--ca goes with --url: nodes of our own have a certificate of this run")
+	case (cfg.Cert == "") != (cfg.Key == ""):
+		return errors.New("--cert and --key go together")
+	case !others && (cfg.CA != "" || cfg.Cert != ""):
+		return errors.New("--ca, --cert and --key go with --url: nodes of our own have a certificate of this run")
+	case (cfg.CA != "" || cfg.Cert != "") && !slices.ContainsFunc(cfg.URL, func(u string) bool { return strings.HasPrefix(u, "wss://") }):
+		return errors.New("--ca, --cert and --key are of TLS: no --url speaks it, take wss://")
 	case others && sc.own:
 		return fmt.Errorf("bench %s begins nodes of its own: --url does not go with it", cfg.Scenario)
 	case others && (cfg.Nodes > 1 || cfg.Updates != 0 || cfg.Burst > 1):

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -29,13 +30,32 @@ type Endpoint struct {
 	Host string         `json:"host"` // of the request, and of the certificate
 	Path string         `json:"path"`
 	TLS  bool           `json:"tls"`
-	CA   []byte         `json:"ca,omitempty"` // authorities to trust, PEM; none: the system's
+	CA   []byte         `json:"ca,omitempty"`   // authorities to trust, PEM; none: the system's
+	Cert []byte         `json:"cert,omitempty"` // what to show to who asks for a certificate, and its key, PEM
+	Key  []byte         `json:"key,omitempty"`
 	// Resume: whoever connects again resumes the TLS session of one before, as browsers do.
 	Resume bool `json:"resume,omitempty"`
 }
 
+// readFiles reads what the flags of TLS name.
+func (e *Endpoint) readFiles(cfg *Config) error {
+	for _, f := range [...]struct {
+		flag, name string
+		text       *[]byte
+	}{{"--ca", cfg.CA, &e.CA}, {"--cert", cfg.Cert, &e.Cert}, {"--key", cfg.Key, &e.Key}} {
+		if f.name == "" {
+			continue
+		}
+		var err error
+		if *f.text, err = os.ReadFile(f.name); err != nil {
+			return fmt.Errorf("bench: %s: %w", f.flag, err)
+		}
+	}
+	return nil
+}
+
 // trust is how TLS is spoken to the endpoint, nil when it is not. An error is an authority
-// that is none.
+// that is none, or a certificate that is.
 func (e *Endpoint) trust() (*tls.Config, error) {
 	if !e.TLS {
 		return nil, nil
@@ -53,6 +73,13 @@ func (e *Endpoint) trust() (*tls.Config, error) {
 		if !config.RootCAs.AppendCertsFromPEM(e.CA) {
 			return nil, errors.New("bench: --ca: no certificate in PEM")
 		}
+	}
+	if len(e.Cert) > 0 {
+		cert, err := tls.X509KeyPair(e.Cert, e.Key)
+		if err != nil {
+			return nil, fmt.Errorf("bench: --cert, --key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{cert}
 	}
 	return config, nil
 }
@@ -102,7 +129,7 @@ func (e *Endpoint) get(ctx context.Context, path, token string) ([]byte, error) 
 		header.Set("Authorization", "Bearer "+token)
 	}
 	client := http.DefaultClient
-	if len(e.CA) > 0 {
+	if len(e.CA) > 0 || len(e.Cert) > 0 {
 		config, err := e.trust()
 		if err != nil {
 			return nil, err

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +30,6 @@ type stand struct {
 	nodes     []*proc
 	past      time.Duration // CPU time of nodes that were killed
 	endpoints []Endpoint    // of the nodes
-	ca        []byte        // what signed their certificates; none: whom the system trusts
 	procs     []*proc       // all of them, in the order they were begun
 
 	serverCPUs, otherCPUs []int // none: all
@@ -49,12 +47,6 @@ var errNotReady = errors.New("it is not ready in time")
 // has half of the cores for itself; everything else shares the others.
 func newStand(ctx context.Context, cfg *Config, begin func(*stand, context.Context) error) (*stand, error) {
 	s := &stand{cfg: cfg, scraped: make(map[string]usage)}
-	if file := cmp.Or(cfg.CA, cfg.Cert); file != "" {
-		var err error
-		if s.ca, err = os.ReadFile(file); err != nil {
-			return nil, fmt.Errorf("bench: --ca: %w", err)
-		}
-	}
 	s.splitCPUs()
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
 	defer cancel()
@@ -88,7 +80,11 @@ func (s *stand) begin(ctx context.Context) error {
 		}
 		s.endpoints = append(s.endpoints, at(addr))
 		if s.cfg.TLS {
-			s.endpoints[i].TLS, s.endpoints[i].CA, s.endpoints[i].Resume = true, s.ca, s.cfg.ResumeTLS
+			ca, err := os.ReadFile(s.cfg.TLSCert)
+			if err != nil {
+				return fmt.Errorf("bench: the certificate of this run: %w", err)
+			}
+			s.endpoints[i].TLS, s.endpoints[i].CA, s.endpoints[i].Resume = true, ca, s.cfg.ResumeTLS
 		}
 		node, err := s.startNode(i)
 		if err != nil {
@@ -112,7 +108,10 @@ func (s *stand) attach(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.CA, e.Resume = s.ca, s.cfg.ResumeTLS
+		e.Resume = s.cfg.ResumeTLS
+		if err := e.readFiles(s.cfg); err != nil {
+			return err
+		}
 		s.endpoints = append(s.endpoints, e)
 	}
 	for _, url := range s.cfg.NodeMetrics {
@@ -166,7 +165,7 @@ func (s *stand) startNode(i int) (*proc, error) {
 	args := []string{"fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
 		"--log", "warn", "--drain", "0s", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
 	if s.cfg.TLS {
-		args = append(args, "--tls-cert", s.cfg.Cert, "--tls-key", s.cfg.Key)
+		args = append(args, "--tls-cert", s.cfg.TLSCert, "--tls-key", s.cfg.TLSKey)
 	}
 	if s.cfg.Tokens {
 		args = append(args, "--token-key", s.cfg.Verifies)

@@ -79,7 +79,7 @@ func (c *benchCmd) openDoor() (remove func(), err error) {
 		return nil, err
 	}
 	b := &c.Bench
-	b.Cert, b.Key, b.Verifies = made.cert, made.key, filepath.Join(made.dir, "public.pem")
+	b.TLSCert, b.TLSKey, b.Verifies = made.cert, made.key, filepath.Join(made.dir, "public.pem")
 	keys, err := token.MakeKey("EdDSA")
 	if err == nil {
 		err = os.WriteFile(b.Verifies, keys.Public, 0o600)

@@ -1,10 +1,18 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -113,6 +121,64 @@ func TestBenchDoor(t *testing.T) {
 		// CPU is counted in ticks of 10 ms, of which plain ones may need none.
 		if s := res.Steps[i]; s.Door != want || s.ConnectUS <= 0 && strings.HasPrefix(want, "wss") || s.Updates <= 0 {
 			t.Errorf("%d: %+v", i, s)
+		}
+	}
+}
+
+// writeClientCert writes a client's certificate, its own authority, and its key.
+func writeClientCert(t *testing.T) (cert, key string) {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, like, like, &secret.PublicKey, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "client.pem"), filepath.Join(dir, "client-key.pem")
+	if err := errors.Join(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// A node that asks for certificates is watched and measured with one, and without is told of.
+func TestClientCertificate(t *testing.T) {
+	t.Parallel()
+	mine, key := writeClientCert(t)
+	_, port, cert := startSecure(t, "--client-ca", mine)
+	url := "wss://localhost:" + port
+	w := startWatch(t, port, "--url", url, "--ca", cert, "--cert", mine, "--key", key, "sim:*")
+	within(t, 10*time.Second, "prices come", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.quotes) == 24
+	})
+	without := startWatch(t, port, "--url", url, "--ca", cert, "sim:*")
+	within(t, 10*time.Second, "who shows none is told so", func() bool { return strings.Contains(without.text(), "--cert and --key name one") })
+	bench := []string{"bench", "--url", url, "--no-verify", "--conns", "5", "--subs", "2", "--duration", "1s", "--no-floor", "--ca", cert}
+	if stdout, stderr, code := run(t, "", append(bench, "--cert", mine, "--key", key)...); code != 0 {
+		t.Errorf("%d, %s, %s", code, stdout, stderr)
+	}
+	for say, args := range map[string][]string{
+		"certificate required":        nil,
+		"bench: --key: open no/such":  {"--cert", mine, "--key", "no/such"},
+		"bench: --cert: open no/such": {"--cert", "no/such", "--key", key},
+		"bench: --cert, --key: tls:":  {"--cert", mine, "--key", mine},
+	} {
+		if _, stderr, code := run(t, "", append(bench, args...)...); code != 1 || !strings.Contains(stderr, say) {
+			t.Errorf("%v: %d, %s", args, code, stderr)
 		}
 	}
 }

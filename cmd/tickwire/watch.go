@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -29,6 +28,8 @@ type watchCmd struct {
 	Fields    []string `env:"TICKWIRE_FIELDS" placeholder:"NAME" help:"Fields wanted, as bid,ask. [all of them]"`
 	Encoding  string   `default:"msgpack" enum:"msgpack,json" env:"TICKWIRE_ENCODING" placeholder:"NAME" help:"Of the messages: msgpack or json. [${default}]"`
 	CA        string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of wss: certificate authorities to trust, PEM. [the system's]"`
+	Cert      string   `env:"TICKWIRE_CERT" placeholder:"FILE" help:"Of wss: certificate to show to a node that asks for one, PEM. [none]"`
+	Key       string   `env:"TICKWIRE_KEY" placeholder:"FILE" help:"Its key, PEM. [none]"`
 	Token     string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. Others see it in ps when it is a flag: the variable, or a file, is better. [none]"`
 	TokenFile string   `env:"TICKWIRE_TOKEN_FILE" placeholder:"FILE" help:"Or a file that has it; read again before each connection, and before the token ends: whatever writes a new one there has watch stay. [none]"`
 }
@@ -42,6 +43,14 @@ func (c *watchCmd) Validate() error {
 	if !(c.Rate >= 0) {
 		return errors.New("--rate must not be below zero")
 	}
+	switch {
+	case (c.Cert == "") != (c.Key == ""):
+		return errors.New("--cert and --key go together")
+	case (c.CA != "" || c.Cert != "") && !strings.HasPrefix(c.URL, "wss://"):
+		return fmt.Errorf("--ca, --cert and --key are of TLS: --url %s does not speak it, take wss://", c.URL)
+	case c.Token != "" && c.TokenFile != "":
+		return errors.New("--token and --token-file (TICKWIRE_TOKEN and TICKWIRE_TOKEN_FILE) are both there: take one")
+	}
 	return nil
 }
 
@@ -50,11 +59,11 @@ func (c *watchCmd) Run(ctx context.Context) error {
 }
 
 func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
-	trusted, err := trust(c.CA)
+	secure, err := c.tls()
 	if err != nil {
 		return err
 	}
-	cfg := client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding, TLS: trusted}
+	cfg := client.Config{URL: c.URL, Token: c.Token, Encoding: c.Encoding, TLS: secure}
 	file := tokenFile{name: c.TokenFile}
 	if file.name != "" {
 		cfg.Renew = file.read
@@ -75,34 +84,6 @@ func (c *watchCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	c.lines(cl, stdout, stderr, &refusals)
 	return advise(follow(ctx, cl))
-}
-
-// trust is how to speak TLS to a server that the authorities in a file vouch for; nil when
-// no file is named.
-func trust(file string) (*tls.Config, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--ca %s: no certificate in PEM", file)
-	}
-	return &tls.Config{RootCAs: roots}, nil
-}
-
-// advice is what to do about a connection that trying again will not bring about.
-func advice(err error) string {
-	switch {
-	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return "; --ca FILE says whom to trust"
-	case errors.As(err, new(tls.RecordHeaderError)):
-		return "; this port does not speak TLS, take ws://"
-	}
-	return ""
 }
 
 // follow runs the client until it ends, or ctx does: by ctrl-C, which is no error, or

@@ -18,7 +18,7 @@ type Config struct {
 	URL      string      // ws:// or wss://; without a path /v1/stream is meant
 	Token    string      // JWT, sent as Authorization: Bearer
 	Encoding string      // of the messages: "msgpack", which "" means, or "json"
-	TLS      *tls.Config // for wss; nil: the system's authorities
+	TLS      *tls.Config // for wss: whom to trust, and a certificate to show; nil: the system's authorities
 
 	// Renew gets a token, never twice at a time: to begin with if Token is "", when two
 	// thirds of what the node said that one is good for are over, and when a node says that
