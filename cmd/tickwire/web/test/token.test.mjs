@@ -4,7 +4,7 @@
 //   TICKWIRE_URL=http://127.0.0.1:8080/ TICKWIRE_SIGN_KEY=keys/signing.pem node --test token.test.mjs
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { jwt } from './jwt.mjs';
+import { jwt } from '../../../../codec/ts/test/jwt.js';
 import { cards, fits, launch, live, missing, shot, symbols, visit } from './page.mjs';
 
 const lacking = process.env.TICKWIRE_SIGN_KEY ? missing() : 'TICKWIRE_SIGN_KEY names no key: run a node that asks for tokens';
