@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,26 @@ type testNode struct {
 	seqs   map[string]int64
 	stop   context.CancelCauseFunc
 	done   chan error
+	said   logs
+}
+
+// logs is what was logged.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// count is how often something was.
+func (l *logs) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
 }
 
 // usual are the limits that a node comes with.
@@ -53,15 +74,13 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	if change != nil {
 		change(&cfg)
 	}
-	n, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	ctx, stop := context.WithCancelCause(context.Background())
+	tn := &testNode{t: t, seqs: map[string]int64{}, stop: stop, done: make(chan error, 1)}
+	n, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&tn.said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancelCause(context.Background())
-	tn := &testNode{
-		Node: n, t: t, addr: n.addr.String(), seqs: map[string]int64{}, stop: stop, done: make(chan error, 1),
-		stream: &stream{tape: n.tape, name: "test/0"},
-	}
+	tn.Node, tn.addr, tn.stream = n, n.addr.String(), &stream{tape: n.tape, name: "test/0"}
 	go func() { tn.done <- n.Run(ctx) }()
 	if n.auth != nil && cfg.Redis == "redis://"+memory.Addr() {
 		eventually(t, 10*time.Second, "it knows what is revoked", n.auth.revoked.read.Load)

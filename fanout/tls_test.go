@@ -100,10 +100,13 @@ func startSecure(t *testing.T, change func(*Config)) (*testNode, *tls.Config) {
 }
 
 // shakes is how many handshakes are under way.
-func (n *testNode) shakes() (sum int) {
+func (n *testNode) shakes() int { return n.sum(func(l *loop) int { return l.shakes }) }
+
+// sum is what the loops count, together.
+func (n *testNode) sum(of func(*loop) int) (sum int) {
 	each := make(chan int)
 	for _, l := range n.loops {
-		l.mailbox.send(func(l *loop) { each <- l.shakes })
+		l.mailbox.send(func(l *loop) { each <- of(l) })
 	}
 	for range n.loops {
 		sum += <-each
@@ -236,7 +239,7 @@ func TestSecurePieces(t *testing.T) {
 	}
 	p.next(codec.TypeHello)
 	p.send(`{"op":"subscribe","id":1,"symbols":["*"]}`)
-	time.Sleep(200 * time.Millisecond) // it stands still, and is blocked
+	eventually(t, 10*time.Second, "it stands still, and is blocked", func() bool { return n.sum(func(l *loop) int { return l.blocked }) == 1 })
 	if got := len(p.next(codec.TypeReply).Control.(*codec.Reply).Results); got != symbols+1 {
 		t.Errorf("%d results", got)
 	}
@@ -263,23 +266,28 @@ func TestCertificateChanges(t *testing.T) {
 	n, config := startSecure(t, nil)
 	p := dialSecure(t, n.addr, config)
 	p.next(codec.TypeHello)
-	if err := os.WriteFile(n.cfg.TLSCert, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
+	refused := func(what string, write func()) {
+		t.Helper()
+		had := n.said.count("the old one stands")
+		write()
+		eventually(t, 30*time.Second, what+" is read", func() bool { return n.said.count("the old one stands") > had })
+		dialSecure(t, n.addr, config).next(codec.TypeHello)
 	}
-	time.Sleep(2 * certsEvery)
-	dialSecure(t, n.addr, config).next(codec.TypeHello)
-	writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, -3) // one that has expired is no better
-	time.Sleep(2 * certsEvery)
-	dialSecure(t, n.addr, config).next(codec.TypeHello)
-	roots := writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, 2)
-	eventually(t, 10*time.Second, "the new certificate is shown", func() bool {
-		c, err := tls.Dial("tcp", n.addr, &tls.Config{RootCAs: roots})
+	refused("nonsense", func() {
+		if err := os.WriteFile(n.cfg.TLSCert, []byte("nonsense"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	config = &tls.Config{RootCAs: writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, 2)}
+	eventually(t, 30*time.Second, "the new certificate is shown", func() bool {
+		c, err := tls.Dial("tcp", n.addr, config)
 		if err != nil {
 			return false
 		}
 		defer c.Close()
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() == 2
 	})
+	refused("one that has expired", func() { writeCert(t, n.cfg.TLSCert, n.cfg.TLSKey, -3) })
 	p.send(`{"op":"ping","id":1}`)
 	p.next(codec.TypeReply)
 }
@@ -327,6 +335,7 @@ func TestKeyUpdates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.Stderr = client.Stdout // which says when a command was taken
 	if err := client.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -360,13 +369,13 @@ func TestKeyUpdates(t *testing.T) {
 		if _, err := in.Write(p); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // it looks for commands at the start of what it reads at once
 	}
 	await("Verify return code: 0 (ok)\n---")
 	tell([]byte(strings.Replace(upgradeHead, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: tickwire.v1.json\r\n\r\n", 1)))
 	await(`"hello"`)
 	for i := range 24 {
 		tell([]byte("kK"[i%2:][:1] + "\n"))
+		await("KEYUPDATE")
 		tell(masked(ws.OpText, true, fmt.Appendf(nil, `{"op":"ping","id":%d}`, 1000+i)))
 		await(fmt.Sprintf(`"id":%d`, 1000+i))
 	}
