@@ -21,7 +21,7 @@ const LOOK_MS = 1000; // that a first look may take before a connection begins a
 const ENDING_S = 60; // before its end a token is said to end
 
 const $ = (id) => document.getElementById(id);
-const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, againAt: 0, fills: 0, locked: '' };
+const page = { rate: 0, view: 'cards', paused: false, wanted: null, symbols: null, symbolsAt: 0, slowUntil: 0, againAt: 0, fills: 0, locked: '', bare: '' };
 const totals = new Totals();
 const detail = new Detail();
 const deck = new Deck($('cards'), { remove, open: (card) => detail.open(card) });
@@ -118,6 +118,7 @@ function onRefused(symbol, error) {
 
 function onHello({ token_ttl: ttl }) {
   clearTimeout(page.ending);
+  page.admitted = ttl != null;
   if (!(ttl > ENDING_S)) return;
   page.ending = setTimeout(() => toast(`The token ends in ${ENDING_S} s`, 'New token', () => door.ask('ending'), true), Math.min(1000 * (ttl - ENDING_S), 2 ** 31 - 1));
 }
@@ -210,10 +211,14 @@ async function loadSymbols() {
     }
     if (!answer.ok) throw new Error(`the node answered ${answer.status} ${answer.statusText}`.trim());
     page.symbols = (await answer.json()).symbols ?? [];
+    // Once the node is ready, feeds have published: what does not show is not covered.
+    page.bare = !page.symbols.length && page.admitted && (await fetch('readyz')).ok ? 'uncovered' : '';
     page.trouble = '';
     search.setSymbols(page.symbols);
+    if (page.bare) search.setTrouble(`${door.title(page.bare)}.`);
     $('query').placeholder = `Search ${page.symbols.length ? format.count(page.symbols.length) + ' ' : ''}symbols to add`;
   } catch (error) {
+    page.bare = '';
     page.trouble = error instanceof TypeError ? 'the node does not answer' : error.message;
     search.setTrouble(`No list of symbols: ${page.trouble}.`);
   }
@@ -234,21 +239,21 @@ function drawBlank() {
   $('blank').hidden = !empty;
   $('board').toggleAttribute('data-empty', empty);
   if (!empty) return;
-  const busy = page.wanted === null;
-  $('blank').toggleAttribute('data-busy', busy);
-  const [title, text] = page.locked
-    ? [door.title(page.locked), 'Prices come when it is entered.']
+  const busy = page.wanted === null, reason = page.locked || page.bare; // to ask for a token
+  $('blank').toggleAttribute('data-busy', busy && !page.bare);
+  const [title, text] = reason
+    ? [door.title(reason), page.locked ? 'Prices come when it is entered.' : 'It covers none of the symbols that this node has now. One that it covers appears here by itself.']
     : !busy
     ? ['Nothing on the board', 'Search for a symbol above, or start with the first ones this node has.']
     : page.trouble
       ? ['Waiting for the node', `No list of symbols: ${page.trouble}. Trying again.`]
-      : page.symbols
+      : page.symbols && wire.state === 'open'
         ? ['No symbols yet', 'The node is up, but no feed has published to it so far. They appear here by themselves.']
         : ['Asking for symbols', ''];
   $('blank-title').textContent = title;
   $('blank-text').textContent = text;
-  $('blank-do').hidden = !page.locked && (busy || !page.symbols?.length);
-  $('blank-do').textContent = page.locked ? 'Enter a token' : `Show ${Math.min(FIRST_SYMBOLS, page.symbols?.length ?? 0)} symbols`;
+  $('blank-do').hidden = !reason && (busy || !page.symbols?.length);
+  $('blank-do').textContent = reason ? 'Enter a token' : `Show ${Math.min(FIRST_SYMBOLS, page.symbols?.length ?? 0)} symbols`;
 }
 
 // ---- controls
@@ -358,7 +363,7 @@ function wireControls() {
     $('board').focus();
   });
   $('blank-do').addEventListener('click', () => {
-    if (page.locked) door.ask(page.locked);
+    if (page.locked || page.bare) door.ask(page.locked || page.bare);
     else add(page.symbols.slice(0, FIRST_SYMBOLS));
   });
   addEventListener('keydown', onKey);

@@ -4,12 +4,13 @@
 
 const KEY = 'tickwire.token';
 
-/** What the form says, by why the node lets nobody in. */
+/** What the form says, by why another token is wanted. */
 const WORDS = {
   missing: ['This node asks for a token', 'Paste the one that you were given.'],
   expired: ['The token has expired', 'Prices stand still. Paste a new one to go on.'],
   revoked: ['The token was revoked', 'Who runs this node has taken it back. Paste another to go on.'],
   replaced: ['A newer connection took this place', 'The token allows no more at a time. Connect again to take the place back, or paste another.'],
+  uncovered: ['The token covers no symbol here', 'Paste another that covers some.'],
   ending: ['The token ends soon', 'Paste a new one, and nothing stops.'],
 };
 

@@ -21,7 +21,7 @@ function scene(name, options, body) {
     const page = await visit(browser, { ...rest, hash: token ? `#token=${token()}` : '' });
     try {
       await body(page);
-      assert.deepEqual(page.complaints.filter((text) => !/\b401\b|WebSocket connection/.test(text)), [], 'the console complains');
+      assert.deepEqual(page.complaints.filter((text) => !/\b(401|503)\b|WebSocket connection/.test(text)), [], 'the console complains');
     } finally {
       await page.context().close();
     }
@@ -100,6 +100,31 @@ test('a token in the address is taken once, and removed', only, async () => {
   } finally {
     await page.context().close();
   }
+});
+
+scene('a token that covers no symbol is told, which is not that there are none', { token: () => jwt('page', 600, { symbols: ['other:*'] }) }, async (page) => {
+  const says = (title) => page.locator('#blank').getByRole('heading', { name: title }).waitFor();
+  await says('The token covers no symbol here');
+  for (const [name, width, height] of [['desktop', 1440, 900], ['phone', 390, 844]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme });
+      await fits(page);
+      await shot(page, `token-uncovered-${name}-${colorScheme}`);
+    }
+  }
+  await page.keyboard.press('/');
+  await page.locator('#hint', { hasText: 'The token covers no symbol here' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.route(/readyz/, (route) => route.fulfill({ status: 503 }));
+  await says('No symbols yet');
+  await page.unroute(/readyz/);
+  await says('The token covers no symbol here');
+  await page.locator('#blank').getByRole('button', { name: 'Enter a token' }).click();
+  await asks(page, 'The token covers no symbol here');
+  await enter(page, jwt('page', 600, { symbols: ['sim:A*'] }));
+  await live(page);
+  assert.deepEqual(await symbols(page), ['sim:ACORN-USD']);
 });
 
 scene('a token that ends is told, and another goes on', { token: () => jwt('page', 8) }, async (page) => {
