@@ -68,7 +68,7 @@ func TestPage(t *testing.T) {
 func TestPageToken(t *testing.T) {
 	dir := modules(t, "cmd/tickwire/web/test")
 	need(t, "chromium")
-	d := startDoor(t)
+	d := startDoor(t, "--sim-symbols", "6", "--sim-rate", "20") // a browser without a GPU is slow to paint more
 	t.Setenv("TICKWIRE_SIGN_KEY", d.key)
 	node(t, dir, "http://127.0.0.1:"+d.port+"/", "node", "--test", "--test-reporter=spec", "token.test.mjs")
 }
