@@ -35,6 +35,26 @@ func TestPongsAreNotPutOff(t *testing.T) {
 	}
 }
 
+// Who sends whole requests is not taken for one who ends nothing, although others do, and
+// there is no time for his.
+func TestWhatIsPutOffIsNotUnfinished(t *testing.T) {
+	crowd := newCrowd(t, 1, 1, false, 0)
+	l, c, now := crowd.loop, &crowd.conns[1], time.Now()
+	l.now = func() time.Time { return now }
+	l.begin()
+	l.unfinished = unfinishedMax // of others
+	now = now.Add(2 * requestTimeMost)
+	l.stamp()
+	crowd.sink.in = masked(ws.OpText, true, []byte(`{"op":"ping"}`))
+	l.readable(1, false)
+	if !c.queued || c.restLen == 0 {
+		t.Fatal("it was not put off")
+	}
+	if l.runCycle(nil); c.state != stateOpen || l.count[framesIn] != 1 || l.unfinished != unfinishedMax {
+		t.Errorf("state %d, %d frames, %d bytes unfinished", c.state, l.count[framesIn], l.unfinished)
+	}
+}
+
 // Whoever has much to say has no more of a cycle's time than others.
 func TestRequestsTakeTurns(t *testing.T) {
 	crowd := newCrowd(t, 4, 1, false, 0)

@@ -108,10 +108,11 @@ func (l *loop) digest(ci uint32, p []byte) bool {
 	return true
 }
 
-// bound ends a conn that adds to what is unfinished when that is too much.
+// bound ends a conn that adds to what is unfinished when that is too much. What was put off
+// is not the conn's fault: it may be whole.
 func (l *loop) bound(ci uint32) {
 	c := &l.conns[ci]
-	if l.unfinished <= unfinishedMax || c.restLen == 0 && c.op == 0 && c.held == 0 {
+	if l.unfinished <= unfinishedMax || c.queued || c.restLen == 0 && c.op == 0 && c.held == 0 {
 		return
 	}
 	switch c.state {
