@@ -17,8 +17,8 @@ import (
 // to be asked for a key.
 type auth struct {
 	verifier *token.Verifier
-	work     chan struct{} // shared.work; who waits for the issuer has no place in it
-	cookie   string        // that may have a token; "": none
+	work     *epoll.Work // shared.work; who waits for the issuer has no place in it
+	cookie   string      // that may have a token; "": none
 	queue    chan verify
 	subjects subjects
 	revoked  revoked
@@ -43,9 +43,9 @@ func newAuth(ctx context.Context, s *shared) (*auth, error) {
 		return nil, err
 	}
 	v.OnWait(func(wait func()) {
-		<-s.work
+		s.work.Done()
 		wait()
-		s.work <- struct{}{}
+		s.work.GoOn()
 	})
 	return &auth{verifier: v, work: s.work, cookie: s.cfg.TokenCookie, queue: make(chan verify, verifiesMax)}, nil
 }
@@ -53,7 +53,7 @@ func newAuth(ctx context.Context, s *shared) (*auth, error) {
 // run verifies until ctx ends. While as many as may wait for the issuer, others go on.
 func (a *auth) run(ctx context.Context) error {
 	var g errgroup.Group
-	for range token.WaitMax + cap(a.work) {
+	for range token.WaitMax + a.work.Places() {
 		g.Go(func() error {
 			for {
 				select {
@@ -87,9 +87,9 @@ func (a *auth) unready() string {
 
 // verify is what a token says, or why it is refused: a *token.Error.
 func (a *auth) verify(raw []byte) (*token.Claims, error) {
-	a.work <- struct{}{}
+	a.work.GoOn() // whoever shows a token has shaken hands
 	c, err := a.verifier.Verify(raw)
-	<-a.work
+	a.work.Done()
 	if err == nil {
 		err = a.revoked.check(c)
 	}

@@ -23,7 +23,7 @@ type Limits struct {
 	HandshakeTime time.Duration `default:"10s" env:"TICKWIRE_HANDSHAKE_TIME" placeholder:"TIME" help:"For a request head, and before it for TLS and for a PROXY header, to come whole. [${default}]"`
 	// A handshake under way takes some 30 KB, 106 of one whose hello is as long as may be and
 	// never ends: 60 MB, 220 at the worst.
-	Handshakes int `default:"2048" env:"TICKWIRE_HANDSHAKES" placeholder:"N" help:"TLS handshakes under way, of a node; with one more, the oldest is ended. [${default}]"`
+	Handshakes int `default:"2048" env:"TICKWIRE_HANDSHAKES" placeholder:"N" help:"TLS handshakes under way, of a node; one more ends the one that has waited for its client for longest, or itself when most wait for the node. [${default}]"`
 	// 4,096 symbols of 16 bytes.
 	RequestBytes int `default:"65536" env:"TICKWIRE_REQUEST_BYTES" placeholder:"N" help:"Of a request, fragments joined; a longer one closes with 1009. From 1024 to 65536. [${default}]"`
 	// A request costs one, and one more for so many bytes, results and subs looked

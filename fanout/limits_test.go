@@ -315,9 +315,9 @@ func TestLimitsAsSet(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	eventually(t, 3*time.Second, "no place is left", func() bool { return n.shakes() == 3 })
+	eventually(t, 3*time.Second, "no place is left", func() bool { return n.underWay() == 3 })
 	dialSecure(t, n.addr, config).next(codec.TypeHello) // the oldest makes room
-	eventually(t, 5*time.Second, "the places are free", func() bool { return n.shakes() == 0 })
+	eventually(t, 5*time.Second, "the places are free", func() bool { return n.underWay() == 0 })
 	for _, bad := range []func(*Limits){
 		func(l *Limits) { l.HeadBytes = 100 }, func(l *Limits) { l.RequestBytes = 1 << 20 }, func(l *Limits) { l.HandshakeTime = time.Hour },
 		func(l *Limits) { l.Handshakes = 0 }, func(l *Limits) { l.Requests = 0 }, func(l *Limits) { l.MaxConns = 0 },

@@ -55,7 +55,6 @@ type loop struct {
 	conns      []conn      // by index; 0 is no conn
 	passes     []pass      // of conns
 	shaking    []epoll.Key // conns whose TLS handshake is under way, the oldest first, and some that have ended
-	shakes     int         // goroutines of handshakes
 	lanes      []lane      // by index; 0 is no lane
 	freeConn   uint32
 	freeLane   uint32

@@ -42,11 +42,12 @@ type shared struct {
 	master *master
 	http   *handover
 	events *events
-	work   chan struct{} // places to compute in for handshakes and signatures, half of the cores: the loops have the other
-	certs  *certs        // nil: the stream is plain
-	auth   *auth         // nil: anybody may
+	work   *epoll.Work // for handshakes and signatures, half of the cores: the loops have the other
+	certs  *certs      // nil: the stream is plain
+	auth   *auth       // nil: anybody may
 	guard  guard
 	taken  atomic.Int64 // connections of all loops, of Config.MaxConns
+	shakes atomic.Int64 // TLS handshakes under way, of Config.Handshakes
 
 	proxies   []netip.Prefix // balancers
 	warnProxy sync.Once      // of one that does not say whom it speaks for
@@ -65,7 +66,7 @@ func New(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 	if missing := cfg.missing(); missing != "" {
 		log.Warn("INSECURE: other machines are served without what is missing", "listen", cfg.Listen, "missing", missing)
 	}
-	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg), work: make(chan struct{}, max(1, cores/2))}}
+	n := &Node{shared: &shared{cfg: &cfg, log: log, master: newMaster(), events: newEvents(reg), work: epoll.NewWork(max(1, cores/2))}}
 	life, end := context.WithCancel(context.Background())
 	n.end = end
 	defer context.AfterFunc(ctx, end)()

@@ -16,15 +16,17 @@ import (
 
 // shake begins TLS on a conn.
 func (l *loop) shake(ci uint32) {
+	if l.shakes.Add(1) > int64(l.cfg.Handshakes) && !l.dropHanging() {
+		l.shakes.Add(-1)
+		l.events.handshakes.WithLabelValues("tls_full").Inc()
+		l.drop(ci)
+		return
+	}
 	c := &l.conns[ci]
 	t := epoll.NewServer(int(c.fd), l.certs.config.Load(), l.work)
 	c.state, c.secure, l.passes[ci].tls = stateShaking, true, t
 	key := epoll.Key{Index: ci, Gen: c.gen}
-	most := max(1, l.cfg.Handshakes/l.cfg.Loops)
-	if l.shakes++; l.shakes > most {
-		l.dropOldestShake()
-	}
-	if l.shaking = append(l.shaking, key); len(l.shaking) > 2*most {
+	if l.shaking = append(l.shaking, key); len(l.shaking) > 2*l.cfg.Handshakes {
 		l.shaking = slices.DeleteFunc(l.shaking, func(key epoll.Key) bool { return !l.isShaking(key) })
 	}
 	l.certs.shakes.Go(func() {
@@ -33,17 +35,23 @@ func (l *loop) shake(ci uint32) {
 	})
 }
 
-// dropOldestShake gives up the handshake that has been under way for longest: an honest one
-// takes some round trips, and those that never end would keep all places.
-func (l *loop) dropOldestShake() {
-	for len(l.shaking) > 0 {
-		key := l.shaking[0]
-		if l.shaking = l.shaking[1:]; l.isShaking(key) {
+// dropHanging makes room for a handshake: it gives up the one that has waited for its client
+// for longest. An honest one takes some round trips; those that never end would keep all
+// places. When most do not wait for their clients but for us, none goes: who is given up
+// comes again, and what was computed for him was in vain.
+func (l *loop) dropHanging() bool {
+	if l.work.Hanging() < l.cfg.Handshakes/2 {
+		return false
+	}
+	for i, key := range l.shaking {
+		if l.isShaking(key) && l.passes[key.Index].tls.Hangs() {
+			l.shaking = slices.Delete(l.shaking, i, i+1)
 			l.events.handshakes.WithLabelValues("tls_full").Inc()
 			l.drop(key.Index)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func (l *loop) isShaking(key epoll.Key) bool {
@@ -54,7 +62,7 @@ func (l *loop) isShaking(key epoll.Key) bool {
 // shaken takes up a conn whose handshake has ended. What its client sent right behind
 // has been read already, and raises no event.
 func (l *loop) shaken(key epoll.Key, err error) {
-	l.shakes--
+	l.shakes.Add(-1)
 	c := &l.conns[key.Index]
 	switch {
 	case c.gen != key.Gen || c.state != stateShaking:

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -51,8 +52,8 @@ func startSecure(t *testing.T, change func(*Config)) (*testNode, *tls.Config) {
 	return n, &tls.Config{RootCAs: roots}
 }
 
-// shakes is how many handshakes are under way.
-func (n *testNode) shakes() int { return n.sum(func(l *loop) int { return l.shakes }) }
+// underWay is how many handshakes are under way.
+func (n *testNode) underWay() int { return int(n.shakes.Load()) }
 
 // sum is what the loops count, together.
 func (n *testNode) sum(of func(*loop) int) (sum int) {
@@ -235,9 +236,43 @@ func TestSecureHangs(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("an honest handshake took %v", took)
 	}
-	eventually(t, 10*time.Second, "one is left", func() bool { return n.opened() == 1 && n.shakes() == 0 })
+	eventually(t, 10*time.Second, "one is left", func() bool { return n.opened() == 1 && n.underWay() == 0 })
 	p.send(`{"op":"ping","id":1}`)
 	p.next(codec.TypeReply)
+}
+
+// When more come at once than there is time for, those who were first are let in, and not
+// one after the other given up for who comes later.
+func TestHandshakesBeyondTheNode(t *testing.T) {
+	const most = 20
+	n, config := startSecure(t, func(cfg *Config) { cfg.Handshakes = most })
+	for range n.work.Places() { // the node is at its end
+		n.work.Begin()
+	}
+	ended := make(chan error, 3*most)
+	for range 3 * most {
+		raw, err := net.Dial("tcp", n.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		conn := tls.Client(raw, &tls.Config{RootCAs: config.RootCAs, ServerName: "127.0.0.1"})
+		go func() { ended <- conn.Handshake() }()
+	}
+	full := func() float64 { return testutil.ToFloat64(n.events.handshakes.WithLabelValues("tls_full")) }
+	eventually(t, 10*time.Second, "the others are turned away", func() bool { return full() == 2*most })
+	for range n.work.Places() {
+		n.work.Done()
+	}
+	in := 0
+	for range 3 * most {
+		if err := <-ended; err == nil {
+			in++
+		}
+	}
+	if in != most {
+		t.Errorf("%d were let in, of %d places", in, most)
+	}
 }
 
 // A client may change its keys whenever it likes, and ask that the node's are, too; what is

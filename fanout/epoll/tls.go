@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,8 +18,9 @@ type TLS struct {
 	conn  *tls.Conn
 	sock  tlsSocket // under it
 	fd    int
-	ready chan struct{} // a token: the descriptor may be readable, or writable
-	work  chan struct{} // a handshake has a place in it while it computes; nil: no matter
+	ready chan struct{} // a word: the descriptor may be readable, or writable
+	hangs atomic.Bool   // the handshake waits for its peer
+	work  *Work         // it has a place while it computes; nil: no matter
 
 	mu      sync.Mutex // protects what follows, until the handshake has ended
 	shaking bool
@@ -37,7 +39,7 @@ func NewClient(fd int, config *tls.Config) *TLS {
 
 // NewServer begins TLS as a server. Of the handshakes that share work, so many compute at
 // a time as it has places; one that waits for its peer has none.
-func NewServer(fd int, config *tls.Config, work chan struct{}) *TLS {
+func NewServer(fd int, config *tls.Config, work *Work) *TLS {
 	t := newTLS(fd)
 	t.work = work
 	t.conn = tls.Server(&t.sock, config)
@@ -53,9 +55,12 @@ func newTLS(fd int) *TLS {
 // Handshake shakes hands: it blocks, and is for a goroutine of its own. Until it
 // returns the loop may call Ready, for every event, and Close, which ends it.
 func (t *TLS) Handshake() error {
-	t.begin()
-	err := t.conn.Handshake()
-	t.rest()
+	t.work.Begin()
+	err := net.ErrClosed // by who has not waited for its place
+	if !t.isClosed() {
+		err = t.conn.Handshake()
+	}
+	t.work.Done()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shaking = false
@@ -66,19 +71,8 @@ func (t *TLS) Handshake() error {
 	return err
 }
 
-// begin and rest take a place to compute in, and give it back.
-
-func (t *TLS) begin() {
-	if t.work != nil {
-		t.work <- struct{}{}
-	}
-}
-
-func (t *TLS) rest() {
-	if t.work != nil {
-		<-t.work
-	}
-}
+// Hangs reports whether the handshake waits for its peer.
+func (t *TLS) Hangs() bool { return t.hangs.Load() }
 
 // Ready has a handshake go on.
 func (t *TLS) Ready() {
@@ -181,9 +175,13 @@ func (t *TLS) Close() {
 
 // await blocks a handshake until its descriptor may be ready.
 func (t *TLS) await() error {
-	t.rest()
+	t.work.Done()
+	t.hangs.Store(true)
+	t.work.hang(1)
 	<-t.ready
-	t.begin()
+	t.work.hang(-1)
+	t.hangs.Store(false)
+	t.work.GoOn()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -236,6 +234,12 @@ func (s *tlsSocket) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+func (t *TLS) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
 }
 
 func (t *TLS) isShaking() bool {
