@@ -47,7 +47,8 @@ func (l *loop) enter(fd int, from netip.Addr) {
 	}
 }
 
-// admit lets a conn from an address speak, unless its host has too many.
+// admit lets a conn from an address speak, unless its host has too many; true when it may be
+// read at once.
 func (l *loop) admit(ci uint32, from netip.Addr) bool {
 	c := &l.conns[ci]
 	h, ok := l.guard.enter(from)
@@ -56,7 +57,7 @@ func (l *loop) admit(ci uint32, from netip.Addr) bool {
 		l.drop(ci)
 		return false
 	}
-	l.passes[ci].host = h
+	l.passes[ci].host, c.since = h, l.clock
 	if l.certs != nil {
 		l.shake(ci)
 		return false

@@ -77,7 +77,7 @@ func (a *auth) run(ctx context.Context) error {
 // unready says why nobody can be let in yet; "" when somebody can.
 func (a *auth) unready() string {
 	switch {
-	case !a.revoked.read.Load():
+	case !a.revoked.known.Load():
 		return "it is not read yet which tokens were revoked"
 	case !a.verifier.Ready():
 		return "the issuer of tokens has not told its keys yet"

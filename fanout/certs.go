@@ -17,7 +17,7 @@ type certs struct {
 	cert, key, clientCA certFile
 
 	config atomic.Pointer[tls.Config]
-	read   [3]fileState   // the files as of config
+	seen   [3]fileState   // the files as of config
 	shakes sync.WaitGroup // their goroutines
 	log    *slog.Logger
 }
@@ -94,7 +94,7 @@ func (c *certs) load() error {
 		}
 		c.log.Error("the certificate has expired: no client will trust this node", "file", c.cert.name, "expired", cert.Leaf.NotAfter)
 	}
-	c.read = now
+	c.seen = now
 	c.config.Store(config)
 	return nil
 }
@@ -121,10 +121,10 @@ func (c *certs) state() (now [3]fileState, err error) {
 // who is connected has shaken hands. While they cannot be read, or do not belong together
 // yet, the old ones stand.
 func (c *certs) watch(ctx context.Context) error {
-	failed := false
+	said := ""
 	for sleep(ctx, certsEvery) {
 		now, err := c.state()
-		if err == nil && now == c.read {
+		if err == nil && now == c.seen {
 			continue
 		}
 		if err == nil {
@@ -133,10 +133,12 @@ func (c *certs) watch(ctx context.Context) error {
 		switch {
 		case err == nil:
 			c.log.Info("certificate read again", "until", c.until())
-		case !failed:
+		case err.Error() != said:
 			c.log.Error("the certificate cannot be read again; the old one stands", "err", err)
 		}
-		failed = err != nil
+		if said = ""; err != nil {
+			said = err.Error()
+		}
 	}
 	return nil
 }

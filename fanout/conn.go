@@ -75,7 +75,7 @@ type conn struct {
 	askedAt    time.Duration // when the last ping was written
 	answeredAt time.Duration // when one was answered
 	line       time.Duration // the shortest time that an answer took; of a conn that answers
-	leave      time.Duration // draining: when to go; 0 not
+	leaveAt    time.Duration // draining: when to go; 0 not
 }
 
 const (

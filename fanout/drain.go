@@ -17,7 +17,7 @@ func (l *loop) beginDrain(window time.Duration) {
 	for ci := 1; ci < len(l.conns); ci++ {
 		c := &l.conns[ci]
 		if c.state == stateOpen {
-			c.leave = l.clock + time.Duration(rand.Int64N(int64(window)+1))
+			c.leaveAt = l.clock + time.Duration(rand.Int64N(int64(window)+1))
 			l.tell(uint32(ci), &codec.Drain{WithinMS: window.Milliseconds()})
 		}
 	}
@@ -31,7 +31,7 @@ func (l *loop) sweepDraining() {
 		switch c := &l.conns[ci]; {
 		case c.state > stateFree && c.state < stateOpen:
 			l.lose(uint32(ci), "drained")
-		case c.state == stateOpen && (over || l.clock >= c.leave):
+		case c.state == stateOpen && (over || l.clock >= c.leaveAt):
 			l.bye(uint32(ci), codec.CloseRestart, "the node restarts; connect again")
 		}
 	}

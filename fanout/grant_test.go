@@ -350,7 +350,7 @@ func TestInsecure(t *testing.T) {
 	if !strings.Contains(said.String(), "INSECURE") || !strings.Contains(said.String(), "--token-key") {
 		t.Error(said.String())
 	}
-	for _, origin := range []string{"example.com", "https://example.com/", "https://*", "https://a.*.com", "https://*x.com", "ftp://x", "https://x/y", "*"} {
+	for _, origin := range []string{"example.com", "https://example.com/", "https://*", "https://a.*.com", "https://*x.com", "ftp://x", "https://App.example.com", "https://x:443", "HTTP://x:80", "https://x/y", "*"} {
 		cfg := good
 		cfg.Listen, cfg.Origin = "127.0.0.1:0", []string{origin}
 		if err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "--origin "+origin) {

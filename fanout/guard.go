@@ -28,7 +28,7 @@ func newGuard(cfg *Config) guard {
 }
 
 // enter counts a connection from an address; false when its host has all that it may: so
-// many at a time, and so many in hostTime.
+// many at a time, and so many in a row, of which hostTime gives as many back.
 func (g *guard) enter(from netip.Addr) (*host, bool) {
 	if g.most == 0 || !from.IsValid() {
 		return nil, true
@@ -70,7 +70,7 @@ func (g *guard) handOver(h *host) bool {
 	return true
 }
 
-// handedBack takes back a handOver, and the enter before it.
+// handedBack takes back a handOver.
 func (g *guard) handedBack(h *host) {
 	if h == nil {
 		return
@@ -78,7 +78,6 @@ func (g *guard) handedBack(h *host) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	h.plain--
-	h.conns--
 }
 
 // leave takes back an enter.

@@ -100,20 +100,24 @@ func (l *loop) handOver(ci uint32, p []byte) {
 		l.refuse(ci, refusal{http.StatusTooManyRequests, "host_full", "too many plain HTTP connections from this address; try again"})
 		return
 	}
-	l.passes[ci].host = nil // it counts until it is closed
-	leave := sync.OnceFunc(func() {
+	giveBack := func() {
 		l.http.open.Add(-1)
 		l.guard.handedBack(h)
-	})
+	}
 	nc, err := l.detach(ci)
 	if err != nil {
-		leave()
+		giveBack()
 		l.http.warn.Do(func() {
 			l.log.Warn("plain HTTP is refused, and counted from here on", "err", err)
 		})
 		l.refuse(ci, refusal{http.StatusServiceUnavailable, "no_descriptor", "no descriptor is left; try again"})
 		return
 	}
+	l.passes[ci].host = nil // it counts until it is closed
+	leave := sync.OnceFunc(func() {
+		giveBack()
+		l.guard.leave(h)
+	})
 	l.conns[ci].fd, l.passes[ci].tls = -1, nil
 	l.drop(ci)
 	l.events.handshakes.WithLabelValues("http").Inc()

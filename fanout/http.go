@@ -51,6 +51,10 @@ func newMux(s *shared, unready func() string) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		s.shareWith(h, r)
+		if r.RequestURI == "*" {
+			refusal{http.StatusBadRequest, "", "there is nothing to say of *; take a path"}.serve(w)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -36,7 +36,7 @@ func (l *loop) identify(ci uint32, head []byte) bool {
 	claims, err, known := l.auth.known([]byte(raw))
 	switch {
 	case !known:
-		l.conns[ci].state = stateVerifying
+		l.conns[ci].state, l.conns[ci].since = stateVerifying, l.clock
 		if !l.ask(ci, []byte(raw), (*loop).verified) {
 			l.refuse(ci, badToken(errNotAsked))
 		}

@@ -12,7 +12,7 @@ type Limits struct {
 	// A process may hold 20,000 descriptors on many a machine; 17,900 idle over TLS take 110 MB.
 	MaxConns int `default:"18000" env:"TICKWIRE_MAX_CONNS" placeholder:"N" help:"Connections this node takes; more are refused with 503. [${default}]"`
 	// An office, or a carrier's customers, behind one address; --max-conns from one is a flood.
-	HostConns int `default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in ten seconds; more are refused with 429. 0 is any number. [${default}]"`
+	HostConns int `default:"1000" env:"TICKWIRE_HOST_CONNS" placeholder:"N" help:"Connections one address may have (of IPv6, 64 bits of it), and make in a row, and then a tenth as many a second; more are refused with 429. 0 is any number, of plain HTTP too. [${default}]"`
 	// 5 bytes each: 900 MB if all conns had them.
 	MaxSubs int           `default:"10000" env:"TICKWIRE_MAX_SUBS" placeholder:"N" help:"Subscriptions one connection may hold. [${default}]"`
 	Stall   time.Duration `default:"30s" env:"TICKWIRE_STALL" placeholder:"TIME" help:"A connection whose socket takes nothing for so long is closed. [${default}]"`
@@ -88,8 +88,8 @@ const (
 	patternsMax = 16
 	lanesMax    = 64
 
-	// hostTime is in how long a host may make --host-conns connects: all its clients come
-	// again at once when a node restarts, and then not for a while. A connect that is
+	// hostTime is after how long a host may make --host-conns connects in a row again: all its
+	// clients come again at once when a node restarts, and then not for a while. A connect that is
 	// refused costs some 15 us.
 	hostTime = 10 * time.Second
 	// hostsMax is room for hosts that have no connection now, some 200 bytes each: whoever has

@@ -7,8 +7,8 @@ import (
 )
 
 // mailbox is how anything reaches a loop: batches from the tape readers, and
-// errands (a drain, a handshake or a token that is done) from others. Posting wakes the loop at most once
-// per drain. A loop that falls behind loses its queue, not its state: it reads
+// errands from others: a drain, a handshake or a token that is done, what was revoked,
+// who was replaced. Posting wakes the loop at most once per drain. A loop that falls behind loses its queue, not its state: it reads
 // the master board instead.
 type mailbox struct {
 	poll *epoll.Poll

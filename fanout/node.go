@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 		return nil, err
 	}
 	if n.auth != nil {
-		n.tape.revoke, n.tape.revokedRead = n.revoke, func() { n.auth.revoked.read.Store(true) }
+		n.tape.revoke, n.tape.revokedRead = n.revoke, func() { n.auth.revoked.known.Store(true) }
 	}
 	if n.addr, err = freeAddr(cfg.Listen); err != nil {
 		return nil, err
@@ -206,7 +206,10 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 		WriteTimeout:   30 * time.Second,
 		MaxHeaderBytes: n.cfg.HeadBytes,
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // its answers leave the connection open
 	}
+	srv.SetKeepAlivesEnabled(false)
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -238,6 +241,9 @@ func (n *Node) drain(cause error) {
 func (n *Node) Close() {
 	n.closed.Do(func() {
 		n.end()
+		for _, l := range n.loops {
+			l.closeSockets()
+		}
 		if n.certs != nil {
 			n.certs.shakes.Wait() // they wake their polls
 		}

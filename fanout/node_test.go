@@ -83,7 +83,7 @@ func startNode(t *testing.T, change func(*Config)) *testNode {
 	tn.Node, tn.addr, tn.stream = n, n.addr.String(), &stream{tape: n.tape, name: "test/0"}
 	go func() { tn.done <- n.Run(ctx) }()
 	if n.auth != nil && cfg.Redis == "redis://"+memory.Addr() {
-		eventually(t, 10*time.Second, "it knows what is revoked", n.auth.revoked.read.Load)
+		eventually(t, 10*time.Second, "it knows what is revoked", n.auth.revoked.known.Load)
 	}
 	t.Cleanup(func() {
 		stop(ErrNow)

@@ -10,6 +10,10 @@ import (
 // checkOrigins refuses what is no origin, nor a pattern of them.
 func checkOrigins(list []string) error {
 	for _, text := range list {
+		scheme, _, _ := strings.Cut(strings.ToLower(text), "://")
+		if low := strings.TrimSuffix(strings.ToLower(text), map[string]string{"https": ":443", "http": ":80"}[scheme]); low != text {
+			return fmt.Errorf("--origin %s: browsers say %s, in lower case and without the usual port", text, low)
+		}
 		u, err := url.Parse(strings.Replace(text, "://*.", "://", 1))
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != strings.Replace(text, "://*.", "://", 1) || strings.Contains(u.Host, "*") {
 			return fmt.Errorf("--origin %s: take https://HOST, https://HOST:PORT or https://*.DOMAIN", text)

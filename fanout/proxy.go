@@ -93,7 +93,7 @@ func (l *loop) proxied(ci uint32) {
 	}
 	client, size, err := parseProxy(l.in[:n])
 	switch {
-	case err == errPartial && n < proxyBytes: // more raises an edge
+	case err == errPartial: // more raises an edge
 	case err != nil:
 		l.events.handshakes.WithLabelValues("bad_proxy").Inc()
 		l.warnProxy.Do(func() {

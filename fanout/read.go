@@ -34,6 +34,8 @@ func (l *loop) readable(ci uint32, ended bool) {
 			return
 		case l.late():
 			room = pongBytes
+		case c.state == stateHandshake: // its client has nothing to say before the answer
+			room = l.cfg.HeadBytes
 		}
 		had := copy(l.in, l.bytes.get(c.rest)[:c.restLen])
 		n, err := l.read(ci, l.in[had:had+room])
@@ -116,12 +118,10 @@ func (l *loop) bound(ci uint32) {
 		return
 	}
 	switch c.state {
-	case stateHandshake:
+	case stateHandshake, stateVerifying:
 		l.refuse(ci, refusal{http.StatusServiceUnavailable, "overloaded", "too much is unfinished; connect again"})
 	case stateOpen:
 		l.bye(ci, codec.CloseOverloaded, "too much is unfinished; connect again")
-	case stateVerifying: // its head is read again
-		return
 	}
 	l.dropUnfinished(c)
 }

@@ -15,6 +15,10 @@ func (l *loop) renew(ci uint32, r *codec.Request) {
 		return
 	}
 	id := r.ID
+	if l.conns[ci].verifying { // what is known already would overtake it
+		l.fail(ci, id, codec.CodeUnavailable, "another token of this connection is being verified; try again")
+		return
+	}
 	if claims, err, known := l.auth.known(r.Token); known {
 		l.renewed(ci, id, claims, err)
 		return

@@ -11,7 +11,7 @@ import (
 
 // revoked is the tokens that are taken no more, as the tape has them.
 type revoked struct {
-	read atomic.Bool // once, to their end
+	known atomic.Bool // once, to their end
 
 	mu       sync.RWMutex         // protects what follows
 	ids      map[string]time.Time // by jti: when it was revoked
@@ -68,7 +68,7 @@ func (r *revoked) forget(now time.Time) {
 // check refuses a token that was revoked, and every one before that is known.
 func (r *revoked) check(c *token.Claims) error {
 	switch {
-	case !r.read.Load():
+	case !r.known.Load():
 		return errUnread
 	case r.has(c):
 		return errRevoked

@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -11,11 +13,12 @@ import (
 
 // subjects are the conns of every subject, for all loops.
 type subjects struct {
-	mu sync.Mutex // protects of
-	of map[string][]subjectConn
+	mu   sync.Mutex // protects what follows
+	of   map[string]map[subjectConn]int64
+	came int64 // conns so far; what of has is a conn's number among them
 }
 
-// subjectConn is a conn of a subject; the oldest goes first.
+// subjectConn is a conn of a subject.
 type subjectConn struct {
 	loop *loop
 	conn epoll.Key
@@ -36,32 +39,40 @@ func (s *subjects) count(own subjectConn, claims *token.Claims) bool {
 	defer s.mu.Unlock()
 	conns := s.of[claims.Subject]
 	others := len(conns)
-	if slices.Contains(conns, own) {
+	if _, ok := conns[own]; ok {
 		others--
 	}
-	for _, old := range conns {
-		if most := claims.Grant.Conns; most == 0 || others < most {
-			break
-		}
+	if most := claims.Grant.Conns; most > 0 && others >= most {
 		if !claims.Grant.Newest {
 			return false
 		}
-		if old != own {
-			others--
-			old.loop.mailbox.send(func(l *loop) {
-				if l.conns[old.conn.Index].gen == old.conn.Gen {
-					l.bye(old.conn.Index, codec.CloseReplaced, "a newer connection took its place")
-				}
-			})
+		s.end(own, conns, others-most+1)
+	}
+	if conns == nil {
+		conns = make(map[subjectConn]int64)
+		if s.of == nil {
+			s.of = make(map[string]map[subjectConn]int64)
 		}
+		s.of[claims.Subject] = conns
 	}
-	if s.of == nil {
-		s.of = make(map[string][]subjectConn)
-	}
-	if !slices.Contains(conns, own) {
-		s.of[claims.Subject] = append(conns, own)
+	if _, ok := conns[own]; !ok {
+		s.came++
+		conns[own] = s.came
 	}
 	return true
+}
+
+// end ends so many of a subject's conns, the oldest first, but not the one that takes
+// their place. They leave when they are gone.
+func (s *subjects) end(own subjectConn, conns map[subjectConn]int64, n int) {
+	oldest := slices.SortedFunc(maps.Keys(conns), func(a, b subjectConn) int { return cmp.Compare(conns[a], conns[b]) })
+	for _, old := range slices.DeleteFunc(oldest, func(c subjectConn) bool { return c == own })[:n] {
+		old.loop.mailbox.send(func(l *loop) {
+			if l.conns[old.conn.Index].gen == old.conn.Gen {
+				l.bye(old.conn.Index, codec.CloseReplaced, "a newer connection, or token, took its place")
+			}
+		})
+	}
 }
 
 // leave takes a conn out.
@@ -72,9 +83,9 @@ func (s *subjects) leave(l *loop, ci uint32) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}}
-	conns := slices.DeleteFunc(s.of[claims.Subject], func(c subjectConn) bool { return c == own })
-	if s.of[claims.Subject] = conns; len(conns) == 0 {
+	conns := s.of[claims.Subject]
+	delete(conns, subjectConn{l, epoll.Key{Index: ci, Gen: l.conns[ci].gen}})
+	if len(conns) == 0 {
 		delete(s.of, claims.Subject)
 	}
 }

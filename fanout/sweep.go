@@ -42,7 +42,7 @@ func (l *loop) sweepConn(ci uint32) {
 			l.drop(ci)
 		}
 	case stateHandshake:
-		if age > l.cfg.HandshakeTime {
+		if age > l.cfg.HandshakeTime && !c.queued {
 			l.refuse(ci, refusal{http.StatusRequestTimeout, "head_too_slow", "the request head took too long"})
 		}
 	case stateVerifying:

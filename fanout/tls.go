@@ -76,7 +76,7 @@ func (l *loop) shaken(key epoll.Key, err error) {
 		l.events.handshakes.WithLabelValues("tls_failed").Inc()
 		l.drop(key.Index)
 	default:
-		c.state = stateHandshake
+		c.state, c.since = stateHandshake, l.clock
 		l.readable(key.Index, true)
 	}
 }
@@ -134,6 +134,13 @@ func (l *loop) endSending(ci uint32) {
 		}
 	}
 	epoll.Shutdown(int(l.conns[ci].fd))
+}
+
+// closeSockets closes those of a loop that failed; another has none left.
+func (l *loop) closeSockets() {
+	for ci := 1; ci < len(l.conns); ci++ {
+		l.closeSocket(uint32(ci))
+	}
 }
 
 // closeSocket closes a conn's socket, unless it was handed over.
