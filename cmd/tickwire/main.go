@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -55,9 +56,35 @@ func main() {
 	var level slog.Level
 	level.UnmarshalText([]byte(cli.Log)) // kong has checked it
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	if err := k.Run(log); err != nil && !errors.Is(err, context.Canceled) {
+	run := func() error { return k.Run(log) }
+	if strings.HasPrefix(k.Command(), "token ") {
+		run = whole(ctx, run)
+	}
+	if err := run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "tickwire:", err)
+		if errors.Is(err, errInterrupted) {
+			os.Exit(130) // as shells have it
+		}
 		os.Exit(1)
+	}
+}
+
+var errInterrupted = errors.New("interrupted before it was done")
+
+// whole is for what is done or not: that a signal ends it is a failure, or a script takes for
+// verified what was not. What waits for a pipe, or a Redis that never answers, is left waiting.
+func whole(ctx context.Context, run func() error) func() error {
+	return func() error {
+		done := make(chan error, 1)
+		go func() { done <- run() }()
+		select {
+		case err := <-done:
+			if err == nil || ctx.Err() == nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+		return errInterrupted
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,44 @@ func TestCtrlCAtStart(t *testing.T) {
 		defer asked.Close()
 		if code, took := p.stop(interrupt); code != 0 || took > 3*time.Second || strings.Contains(p.text(), "serving") {
 			t.Errorf("%s: exit code %d after %v", command, code, took)
+		}
+	}
+}
+
+// What is verified, shown or revoked in part is not: that ctrl-C ended it is told, at once.
+func TestCtrlCOfTokens(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, asks := range map[string]bool{
+		"token verify a.b.c --jwks http://" + silent.Addr().String():         true,
+		"token revoke --sub alice --redis redis://" + silent.Addr().String(): true,
+		"token verify --key main.go":                                         false,
+		"token show":                                                         false,
+	} {
+		p := &process{t: t, name: args, cmd: exec.Command(path, strings.Fields(args)...)}
+		p.cmd.Stdout, p.cmd.Stderr = p, p
+		if _, err := p.cmd.StdinPipe(); err != nil { // it stays open
+			t.Fatal(err)
+		}
+		p.begin()
+		if asks {
+			conn, err := silent.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		} else {
+			time.Sleep(500 * time.Millisecond) // it has begun to read
+		}
+		if code, took := p.stop(interrupt); code != 130 || took > 2*time.Second || !strings.Contains(p.text(), "interrupted before it was done") {
+			t.Errorf("%s: exit code %d after %v: %s", args, code, took, p.text())
 		}
 	}
 }
