@@ -33,11 +33,11 @@ func (c *Claims) Left(now time.Time) time.Duration { return c.ExpiresAt.Add(c.le
 func (c *Claims) Validate() error {
 	switch {
 	case c.ExpiresAt == nil:
-		return refuse("the claim exp is missing")
+		return badClaim("the claim exp is missing")
 	case len(c.Subject) > subjectMax:
-		return refuse("the claim sub is longer than %d bytes", subjectMax)
+		return badClaim("the claim sub is longer than %d bytes", subjectMax)
 	case c.Grant.Conns > 0 && c.Subject == "":
-		return refuse("the claim sub is missing, which tickwire.conns counts by")
+		return badClaim("the claim sub is missing, which tickwire.conns counts by")
 	}
 	return c.Grant.validate()
 }
@@ -70,20 +70,20 @@ func parseClaim(name string, value json.RawMessage, to any) error {
 	case **jwt.NumericDate:
 		var seconds float64
 		if !number(value) || json.Unmarshal(value, &seconds) != nil || seconds < 0 || seconds > timeMax {
-			return refuse("the claim %s is not a time in seconds since 1970, as a number", name)
+			return badClaim("the claim %s is not a time in seconds since 1970, as a number", name)
 		}
 		*to = &jwt.NumericDate{Time: time.Unix(int64(seconds), 0)}
 	case *jwt.ClaimStrings:
 		if one := ""; value[0] == '"' && json.Unmarshal(value, &one) == nil {
 			*to = jwt.ClaimStrings{one}
 		} else if value[0] != '[' || json.Unmarshal(value, (*[]string)(to)) != nil {
-			return refuse("the claim %s is neither a string nor a list of them", name)
+			return badClaim("the claim %s is neither a string nor a list of them", name)
 		}
 	case *Grant:
 		return parseGrant(value, to)
 	default:
 		if value[0] != '"' || json.Unmarshal(value, to) != nil {
-			return refuse("the claim %s is not a string", name)
+			return badClaim("the claim %s is not a string", name)
 		}
 	}
 	return nil
@@ -93,16 +93,16 @@ func parseClaim(name string, value json.RawMessage, to any) error {
 // without it more would be granted than was meant.
 func parseGrant(text []byte, g *Grant) error {
 	if text[0] != '{' {
-		return refuse("the claim tickwire is not an object")
+		return badClaim("the claim tickwire is not an object")
 	}
 	fields := map[string]any{"symbols": &g.Symbols, "rate": &g.Rate, "subs": &g.Subs, "conns": &g.Conns, "newest": &g.Newest}
 	return members(text, func(name string, value json.RawMessage) error {
 		to := fields[name]
 		if to == nil {
-			return refuse("the claim tickwire has a name that is not known; there are symbols, rate, subs, conns and newest")
+			return badClaim("the claim tickwire has a name that is not known; there are symbols, rate, subs, conns and newest")
 		}
 		if string(value) == "null" || json.Unmarshal(value, to) != nil {
-			return refuse("the claim tickwire.%s is not what it should be", name)
+			return badClaim("the claim tickwire.%s is not what it should be", name)
 		}
 		return nil
 	})
@@ -115,11 +115,11 @@ func number(value []byte) bool { return value[0] == '-' || value[0] >= '0' && va
 func members(text []byte, each func(name string, value json.RawMessage) error) error {
 	const object, twice = "the claims are not a JSON object", "the claims, or tickwire, have a name twice"
 	if !utf8.Valid(text) {
-		return refuse(object)
+		return badClaim(object)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return refuse(object)
+		return badClaim(object)
 	}
 	seen := make(map[string]bool, 8)
 	for d.More() {
@@ -127,10 +127,10 @@ func members(text []byte, each func(name string, value json.RawMessage) error) e
 		name, isString := t.(string)
 		var value json.RawMessage
 		if err != nil || !isString || d.Decode(&value) != nil {
-			return refuse(object)
+			return badClaim(object)
 		}
 		if seen[name] {
-			return refuse(twice)
+			return badClaim(twice)
 		}
 		seen[name] = true
 		if err := each(name, value); err != nil {
@@ -138,10 +138,10 @@ func members(text []byte, each func(name string, value json.RawMessage) error) e
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return refuse(object)
+		return badClaim(object)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return refuse(object)
+		return badClaim(object)
 	}
 	return nil
 }

@@ -77,17 +77,17 @@ func (g *Grant) arrange() {
 func (g *Grant) validate() error {
 	switch {
 	case len(g.Symbols) == 0:
-		return refuse("the claim tickwire.symbols names nothing")
+		return badClaim("the claim tickwire.symbols names nothing")
 	case len(g.Symbols) > grantMax:
-		return refuse("the claim tickwire.symbols has %d names; at most %d", len(g.Symbols), grantMax)
+		return badClaim("the claim tickwire.symbols has %d names; at most %d", len(g.Symbols), grantMax)
 	case !(g.Rate >= 0) || g.Subs < 0 || g.Conns < 0:
-		return refuse("the claim tickwire has a limit below 0")
+		return badClaim("the claim tickwire has a limit below 0")
 	case g.Rate > 0 && g.Rate < RateMin:
-		return refuse("the claim tickwire.rate is below %v updates a second", RateMin)
+		return badClaim("the claim tickwire.rate is below %v updates a second", RateMin)
 	}
 	for i, name := range g.Symbols {
 		if !codec.ValidSymbol([]byte(name)) && !codec.ValidPattern([]byte(name)) {
-			return refuse("the claim tickwire.symbols has, at place %d, what is no symbol and no pattern", i+1)
+			return badClaim("the claim tickwire.symbols has, at place %d, what is no symbol and no pattern", i+1)
 		}
 	}
 	return nil

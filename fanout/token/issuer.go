@@ -125,7 +125,7 @@ func (i *issuer) fetch(ctx context.Context) error {
 	text, err := i.get(ctx)
 	i.last = time.Now()
 	var keys []*key
-	var odd []string
+	var odd []error
 	if err == nil {
 		keys, odd, err = parseSet(text)
 	}
@@ -172,13 +172,13 @@ func (i *issuer) get(ctx context.Context) ([]byte, error) {
 
 // replace puts the issuer's keys in place of those it had. A key that stays is the same one,
 // so that what it verified stays known; what one verified that is gone does not.
-func (i *issuer) replace(keys []*key, odd []string) {
+func (i *issuer) replace(keys []*key, odd []error) {
 	old, next := i.v.ring.Load(), &ring{keys: slices.Clone(i.fixed), answered: true}
 	had := old.keys[len(i.fixed):]
 	var added, removed []string
 	for n, k := range keys {
 		if len(next.keys) == keysMax {
-			odd = append(odd, fmt.Sprintf("there are %d more than the %d that a node takes", len(keys)-n, keysMax))
+			odd = append(odd, fmt.Errorf("there are %d more than the %d that a node takes", len(keys)-n, keysMax))
 			break
 		}
 		if at := slices.IndexFunc(had, func(h *key) bool { return h.kid == k.kid && h.print == k.print }); at >= 0 {
@@ -199,7 +199,7 @@ func (i *issuer) replace(keys []*key, odd []string) {
 		i.log.Info("token: the issuer's keys", "added", added, "removed", removed)
 	}
 	if len(keys) == 0 {
-		odd = append(odd, "there is none of use; no token of the issuer's is taken")
+		odd = append(odd, errors.New("there is none of use; no token of the issuer's is taken"))
 	}
 	if told := brief(odd); told != i.odd {
 		if i.odd = told; told != "" {
@@ -209,10 +209,14 @@ func (i *issuer) replace(keys []*key, odd []string) {
 }
 
 // brief is the first of many reasons.
-func brief(odd []string) string {
+func brief(odd []error) string {
 	const most = 4
 	if len(odd) > most {
-		odd = append(odd[:most:most], fmt.Sprintf("and %d others", len(odd)-most))
+		odd = append(odd[:most:most], fmt.Errorf("and %d others", len(odd)-most))
 	}
-	return strings.Join(odd, "; ")
+	var text []string
+	for _, why := range odd {
+		text = append(text, why.Error())
+	}
+	return strings.Join(text, "; ")
 }

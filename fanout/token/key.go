@@ -179,7 +179,7 @@ func parseJWK(text []byte) (*key, error) {
 
 // parseSet reads a JWKS. A key in it that cannot be used, for a reason in odd, is none of
 // ours: sets have keys of other kinds, too.
-func parseSet(text []byte) (keys []*key, odd []string, err error) {
+func parseSet(text []byte) (keys []*key, odd []error, err error) {
 	var set struct{ Keys *[]json.RawMessage }
 	if json.Unmarshal(text, &set) != nil || set.Keys == nil {
 		return nil, nil, errors.New("this is not a JWKS: a JSON object with keys")
@@ -187,7 +187,7 @@ func parseSet(text []byte) (keys []*key, odd []string, err error) {
 	for i, jwk := range *set.Keys {
 		k, err := parseJWK(jwk)
 		if err != nil {
-			odd = append(odd, fmt.Sprintf("key %d: %v", i+1, err))
+			odd = append(odd, fmt.Errorf("key %d: %w", i+1, err))
 			continue
 		}
 		keys = append(keys, k)

@@ -80,7 +80,7 @@ var (
 	errAway      = Refuse(Unavailable, "the token's kid names no key of this node, and the issuer does not answer; try again in a few seconds")
 )
 
-// refuse is an error about a claim.
-func refuse(format string, args ...any) error {
+// badClaim is an error about a claim.
+func badClaim(format string, args ...any) error {
 	return Refuse(BadClaims, fmt.Sprintf(format, args...))
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -69,7 +68,7 @@ func readKeys(cfg *Config, log *slog.Logger) (keys []*key, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("token: %w", err)
 		}
-		more, err := parseKeys(text, func(odd []string) {
+		more, err := parseKeys(text, func(odd []error) {
 			log.Warn("token: not all keys of a file are used", "file", file, "why", brief(odd))
 		})
 		if err != nil {
@@ -95,21 +94,19 @@ func readKeys(cfg *Config, log *slog.Logger) (keys []*key, err error) {
 }
 
 // parseKeys reads a file of public keys, PEM or JWKS.
-func parseKeys(text []byte, odd func([]string)) ([]*key, error) {
+func parseKeys(text []byte, odd func([]error)) ([]*key, error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		return parsePublic(text)
 	}
 	keys, unused, err := parseSet(text)
-	for _, why := range unused {
-		if strings.HasSuffix(why, errPrivate.Error()) {
-			return nil, errPrivate // a file is the operator's: he should know
-		}
+	if errors.Is(errors.Join(unused...), errPrivate) {
+		return nil, errPrivate // a file is the operator's: he should know
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(keys) == 0:
-		return nil, errors.New(brief(append([]string{"no key in it is used"}, unused...)))
+		return nil, errors.New(brief(append([]error{errors.New("no key in it is used")}, unused...)))
 	case len(unused) > 0:
 		odd(unused)
 	}
