@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
@@ -141,10 +142,21 @@ func parseSecret(text []byte) (*key, error) {
 	if block, _ := pem.Decode(text); block != nil {
 		return nil, errors.New("this is a PEM file, which others may know; a secret is random bytes")
 	}
+	if json.Unmarshal(text, new(map[string]json.RawMessage)) == nil {
+		return nil, errors.New("this is JSON, as a JWKS is, which others may know; a secret is random bytes")
+	}
+	if slices.ContainsFunc(bytes.FieldsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf || !alphabet[r] }), isToken) {
+		return nil, errors.New("there is a token in it, which others may know; a secret is random bytes")
+	}
 	if len(secret) < secretMin {
 		return nil, fmt.Errorf("a secret has at least %d bytes; this has %d", secretMin, len(secret))
 	}
 	return &key{nameless: true, method: jwt.SigningMethodHS256, public: bytes.Clone(secret)}, nil
+}
+
+func isToken(word []byte) bool {
+	_, err := split(word)
+	return err == nil
 }
 
 // parseJWK reads a key of a set. What it says of its use must be what we use it for.

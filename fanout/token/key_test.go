@@ -91,6 +91,10 @@ func TestKeyFiles(t *testing.T) {
 		"at least 32 bytes; this has 31": strings.Repeat("x", 31) + "\n",
 		"this has 0":                     "",
 		"this is a PEM file":             string(publicPEM(ed.Public())),
+		"this is JSON, as a JWKS is":     "\n" + set("EdDSA"),
+		"JSON, as a JWKS":                `{"kty":"oct","k":"` + strings.Repeat("A", 43) + `"}`,
+		"there is a token in it":         of("HS256", "", good("")) + "\n",
+		"a token in it, which others":    "Authorization: Bearer " + of("HS256", "", good("")),
 	} {
 		_, err := NewVerifier(t.Context(), Config{Secret: file(t, []byte(text))}, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), say) {
