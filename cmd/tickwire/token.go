@@ -217,16 +217,15 @@ func (c *tokenVerifyCmd) run(ctx context.Context, log *slog.Logger, stdin io.Rea
 	if err != nil {
 		return err
 	}
-	v, err := token.NewVerifier(ctx, c.Config, log)
+	claims, err := token.VerifyOnce(ctx, c.Config, raw, log)
+	if refusal := (*token.Error)(nil); errors.As(err, &refusal) {
+		if cause := refusal.Unwrap(); cause != nil {
+			return fmt.Errorf("token: --jwks: the issuer's keys cannot be fetched: %w", cause)
+		}
+		return fmt.Errorf("token: refused, %s: %w", refusal.Reason, refusal)
+	}
 	if err != nil {
 		return err
-	}
-	claims, err := v.Verify(raw)
-	if cause := errors.Unwrap(err); cause != nil {
-		return fmt.Errorf("token: --jwks: the issuer's keys cannot be fetched: %w", cause)
-	}
-	if err != nil {
-		return fmt.Errorf("token: refused, %s: %w", token.ReasonOf(err), err)
 	}
 	text, err := json.MarshalIndent(claims, "", "  ")
 	if err != nil {

@@ -182,6 +182,26 @@ func TestTokenIssuer(t *testing.T) {
 	}
 }
 
+// Who verifies a token is told once why not, and that the issuer lacks its key is no matter of
+// waiting, for the issuer was asked for it.
+func TestTokenIssuerOnce(t *testing.T) {
+	d, other := t.TempDir(), t.TempDir()
+	for _, dir := range []string{d, other} {
+		if _, stderr, code := run(t, "", "keys", dir); code != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	signed, _, _ := run(t, "", "token", "sign", "--sub", "alice", "--key", filepath.Join(d, "signing.pem"))
+	files := httptest.NewServer(http.FileServer(http.Dir(other)))
+	defer files.Close()
+	for at, say := range map[string]string{"/jwks.json": "refused, unknown_key: the token's kid names no key", "/none": "HTTP 404"} {
+		_, stderr, code := run(t, signed, "token", "verify", "--jwks", files.URL+at)
+		if code != 1 || strings.Count(stderr, say) != 1 {
+			t.Errorf("%s: %d, %s", at, code, stderr)
+		}
+	}
+}
+
 // A token may be written by anyone: what a terminal would obey is printed instead.
 func TestTokenShowIsSafe(t *testing.T) {
 	b64 := base64.RawURLEncoding.EncodeToString

@@ -20,9 +20,13 @@ type pace struct {
 	retry   time.Duration // after a fetch that failed
 	gap     time.Duration // from a fetch to the next that a token has asked for, at the least
 	timeout time.Duration // of a fetch, with all of its answer
+	once    bool          // asked at the start alone, for one token, whose refusal says what went wrong
 }
 
 var usual = pace{every: 5 * time.Minute, retry: 10 * time.Second, gap: 10 * time.Second, timeout: 10 * time.Second}
+
+// slowly is when a first fetch that has not ended is told.
+const slowly = time.Second
 
 // asksMax bounds who waits for a fetch. A flood of made-up kids takes these places, and no
 // more of anyone's time; beyond them a token is refused at once, to be tried again.
@@ -91,10 +95,22 @@ func (i *issuer) pause() time.Duration {
 	return i.pace.every - rand.N(i.pace.every/10+1)
 }
 
+// begin fetches the set for the first time; who starts a node is told what it waits for.
+func (i *issuer) begin(ctx context.Context) {
+	waits := time.AfterFunc(slowly, func() {
+		i.log.Warn("token: waiting for the issuer's keys", "at_most", i.pace.timeout)
+	})
+	defer waits.Stop()
+	i.fetch(ctx) // a failure is logged
+}
+
 // renew waits for a fetch. It is nil when one that began meanwhile brought the keys: then a kid
 // that is not known is none of the issuer's. Else it is what to tell who comes with one, and
 // may try again.
 func (i *issuer) renew() error {
+	if i.pace.once {
+		return i.refusal(nil)
+	}
 	reply := make(chan error, 1)
 	select {
 	case i.asks <- reply:
@@ -130,8 +146,12 @@ func (i *issuer) fetch(ctx context.Context) error {
 		keys, odd, err = parseSet(text)
 	}
 	if err != nil {
-		if i.failed == nil && ctx.Err() == nil {
-			i.log.Warn("token: the issuer's keys cannot be fetched; those known stand", "keys", len(i.v.ring.Load().keys), "err", err)
+		if i.failed == nil && ctx.Err() == nil && !i.pace.once {
+			stand := "those known stand"
+			if !i.v.ring.Load().answered {
+				stand = "there are none of it yet"
+			}
+			i.log.Warn("token: the issuer's keys cannot be fetched; "+stand, "keys", len(i.v.ring.Load().keys), "err", err)
 		}
 		i.failed = err
 		return i.refusal(nil)

@@ -187,6 +187,20 @@ func TestIssuerDown(t *testing.T) {
 	}
 }
 
+// An issuer that is slow to answer is told while a node waits for it, and that there is no
+// key of it yet when it fails.
+func TestIssuerSlow(t *testing.T) {
+	s := newIDP(t)
+	s.set(func(w http.ResponseWriter, r *http.Request) {
+		within(t, "it is told what is waited for", func() bool { return s.log.count("waiting for the issuer's keys") == 1 })
+		http.Error(w, "down", http.StatusBadGateway)
+	})
+	s.verifier(t, quick, Config{})
+	if s.log.count("there are none of it yet") != 1 || s.log.count("those known stand") != 0 {
+		t.Error(s.log.b.String())
+	}
+}
+
 // It is asked by itself, sooner after a failure.
 func TestIssuerIsAskedAgain(t *testing.T) {
 	s := newIDP(t)

@@ -44,6 +44,18 @@ func NewVerifier(ctx context.Context, cfg Config, log *slog.Logger) (*Verifier, 
 	return newVerifier(ctx, cfg, log, usual)
 }
 
+// VerifyOnce is Verify for one token that is there before the issuer is asked: a kid that its
+// answer lacks is not known, and no later answer is waited for.
+func VerifyOnce(ctx context.Context, cfg Config, raw []byte, log *slog.Logger) (*Claims, error) {
+	p := usual
+	p.once = true
+	v, err := newVerifier(ctx, cfg, log, p)
+	if err != nil {
+		return nil, err
+	}
+	return v.Verify(raw)
+}
+
 func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -60,11 +72,13 @@ func newVerifier(ctx context.Context, cfg Config, log *slog.Logger, p pace) (*Ve
 	v.ring.Store(&ring{keys: keys, answered: cfg.JWKS == ""})
 	if cfg.JWKS != "" {
 		v.issuer = newIssuer(ctx, v, keys, log, p)
-		v.issuer.fetch(ctx) // a failure is logged
+		v.issuer.begin(ctx)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		go v.issuer.run(ctx)
+		if !p.once {
+			go v.issuer.run(ctx)
+		}
 	}
 	return v, nil
 }
