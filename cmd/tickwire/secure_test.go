@@ -167,6 +167,11 @@ func TestClientCertificate(t *testing.T) {
 	})
 	without := startWatch(t, port, "--url", url, "--ca", cert, "sim:*")
 	within(t, 10*time.Second, "who shows none is told so", func() bool { return strings.Contains(without.text(), "--cert and --key name one") })
+	wrong, wrongKey := writeClientCert(t)
+	stranger := startWatch(t, port, "--url", url, "--ca", cert, "--cert", wrong, "--key", wrongKey, "sim:*")
+	within(t, 10*time.Second, "who shows one of a stranger is told so", func() bool {
+		return strings.Contains(stranger.text(), "that of --cert is not of an authority") && !strings.Contains(stranger.text(), "name one to show")
+	})
 	bench := []string{"bench", "--url", url, "--no-verify", "--conns", "5", "--subs", "2", "--duration", "1s", "--no-floor", "--ca", cert}
 	if stdout, stderr, code := run(t, "", append(bench, "--cert", mine, "--key", key)...); code != 0 {
 		t.Errorf("%d, %s, %s", code, stdout, stderr)

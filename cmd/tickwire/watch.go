@@ -155,7 +155,7 @@ func (c *watchCmd) lines(cl *client.Client, stdout, stderr io.Writer, refusals *
 	cl.OnEvent = func(e client.Event) {
 		switch {
 		case e.Kind == client.Live, e.Kind == client.Connecting, e.Kind == client.Stale:
-			fmt.Fprintf(stderr, "tickwire: %s: %s%s\n", c.URL, e, advice(e.Err))
+			fmt.Fprintf(stderr, "tickwire: %s: %s%s\n", c.URL, e, c.advice(e.Err))
 		case e.Kind != client.Subscribed, e.Matched == 0:
 			fmt.Fprintf(stderr, "tickwire: %s\n", e)
 		case e.Rate != rate:

@@ -34,15 +34,20 @@ func (c *watchCmd) tls() (*tls.Config, error) {
 }
 
 // advice is what to do about a connection that trying again will not bring about.
-func advice(err error) string {
+func (c *watchCmd) advice(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "; --ca FILE says whom to trust"
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "; this port does not speak TLS, take ws://"
-	case errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Error(), "certificate"):
+	case !errors.As(err, &op) || op.Op != "remote error" || !strings.Contains(op.Error(), "certificate"):
+		return ""
+	case c.Cert == "":
 		return "; --cert and --key name one to show"
+	case strings.Contains(op.Error(), "expired"):
+		return "; renew that of --cert"
 	}
-	return ""
+	// One that is of none of the authorities that the node names is not even shown.
+	return "; that of --cert is not of an authority that the node names (--client-ca)"
 }
