@@ -59,7 +59,7 @@ func TestWrongFlags(t *testing.T) {
 		"bench --ca x":                           "--ca, --cert and --key go with --url",
 		"bench --url ws://x --no-verify --ca x":  "take wss://",
 		"bench --url wss://x --cert x":           "--cert and --key go together",
-		"watch --ca x sim:*":                     "--url ws://127.0.0.1:8080/v1/stream does not speak it, take wss://",
+		"watch --ca x sim:*":                     "which --url does not speak: take wss://",
 		"watch --key x sim:*":                    "--cert and --key go together",
 		"watch --token x --token-file y sim:*":   "take one",
 		"bench --of subs":                        "are of bench sweep",

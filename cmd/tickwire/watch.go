@@ -47,7 +47,7 @@ func (c *watchCmd) Validate() error {
 	case (c.Cert == "") != (c.Key == ""):
 		return errors.New("--cert and --key go together")
 	case (c.CA != "" || c.Cert != "") && !strings.HasPrefix(c.URL, "wss://"):
-		return fmt.Errorf("--ca, --cert and --key are of TLS: --url %s does not speak it, take wss://", c.URL)
+		return errors.New("--ca, --cert and --key are of TLS, which --url does not speak: take wss://")
 	case c.Token != "" && c.TokenFile != "":
 		return errors.New("--token and --token-file (TICKWIRE_TOKEN and TICKWIRE_TOKEN_FILE) are both there: take one")
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/tickwire/tickwire/codec"
@@ -33,9 +34,9 @@ var ErrConfig = errors.New("client")
 
 // check completes a Config and refuses what cannot work.
 func (cfg *Config) check() error {
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-		return fmt.Errorf("%w: URL %q: a stream is at ws://HOST:PORT%s, or wss://", ErrConfig, cfg.URL, codec.StreamPath)
+	u, err := checkURL(cfg.URL)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = codec.StreamPath
@@ -45,6 +46,24 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: encoding %q: msgpack or json", ErrConfig, cfg.Encoding)
 	}
 	return checkToken(cfg.Token)
+}
+
+// checkURL refuses what is no stream's, and what would be shown with the URL and is a secret.
+func checkURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the URL cannot be read: a stream is at ws://HOST:PORT%s, or wss://", codec.StreamPath)
+	case u.User != nil:
+		return nil, errors.New("URL: a name and a password in it are not sent: leave them out, a node asks for a token or a certificate")
+	case u.Query().Has("token"):
+		return nil, errors.New("URL: a token is never taken from it, for others would log it: it goes apart, as Authorization")
+	case u.Scheme == "https" || u.Scheme == "http":
+		return nil, fmt.Errorf("URL %q: take ws%s://, a stream is at ws://HOST:PORT%s, or wss://", text, strings.TrimPrefix(u.Scheme, "http"), codec.StreamPath)
+	case u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "":
+		return nil, fmt.Errorf("URL %q: a stream is at ws://HOST:PORT%s, or wss://", text, codec.StreamPath)
+	}
+	return u, nil
 }
 
 // Terms are how a symbol is wanted.

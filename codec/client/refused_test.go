@@ -90,13 +90,17 @@ func TestNobodyThere(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for want, cfg := range map[string]Config{
-		"URL":      {URL: "http://127.0.0.1:1/v1/stream"},
-		"HOST":     {URL: "127.0.0.1:8080"},
-		"wss":      {URL: "ws:///v1/stream"},
-		"encoding": {URL: "ws://h", Encoding: "xml"},
-		"token":    {URL: "ws://h", Token: "a\r\nb: c"},
+		"take ws://":                     {URL: "http://127.0.0.1:1/v1/stream"},
+		"take wss://":                    {URL: "https://h/v1/stream"},
+		"a name and a password":          {URL: "ws://me:secret@h"},
+		"cannot be read":                 {URL: "ws://me:secret@h:x"},
+		"a token is never taken from it": {URL: "ws://h?token=secret"},
+		"HOST":                           {URL: "127.0.0.1:8080"},
+		"wss":                            {URL: "ws:///v1/stream"},
+		"encoding":                       {URL: "ws://h", Encoding: "xml"},
+		"token":                          {URL: "ws://h", Token: "a\r\nb: c"},
 	} {
-		if err := New(cfg).Run(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
+		if err := New(cfg).Run(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
