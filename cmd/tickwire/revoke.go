@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tickwire/tickwire/fanout"
 )
@@ -16,16 +17,22 @@ type tokenRevokeCmd struct {
 }
 
 func (c *tokenRevokeCmd) Validate() error {
-	if (c.JTI == "") == (c.Sub == "") {
+	switch {
+	case c.JTI == "" && c.Sub == "":
 		return errors.New("name a --jti or a --sub")
+	case c.JTI != "" && c.Sub != "":
+		return errors.New("name either --jti or --sub, not both: revoke one, then the other")
 	}
 	return nil
 }
 
 func (c *tokenRevokeCmd) Run(ctx context.Context) error {
 	if err := fanout.Revoke(ctx, c.Redis, c.JTI, c.Sub); err != nil {
+		if strings.HasPrefix(c.Redis, "rediss:") { // one without TLS may say anything, or nothing
+			err = fmt.Errorf("%w; rediss:// is TLS, take redis:// where it is not spoken", err)
+		}
 		return fmt.Errorf("%w; name the Redis of the nodes: that of tickwire up, in memory, cannot be reached, begin up with --redis", err)
 	}
-	fmt.Println("revoked; nodes of this Redis end its connections within seconds, and take it no more for a week")
+	fmt.Printf("revoked; nodes of this Redis end its connections within seconds, and take it no more for %d days\n", fanout.RevokedFor/oneDay)
 	return nil
 }

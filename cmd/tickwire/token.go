@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/fanout"
 	"github.com/tickwire/tickwire/fanout/token"
 )
@@ -36,29 +38,37 @@ type tokenSignCmd struct {
 	Sub     string   `env:"TICKWIRE_SIGN_SUB" placeholder:"NAME" help:"Whose it is; --conns counts by it. [nobody's]"`
 	Aud     []string `env:"TICKWIRE_SIGN_AUD" placeholder:"NAME" help:"Whom it is for: what nodes have as --token-audience. [anyone]"`
 	Iss     string   `env:"TICKWIRE_SIGN_ISS" placeholder:"NAME" help:"Who gives it: what nodes have as --token-issuer. [nobody]"`
-	For     life     `default:"1h" env:"TICKWIRE_SIGN_FOR" placeholder:"TIME" help:"How long it is good, as 90s, 30m, 12h or 7d. [${default}]"`
+	For     life     `default:"1h" env:"TICKWIRE_SIGN_FOR" placeholder:"TIME" help:"How long it is good, as 90s, 30m, 12h, 7d or 1d12h. [${default}]"`
 	JTI     string   `env:"TICKWIRE_SIGN_JTI" placeholder:"NAME" help:"Its own name, by which it can be revoked. [none]"`
 	Symbols []string `default:"*" env:"TICKWIRE_SIGN_SYMBOLS" placeholder:"NAME" help:"What may be subscribed to: symbols, and patterns as 'coinbase:*'. [all]"`
-	Rate    float64  `env:"TICKWIRE_SIGN_RATE" placeholder:"N" help:"Updates a second and symbol at the most. [all of them]"`
-	Subs    int      `env:"TICKWIRE_SIGN_SUBS" placeholder:"N" help:"Subscriptions a connection may hold. [what the node allows]"`
-	Conns   int      `env:"TICKWIRE_SIGN_CONNS" placeholder:"N" help:"Connections to a node at a time. [any number]"`
+	Rate    float64  `env:"TICKWIRE_SIGN_RATE" placeholder:"N" help:"Updates a second and symbol at the most; 0 is no limit. [0]"`
+	Subs    int      `env:"TICKWIRE_SIGN_SUBS" placeholder:"N" help:"Subscriptions a connection may hold; 0 is no limit but the node's. [0]"`
+	Conns   int      `env:"TICKWIRE_SIGN_CONNS" placeholder:"N" help:"Connections to a node at a time; 0 is no limit. [0]"`
 	Newest  bool     `env:"TICKWIRE_SIGN_NEWEST" help:"A connection too many ends the oldest, instead of being refused."`
 }
 
 // life is how long a token is good: in days, too, which a time.Duration's text has not.
 type life time.Duration
 
+const oneDay = 24 * time.Hour
+
+// lifeMax is longer than anyone means, and within what a time.Duration holds.
+const lifeMax = 36500 * oneDay
+
+// lifeText is a number of days before what a time.Duration's text may be, or either.
+var lifeText = regexp.MustCompile(`^(?:(\d+)d)?((?:\d+(?:\.\d+)?(?:h|m|s|ms))*)$`)
+
 func (l *life) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
-	if days, ok := strings.CutSuffix(string(text), "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		d = time.Duration(n) * 24 * time.Hour
+	parts := lifeText.FindSubmatch(text)
+	if parts == nil || len(text) == 0 {
+		return fmt.Errorf("%q is no time: take 90s, 30m, 12h, 7d or 1d12h", text)
 	}
-	if err != nil {
-		return fmt.Errorf("%q is no time: take 90s, 30m, 12h or 7d", text)
+	days, err := strconv.ParseUint(cmp.Or(string(parts[1]), "0"), 10, 16)
+	rest, derr := time.ParseDuration(cmp.Or(string(parts[2]), "0"))
+	if err != nil || derr != nil || days > uint64(lifeMax/oneDay) || rest > lifeMax-time.Duration(days)*oneDay {
+		return fmt.Errorf("%q is too long: at most %dd", text, lifeMax/oneDay)
 	}
-	*l = life(d)
+	*l = life(time.Duration(days)*oneDay + rest)
 	return nil
 }
 
@@ -72,6 +82,11 @@ func (c *tokenSignCmd) Validate() error {
 	}
 	if c.Newest && c.Conns == 0 {
 		return errors.New("--newest goes with --conns")
+	}
+	for _, name := range c.Symbols {
+		if !codec.ValidSymbol([]byte(name)) && !codec.ValidPattern([]byte(name)) {
+			return fmt.Errorf("--symbols %s is no symbol and no pattern: take VENUE:NAME, as coinbase:BTC-USD, 'coinbase:*' or '*'", name)
+		}
 	}
 	return c.claims(time.Now()).Validate()
 }
@@ -115,8 +130,7 @@ func (c *tokenSignCmd) warn(stderr io.Writer) {
 	if c.Sub == "" && c.JTI == "" {
 		fmt.Fprintln(stderr, "tickwire: this token cannot be revoked, for it has neither --sub nor --jti; give it one")
 	} else if c.For > life(fanout.RevokedFor) {
-		const day = 24 * time.Hour
-		fmt.Fprintf(stderr, "tickwire: a revocation is kept for %d days, and this token is good for longer; should you revoke it, do so again before they are over, or take --for %[1]dd\n", fanout.RevokedFor/day)
+		fmt.Fprintf(stderr, "tickwire: a revocation is kept for %d days, and this token is good for longer; should you revoke it, do so again before they are over, or take --for %[1]dd\n", fanout.RevokedFor/oneDay)
 	}
 }
 

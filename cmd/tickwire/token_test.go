@@ -131,6 +131,8 @@ func TestTokenSignWarns(t *testing.T) {
 		"":                     "cannot be revoked, for it has neither --sub nor --jti",
 		"--sub alice":          "",
 		"--jti 7 --for 7d":     "",
+		"--jti 7 --for 6d24h":  "",
+		"--jti 7 --for 6d25h":  "for 7 days, and this token is good for longer",
 		"--sub alice --for 8d": "a revocation is kept for 7 days, and this token is good for longer",
 	} {
 		signed, stderr, code := run(t, "", append([]string{"token", "sign", "--key", private}, strings.Fields(args)...)...)
@@ -152,9 +154,12 @@ func TestTokenRevoke(t *testing.T) {
 		t.Errorf("%d, %s, %s", code, stdout, stderr)
 	}
 	d := startDoor(t)
+	if _, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", strings.Replace(d.redis, "redis:", "rediss:", 1)); code != 1 || !strings.Contains(stderr, "; rediss:// is TLS, take redis:// where it is not spoken; name") {
+		t.Errorf("%d, %s", code, stderr)
+	}
 	w := startWatch(t, d.port, "--token", d.sign("alice", time.Hour, token.Grant{}), "sim:*")
 	within(t, 10*time.Second, "connected", func() bool { return strings.Contains(w.text(), "connected to node") })
-	if stdout, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", d.redis); code != 0 || !strings.HasPrefix(stdout, "revoked; nodes of this Redis") {
+	if stdout, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", d.redis); code != 0 || !strings.HasPrefix(stdout, "revoked; nodes of this Redis") || !strings.Contains(stdout, "no more for 7 days") {
 		t.Errorf("%d, %s, %s", code, stdout, stderr)
 	}
 	within(t, 10*time.Second, "it is revoked", func() bool { return strings.Contains(w.text(), "4001: the token was revoked") })

@@ -19,8 +19,8 @@ type Config struct {
 	Leeway   time.Duration `default:"30s" env:"TICKWIRE_TOKEN_LEEWAY" placeholder:"TIME" help:"How far the issuer's clock may be off, 0s to 5m. [${default}]"`
 }
 
-// leewayMax bounds how long an expired token is taken.
-const leewayMax = 5 * time.Minute
+// leewayMax bounds how long an expired token is taken; leewayUsual is what the tag has.
+const leewayMax, leewayUsual = 5 * time.Minute, 30 * time.Second
 
 // Enabled reports whether there is anyone whose tokens are taken.
 func (cfg *Config) Enabled() bool { return len(cfg.Key) > 0 || cfg.Secret != "" || cfg.JWKS != "" }
@@ -32,8 +32,8 @@ func (cfg *Config) Validate() error {
 		return fmt.Errorf("token: the leeway is from 0s to %v", leewayMax)
 	case len(cfg.Key) > keysMax:
 		return fmt.Errorf("token: at most %d key files", keysMax)
-	case !cfg.Enabled() && (cfg.Audience != "" || cfg.Issuer != ""):
-		return errors.New("token: an audience and an issuer go with a key, a secret or a JWKS")
+	case !cfg.Enabled() && (cfg.Audience != "" || cfg.Issuer != "" || cfg.Leeway != 0 && cfg.Leeway != leewayUsual):
+		return errors.New("token: an audience, an issuer and a leeway go with a key, a secret or a JWKS")
 	case cfg.JWKS == "":
 		return nil
 	}

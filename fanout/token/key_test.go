@@ -170,7 +170,7 @@ func TestEmptyKid(t *testing.T) {
 func TestConfig(t *testing.T) {
 	for say, cfg := range map[string]Config{
 		"leeway is from 0s to 5m0s": {Leeway: 6 * time.Minute}, "leeway is": {Leeway: -1}, "at most 16 key files": {Key: make([]string, 17)},
-		"go with a key": {Audience: "a"}, "an issuer go with": {Issuer: "a"}, "is at an https:// URL": {JWKS: "http://example.com/jwks"},
+		"go with a key": {Audience: "a"}, "an issuer and a": {Issuer: "a"}, "a leeway go with": {Leeway: time.Minute}, "is at an https:// URL": {JWKS: "http://example.com/jwks"},
 		"the JWKS is": {JWKS: "http://127.0.0.1.example.com/"}, "https:// URL, or": {JWKS: "example.com/jwks"}, "http:// of this machine": {JWKS: "file:///etc/passwd"},
 		"JWKS is at": {JWKS: "https://"}, "or http:// of": {JWKS: "http://localhost.example.com/"}, "at an https": {JWKS: "://"},
 	} {
@@ -179,7 +179,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	for _, cfg := range []Config{
-		{}, {Leeway: 5 * time.Minute}, {JWKS: "https://example.com/jwks"}, {JWKS: "http://127.0.0.1:8080/"}, {JWKS: "http://[::1]/"}, {JWKS: "http://localhost:1/x?y"}, {Secret: "s", Issuer: "i"},
+		{}, {Leeway: 30 * time.Second}, {JWKS: "https://example.com/jwks", Leeway: 5 * time.Minute}, {JWKS: "http://127.0.0.1:8080/"}, {JWKS: "http://[::1]/"}, {JWKS: "http://localhost:1/x?y"}, {Secret: "s", Issuer: "i"},
 	} {
 		if err := cfg.Validate(); err != nil {
 			t.Error(cfg, err)
