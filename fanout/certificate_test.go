@@ -146,17 +146,21 @@ func TestCertificateRefused(t *testing.T) {
 	writeCert(t, certFile, keyFile, 1)
 	other := filepath.Join(dir, "other.pem")
 	writeCert(t, filepath.Join(dir, "x.pem"), other, 2)
-	none := filepath.Join(dir, "none")
+	none, encrypted := filepath.Join(dir, "none"), filepath.Join(dir, "encrypted.pem")
+	if err := os.WriteFile(encrypted, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY"}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for want, cfg := range map[string]Config{
-		"--tls-cert and --tls-key go together": {TLSCert: certFile},
-		"go together":                          {TLSKey: keyFile},
-		"and --client-ca with both":            {ClientCA: certFile},
-		"does not match":                       {TLSCert: certFile, TLSKey: other},
-		"fanout: --tls-cert: stat " + none:     {TLSCert: none, TLSKey: keyFile},
-		"fanout: --tls-key: stat " + none:      {TLSCert: certFile, TLSKey: none},
-		"fanout: --client-ca: stat " + none:    {TLSCert: certFile, TLSKey: keyFile, ClientCA: none},
-		"fanout: --tls-key: read " + dir:       {TLSCert: certFile, TLSKey: dir},
-		"--client-ca " + keyFile:               {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
+		"--tls-cert and --tls-key go together":  {TLSCert: certFile},
+		"go together":                           {TLSKey: keyFile},
+		"and --client-ca with both":             {ClientCA: certFile},
+		"does not match":                        {TLSCert: certFile, TLSKey: other},
+		"the key is encrypted, which is not ta": {TLSCert: certFile, TLSKey: encrypted},
+		"fanout: --tls-cert: stat " + none:      {TLSCert: none, TLSKey: keyFile},
+		"fanout: --tls-key: stat " + none:       {TLSCert: certFile, TLSKey: none},
+		"fanout: --client-ca: stat " + none:     {TLSCert: certFile, TLSKey: keyFile, ClientCA: none},
+		"fanout: --tls-key: read " + dir:        {TLSCert: certFile, TLSKey: dir},
+		"--client-ca " + keyFile:                {TLSCert: certFile, TLSKey: keyFile, ClientCA: keyFile},
 	} {
 		cfg.Listen, cfg.Loops, cfg.Heartbeat, cfg.Limits = "127.0.0.1:0", 1, time.Second, usual(t)
 		if _, err := New(t.Context(), cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {

@@ -65,7 +65,7 @@ func (c *certs) load() error {
 	if err != nil {
 		return err
 	}
-	cert, err := tls.X509KeyPair(chain, key)
+	cert, err := KeyPair(chain, key)
 	if err != nil {
 		return fmt.Errorf("fanout: %s, %s: %w", c.cert, c.key, err)
 	}

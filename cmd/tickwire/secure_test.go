@@ -172,6 +172,15 @@ func TestClientCertificate(t *testing.T) {
 	within(t, 10*time.Second, "who shows one of a stranger is told so", func() bool {
 		return strings.Contains(stranger.text(), "that of --cert is not of an authority") && !strings.Contains(stranger.text(), "name one to show")
 	})
+	encrypted := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(encrypted, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "x"}}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for say, with := range map[string]string{"the key is encrypted, which is not taken": encrypted, "--key: open no/such": "no/such"} {
+		if _, stderr, code := run(t, "", "watch", "--url", url, "--cert", mine, "--key", with, "sim:*"); code != 1 || !strings.Contains(stderr, say) {
+			t.Errorf("%d, %s", code, stderr)
+		}
+	}
 	bench := []string{"bench", "--url", url, "--no-verify", "--conns", "5", "--subs", "2", "--duration", "1s", "--no-floor", "--ca", cert}
 	if stdout, stderr, code := run(t, "", append(bench, "--cert", mine, "--key", key)...); code != 0 {
 		t.Errorf("%d, %s, %s", code, stdout, stderr)

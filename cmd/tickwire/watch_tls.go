@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"strings"
+
+	"github.com/tickwire/tickwire/fanout"
 )
 
 // tls is how to speak TLS to a node: whom to trust, and what to show.
@@ -24,7 +26,15 @@ func (c *watchCmd) tls() (*tls.Config, error) {
 		}
 	}
 	if c.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		chain, err := os.ReadFile(c.Cert)
+		if err != nil {
+			return nil, fmt.Errorf("--cert: %w", err)
+		}
+		key, err := os.ReadFile(c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("--key: %w", err)
+		}
+		cert, err := fanout.KeyPair(chain, key)
 		if err != nil {
 			return nil, fmt.Errorf("--cert %s, --key %s: %w", c.Cert, c.Key, err)
 		}
