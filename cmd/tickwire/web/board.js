@@ -34,7 +34,7 @@ const search = new Search({
 const wire = new Wire({
   quote: take,
   message: (sentUs) => totals.addLatency(nowUs() + wire.offsetUs - sentUs),
-  state: onState, refused: onRefused, lag: onLag, hello: onHello,
+  state: onState, refused: onRefused, lag: onLag, hello: onHello, rate: (allowed) => drawRate(allowed),
 });
 const door = new Door(connect);
 
@@ -242,7 +242,7 @@ function drawBlank() {
   const busy = page.wanted === null, reason = page.locked || page.bare; // to ask for a token
   $('blank').toggleAttribute('data-busy', busy && !page.bare);
   const [title, text] = reason
-    ? [door.title(reason), page.locked ? 'Prices come when it is entered.' : 'It covers none of the symbols that this node has now. One that it covers appears here by itself.']
+    ? [door.title(reason), page.locked ? `Prices come when ${reason === 'missing' ? 'it' : 'a new one'} is entered.` : 'It covers none of the symbols that this node has now. One that it covers appears here by itself.']
     : !busy
     ? ['Nothing on the board', 'Search for a symbol above, or start with the first ones this node has.']
     : page.trouble
@@ -270,13 +270,15 @@ function setRate(asked) {
   input.setAttribute('aria-valuetext', word);
   input.style.setProperty('--fill', `${(step / (RATES.length - 1)) * 100}%`);
   input.closest('.rate').toggleAttribute('data-on', rate > 0);
-  $('rate-now').textContent = rate ? `at most ${rate}/s` : 'every one';
+  drawRate();
   [...$('stops').children].forEach((stop, i) => stop.classList.toggle('on', i === step));
   if (!moved) return false;
   totals.forget();
   wire.setRate(deck.order(), page.rate);
   return true;
 }
+
+const drawRate = (allowed) => { $('rate-now').textContent = format.atMost(page.rate, allowed); };
 
 function chooseRate(rate) {
   if (!setRate(rate)) return;

@@ -64,7 +64,7 @@ export class Door {
   /** Shows the form. */
   ask(reason, text = '') {
     this.#reason = reason;
-    const [title, advice] = WORDS[reason] ?? [this.title(reason), `${text.replace(/^./, (c) => c.toUpperCase())}.`];
+    const [title, advice] = WORDS[reason] ?? [this.title(reason), sentence(text)];
     $('door-title').textContent = title;
     $('door-text').textContent = advice;
     $('door-error').textContent = '';
@@ -83,7 +83,7 @@ export class Door {
 
   #wrong(text) {
     this.#setBusy(false);
-    $('door-error').textContent = text;
+    $('door-error').textContent = sentence(text);
     this.#input.setAttribute('aria-invalid', 'true');
     this.#input.focus();
     this.#input.select();
@@ -95,6 +95,8 @@ export class Door {
     $('door-go').disabled = busy;
   }
 }
+
+const sentence = (text) => text.replace(/^./, (c) => c.toUpperCase()).replace(/[^.]$/, '$&.');
 
 function fromAddress() {
   const parts = location.hash.slice(1).split('&');

@@ -111,3 +111,9 @@ export function parts(symbol) {
     ? { venue, base: pair, counter: '', pair }
     : { venue, base: pair.slice(0, dash), counter: pair.slice(dash), pair };
 }
+
+/** Updates per second and symbol: those chosen, 0 for every one, or what a token allows where that is less. */
+export function atMost(chosen, allowed = Infinity) {
+  if (allowed < (chosen || Infinity)) return `at most ${Math.round(10 * allowed) / 10}/s, by the token`;
+  return chosen ? `at most ${chosen}/s` : 'every one';
+}

@@ -22,7 +22,8 @@ export class Wire {
 
   /**
    * on: quote(quote, sentUs) an update; message(sentUs) all of a message was told;
-   * state(state, text); refused(symbol or undefined, error); lag(blocked ms); hello(hello).
+   * state(state, text); refused(symbol or undefined, error); lag(blocked ms); hello(hello);
+   * rate(updates per second and symbol in effect, Infinity: every one).
    */
   constructor(on) {
     this.#on = on;
@@ -57,11 +58,21 @@ export class Wire {
   get bytes() { return this.#client?.bytes ?? 0; }
 
   // Before the connection begins nothing is asked: whoever begins it asks for all.
-  subscribe(symbols, rate) { if (symbols.length) this.#client?.subscribe(symbols, { rate }); }
+  subscribe(symbols, rate) { if (symbols.length) this.#tellRate(this.#client?.subscribe(symbols, { rate })); }
   unsubscribe(symbols) { this.#client?.unsubscribe(symbols); }
-  setRate(symbols, rate) { if (symbols.length) this.#client?.set(symbols, { rate }); }
+  setRate(symbols, rate) { if (symbols.length) this.#tellRate(this.#client?.set(symbols, { rate })); }
   pause() { this.#client?.pause(); }
   resume() { this.#client?.resume(); }
+
+  /** Tells the lowest rate in effect, once what was asked for is answered: a token may allow less. */
+  async #tellRate(asked) {
+    const client = this.#client;
+    try {
+      await asked;
+      const rates = (await client?.list() ?? []).map(({ rate }) => rate || Infinity);
+      if (client === this.#client) this.#on.rate(Math.min(...rates));
+    } catch { /* the connection went, or was refused, which is told apart */ }
+  }
 
   /** Asks the node for its time, more than once at the start, when this page is busy. */
   async #sample(times) {

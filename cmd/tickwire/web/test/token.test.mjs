@@ -69,7 +69,7 @@ scene('whoever has no token is asked for one, by keyboard alone', {}, async (pag
   await page.keyboard.press('Enter');
   await form(page).getByText('Paste a token first').waitFor();
   await enter(page, jwt('page', -60));
-  await form(page).getByRole('alert').filter({ hasText: 'the token has expired' }).waitFor();
+  await form(page).getByRole('alert').filter({ hasText: /^The token has expired/ }).waitFor();
   assert.equal(await kept(page), null);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'door-token');
   await enter(page, `Bearer ${jwt('page', 600, { symbols: ['sim:A*', 'sim:B*'] })}`);
@@ -143,6 +143,30 @@ scene('a token that ends is told, and another goes on', { token: () => jwt('page
   await enter(page, jwt('page', 600));
   await live(page);
   assert.equal(await cards(page).count(), count);
+});
+
+scene('the rate that a token allows is told, whatever is chosen', { token: () => jwt('page', 600, { rate: 5 }) }, async (page) => {
+  await live(page);
+  const says = (text) => page.locator('#rate-now').getByText(text, { exact: true }).waitFor();
+  await says('at most 5/s, by the token');
+  for (const [name, width, height] of [['desktop', 1440, 900], ['phone', 320, 720]]) {
+    await page.setViewportSize({ width, height });
+    await fits(page);
+    await shot(page, `token-rate-${name}`);
+  }
+  await page.keyboard.press('[');
+  for (const _ of [1, 2, 3, 4, 5]) await page.keyboard.press(']');
+  await says('at most 2/s');
+  await page.keyboard.press('[');
+  await says('at most 5/s');
+  await page.keyboard.press('[');
+  await says('at most 5/s, by the token');
+});
+
+scene('a token that has expired is told, and what helps', { token: () => jwt('page', -60) }, async (page) => {
+  await asks(page, 'The token has expired');
+  await page.keyboard.press('Escape');
+  await page.locator('#blank').getByText('Prices come when a new one is entered.').waitFor();
 });
 
 const revoking = (page) => page.routeWebSocket(/\/v1\/stream/, (ws) => setTimeout(() => ws.close({ code: 4001, reason: 'the token was revoked' }), 200));
