@@ -69,7 +69,7 @@ func (s *subjects) end(own subjectConn, conns map[subjectConn]int64, n int) {
 	for _, old := range slices.DeleteFunc(oldest, func(c subjectConn) bool { return c == own })[:n] {
 		old.loop.mailbox.send(func(l *loop) {
 			if l.conns[old.conn.Index].gen == old.conn.Gen {
-				l.bye(old.conn.Index, codec.CloseReplaced, "a newer connection, or token, took its place")
+				l.bye(old.conn.Index, codec.CloseReplaced, "a newer connection took its place")
 			}
 		})
 	}
