@@ -92,8 +92,11 @@ func at(addr netip.AddrPort) Endpoint {
 // parseEndpoint reads a node's URL, and looks its host up.
 func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 	u, err := url.Parse(text)
-	if err != nil {
-		return e, fmt.Errorf("--url %s: %w", text, err)
+	switch { // nothing is shown that may be a secret
+	case err != nil:
+		return e, fmt.Errorf("--url cannot be read: take ws://HOST:PORT%s, or wss", codec.StreamPath)
+	case u.User != nil || u.RawQuery != "":
+		return e, errors.New("--url has no password and no query; a token goes with --token")
 	}
 	port := map[string]int{"ws": 80, "wss": 443}[u.Scheme]
 	if port == 0 || u.Hostname() == "" {
@@ -103,9 +106,6 @@ func parseEndpoint(ctx context.Context, text string) (e Endpoint, err error) {
 		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 1<<16-1 {
 			return e, fmt.Errorf("--url %s: no such port", text)
 		}
-	}
-	if u.RawQuery != "" {
-		return e, fmt.Errorf("--url %s: it has no query; a token goes with --token", text)
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil {

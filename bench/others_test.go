@@ -152,3 +152,12 @@ func TestNobodyGetsIn(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a URL is told without what may be a secret in it.
+func TestURLIsNotShown(t *testing.T) {
+	for _, bad := range []string{"ws://me:hunter2@127.0.0.1", "ws://127.0.0.1?token=hunter2", "ws://127.0.0.1:x?token=hunter2"} {
+		if _, err := parseEndpoint(t.Context(), bad); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "--url") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
