@@ -60,7 +60,8 @@ func (l *Limits) burst() int32 { return int32(2 * l.Requests) }
 const (
 	// requestSymbols bounds the symbols of one request, patterns counted once.
 	requestSymbols = 4096
-	// A request costs one more of the budget for so many bytes, results, or subs held
+	// A request costs one more of the budget for so many bytes of it, results, and
+	// subs held.
 	costBytes   = 16 << 10
 	costResults = 1024
 	costSubs    = 16 << 10

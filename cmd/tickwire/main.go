@@ -29,7 +29,7 @@ type commands struct {
 	Watch   watchCmd       `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
 	Bench   benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
 	Keys    keysCmd        `cmd:"" help:"Make a key to sign tokens with, and its public half for nodes."`
-	Token   tokenCmd       `cmd:"" help:"Sign, show and verify tokens."`
+	Token   tokenCmd       `cmd:"" help:"Sign, show, verify and revoke tokens."`
 	Floor   benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
 	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
 	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`
