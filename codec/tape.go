@@ -14,13 +14,13 @@ const (
 	RevokedKey = "revoked" // a stream: tokens that are taken no more
 	EntryField = "b"       // the one field of a stream entry
 
-	// HeaderMax is more than a header takes, eight integers: so much of a checkpoint
+	// HeaderMax is more than a header takes, nine integers: so much of a checkpoint
 	// says what it is as of.
 	HeaderMax = 80
 	// UpdatesMax bounds an entry and a checkpoint; a Cursor holds 200 bytes of each update.
 	UpdatesMax = 1 << 20
 
-	tapeVersion = 1
+	tapeVersion = 2
 )
 
 // TapeKey is the Redis stream of "venue/shard"; the braces keep it in one slot of a
@@ -29,6 +29,13 @@ func TapeKey(stream string) string { return "tape:{" + stream + "}" }
 
 // CheckpointKey is the Redis string that holds all images of a stream as of an id.
 func CheckpointKey(stream string) string { return "board:{" + stream + "}" }
+
+// WriterKey is the Redis string that names the feed which writes a stream, or is to, while
+// that renews it.
+func WriterKey(stream string) string { return "writer:{" + stream + "}" }
+
+// StandbyKey is the Redis string that names a feed which is ready to write a stream.
+func StandbyKey(stream string) string { return "standby:{" + stream + "}" }
 
 // ID is a stream entry's id: the writer's reign, and a count without a hole in it.
 type ID struct {
@@ -63,16 +70,17 @@ type Entry struct {
 	Prev    ID // what it adds to: the entry before, or what the writer has restored
 	History int64
 	SentAt  int64 // us since the Unix epoch
+	Server  int64 // the Redis that the writer last knew it wrote to; 0: one in memory
 	Count   int   // updates in the body
 }
 
 // AppendEntry appends a header and the updates that AppendTapeUpdate gathered:
-// [version, epoch, n, prev_epoch, prev_n, history, sent_at, count], then them.
+// [version, epoch, n, prev_epoch, prev_n, history, sent_at, server, count], then them.
 func AppendEntry(dst []byte, e *Entry, body []byte) []byte {
 	w := getWriter(dst)
-	w.array(8)
+	w.array(9)
 	w.int(tapeVersion)
-	for _, v := range [...]int64{e.ID.Epoch, e.ID.N, e.Prev.Epoch, e.Prev.N, e.History, e.SentAt, int64(e.Count)} {
+	for _, v := range [...]int64{e.ID.Epoch, e.ID.N, e.Prev.Epoch, e.Prev.N, e.History, e.SentAt, e.Server, int64(e.Count)} {
 		w.int(v)
 	}
 	return append(w.put(), body...)
@@ -89,10 +97,10 @@ var (
 func ParseEntry(src []byte) (e Entry, body []byte, err error) {
 	r := getReader(src)
 	n, err := r.array()
-	if err == nil && n != 8 {
+	if err == nil && n != 9 {
 		err = ErrCount
 	}
-	var v [8]int64
+	var v [9]int64
 	for i := range v {
 		if err == nil {
 			v[i], err = r.uint(MaxInt)
@@ -104,7 +112,7 @@ func ParseEntry(src []byte) (e Entry, body []byte, err error) {
 	if err != nil {
 		return e, nil, r.put(err)
 	}
-	e = Entry{ID{v[1], v[2]}, ID{v[3], v[4]}, v[5], v[6], int(v[7])}
+	e = Entry{ID{v[1], v[2]}, ID{v[3], v[4]}, v[5], v[6], v[7], int(v[8])}
 	body = r.rest()
 	return e, body, r.put(nil)
 }

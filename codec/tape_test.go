@@ -97,7 +97,7 @@ func TestCursorLoad(t *testing.T) {
 // Ensure that HeaderMax is enough for any header.
 func TestHeaderMax(t *testing.T) {
 	most := ID{MaxInt, MaxInt}
-	if n := len(AppendEntry(nil, &Entry{most, most, MaxInt, MaxInt, MaxInt}, nil)); n > HeaderMax {
+	if n := len(AppendEntry(nil, &Entry{most, most, MaxInt, MaxInt, MaxInt, MaxInt}, nil)); n > HeaderMax {
 		t.Error(n)
 	}
 }

@@ -11,6 +11,7 @@ const (
 	history1 = 1723161252673
 	history2 = 1723161999000
 	sent1    = 1723161254087898
+	server1  = 0x1f3a55c0de417
 )
 
 // quoteOf makes a full quote of 61837.63 and its like.
@@ -139,11 +140,11 @@ func requestVectors() (all []vector) {
 
 func entryVectors() []vector {
 	epoch := int64(history1)
-	beat := Entry{ID: ID{epoch, 5}, Prev: ID{epoch, 4}, History: epoch, SentAt: sent1}
+	beat := Entry{ID: ID{epoch, 5}, Prev: ID{epoch, 4}, History: epoch, SentAt: sent1, Server: server1}
 	u := image()
 	delta := Update{Seq: history1 + 2, Mask: 1<<BidSize | 1<<RecvTime, Quote: imageQuote}
 	body := AppendTapeUpdate(AppendTapeUpdate(nil, btc, &u), btc, &delta)
-	full := Entry{ID: ID{epoch, 6}, Prev: ID{epoch, 5}, History: epoch, SentAt: sent1, Count: 2}
+	full := Entry{ID: ID{epoch, 6}, Prev: ID{epoch, 5}, History: epoch, SentAt: sent1, Server: server1, Count: 2}
 	fence := Entry{ID: ID{history2, 0}, Prev: ID{epoch, 6}, SentAt: sent1}
 	one := func(name string, raw []byte) vector {
 		return vector{Name: name, Kind: "entry", Encoding: "msgpack", Hex: hex.EncodeToString(raw)}
@@ -253,14 +254,14 @@ func invalidVectors() (all []vector) {
 	text("request", "request_resume_of_two", "count", `{"op":"subscribe","id":1,"symbols":["sim:A"],"resume":[["sim:A",1]]}`)
 	text("request", "request_resume_seq_is_text", "type", `{"op":"subscribe","id":1,"symbols":["sim:A"],"resume":[["sim:A",1,"2"]]}`)
 	bin("entry", "entry_empty", "truncated", "")
-	bin("entry", "entry_version_2", "version", "98 02 01 00 00 00 01 01 00")
-	bin("entry", "entry_of_seven", "count", "97 01 01 00 00 00 01 01")
-	bin("entry", "entry_cut", "truncated", "98 01 01 00 00 00 01 01 01")
-	bin("entry", "entry_trailing", "trailing", "98 01 01 00 00 00 01 01 00 00")
-	bin("entry", "entry_symbol_is_a_number", "type", "98 01 01 00 00 00 01 01 01 95 07 05 00 01 0a")
-	bin("entry", "entry_symbol_without_venue", "range", "98 01 01 00 00 00 01 01 01 95 a3425443 05 00 01 0a")
-	bin("entry", "entry_scale_is_16", "range", "98 01 01 00 00 00 01 01 01 95 a3613a62 05 00 ce00010000 10")
-	bin("entry", "entry_status_negative", "range", "98 01 01 00 00 00 01 01 01 95 a3613a62 05 00 cd2000 ff")
-	bin("entry", "entry_symbol_empty", "range", "98 01 01 00 00 00 01 01 01 95 a0 05 00 01 0a")
+	bin("entry", "entry_version_1", "version", "99 01 01 00 00 00 01 01 00 00")
+	bin("entry", "entry_of_eight", "count", "98 02 01 00 00 00 01 01 00")
+	bin("entry", "entry_cut", "truncated", "99 02 01 00 00 00 01 01 00 01")
+	bin("entry", "entry_trailing", "trailing", "99 02 01 00 00 00 01 01 00 00 00")
+	bin("entry", "entry_symbol_is_a_number", "type", "99 02 01 00 00 00 01 01 00 01 95 07 05 00 01 0a")
+	bin("entry", "entry_symbol_without_venue", "range", "99 02 01 00 00 00 01 01 00 01 95 a3425443 05 00 01 0a")
+	bin("entry", "entry_scale_is_16", "range", "99 02 01 00 00 00 01 01 00 01 95 a3613a62 05 00 ce00010000 10")
+	bin("entry", "entry_status_negative", "range", "99 02 01 00 00 00 01 01 00 01 95 a3613a62 05 00 cd2000 ff")
+	bin("entry", "entry_symbol_empty", "range", "99 02 01 00 00 00 01 01 00 01 95 a0 05 00 01 0a")
 	return all
 }

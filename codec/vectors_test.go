@@ -137,7 +137,7 @@ func entryMeaning(raw []byte) (any, error) {
 	if len(body) > 0 {
 		return nil, ErrTrailing
 	}
-	return map[string]any{"id": e.ID.String(), "prev": e.Prev.String(), "history": e.History, "sent_at": e.SentAt, "updates": updates}, nil
+	return map[string]any{"id": e.ID.String(), "prev": e.Prev.String(), "history": e.History, "sent_at": e.SentAt, "server": e.Server, "updates": updates}, nil
 }
 
 // class names an error as the vectors do.

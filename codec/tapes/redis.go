@@ -1,0 +1,125 @@
+package tapes
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What the driver waits for; callers' contexts are shorter.
+const (
+	dialTimeout   = 2 * time.Second
+	answerTimeout = 5 * time.Second // 100,000 images are 15 MB
+	// reopenEvery is how soon connections may be given up again.
+	reopenEvery = 1500 * time.Millisecond
+)
+
+// silent keeps the driver from saying at every attempt what its caller says once.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silent{}) }
+
+// Redis is the tapes' Redis. It retries nothing: who writes has ids that must not be
+// written twice without its knowing, who reads must know of an outage. Only a Cluster's
+// redirections are followed, thrice at the most.
+type Redis struct {
+	At string // where it is, to be shown: without a password
+
+	opt    *redis.UniversalOptions
+	mu     sync.Mutex // protects client and opened
+	client redis.UniversalClient
+	opened time.Time
+	closed bool
+}
+
+// Role is what a Redis is opened for.
+type Role struct {
+	Name string // in CLIENT LIST
+	// Conns is how many connections it may have to one server: a blocked read holds one.
+	Conns int
+	Reads bool // replicas will do, where the URL has replicas=true
+}
+
+// Open reads a URL; see parse for its forms. It does not connect: that is done as it is
+// used, and again when it fails. No error has the URL in it.
+func Open(url string, role Role) (*Redis, error) {
+	o, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	o.ClientName, o.PoolSize, o.ReadOnly = role.Name, role.Conns, o.ReadOnly && role.Reads
+	o.MaxRetries, o.DialerRetries = -1, 1 // of which 0 is five
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
+	o.ContextTimeoutEnabled = true // the shorter limits are contexts
+	r := &Redis{At: strings.Join(o.Addrs, ","), opt: o}
+	r.client, r.opened = redis.NewUniversalClient(o), time.Now()
+	return r, nil
+}
+
+// Now is the client to be used now. It is asked for anew before every command: see Reopen.
+func (r *Redis) Now() redis.UniversalClient {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.client
+}
+
+// Reopen gives up all connections, unless that was done just now: Sentinels, names and the
+// Cluster are then asked anew. It is for who has waited in vain: a master that was replaced
+// while nobody could say so, or a Sentinel that hangs, is not left otherwise.
+func (r *Redis) Reopen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || time.Since(r.opened) < reopenEvery {
+		return
+	}
+	r.client.Close()
+	r.client, r.opened = redis.NewUniversalClient(r.opt), time.Now()
+}
+
+// Close ends all connections, and what waits in them.
+func (r *Redis) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return r.client.Close()
+}
+
+// errIdentity: the server does not say which replication it is the master of.
+var errIdentity = errors.New("INFO replication has no master_replid")
+
+// Identity is a number that the server which has a key keeps as long as it is the same
+// master with the same data: 52 bits of its replication id, which a restart and a failover
+// change. It is 0 of one in memory, which has none.
+func (r *Redis) Identity(ctx context.Context, key string) (int64, error) {
+	var one redis.Cmdable = r.Now()
+	if c, ok := one.(*redis.ClusterClient); ok {
+		master, err := c.MasterForKey(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		one = master
+	}
+	info, err := one.Info(ctx, "replication").Result()
+	if err != nil && strings.Contains(err.Error(), "is not supported") {
+		return 0, nil // miniredis
+	}
+	if err != nil {
+		return 0, err
+	}
+	_, id, _ := strings.Cut(info, "master_replid:")
+	if len(id) < 13 {
+		return 0, errIdentity
+	}
+	n, err := strconv.ParseInt(id[:13], 16, 64)
+	if err != nil {
+		return 0, errIdentity
+	}
+	return n, nil
+}

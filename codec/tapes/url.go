@@ -1,0 +1,128 @@
+package tapes
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// options are what a URL may have behind its question mark, besides an address.
+var options = map[string]bool{
+	"addr": true, "master_name": true, "sentinel_username": true, "sentinel_password": true, "cluster": true,
+	"replicas": true, "ca": true, "cert": true, "key": true, "skip_verify": true, "db": true, "protocol": true,
+}
+
+var errURL = errors.New("a URL is redis://HOST:PORT, rediss:// for TLS, or unix:///PATH; of Sentinels redis://HOST:PORT?master_name=NAME, of a Cluster redis://HOST:PORT?cluster=true")
+
+// parse reads a URL. No error quotes it, for it may hold a password.
+//
+//	redis://[USER:PASSWORD@]HOST:PORT[/DB]      one server; rediss:// is TLS
+//	unix://[USER:PASSWORD@]/PATH                likewise
+//	  ?master_name=NAME[&addr=HOST:PORT...]     HOST:PORT, and addr, are Sentinels
+//	   &sentinel_username=U&sentinel_password=P what they ask for
+//	  ?cluster=true[&addr=HOST:PORT...]         nodes of a Cluster, to begin with
+//	  &replicas=true                            readers may be sent to replicas
+//	  &ca=FILE &cert=FILE&key=FILE              of TLS, PEM; &skip_verify=true
+func parse(text string) (*redis.UniversalOptions, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" && u.Scheme != "unix" {
+		return nil, errURL
+	}
+	query := u.Query()
+	for name, values := range query {
+		switch {
+		case !options[name]:
+			return nil, fmt.Errorf("a Redis URL has no option %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+		case len(values) > 1 && name != "addr":
+			return nil, fmt.Errorf("the option %s is there twice in a Redis URL", name)
+		}
+	}
+	own := url.Values{}
+	for _, name := range []string{"addr", "master_name", "sentinel_username", "sentinel_password", "cluster", "replicas", "ca", "cert", "key"} {
+		own[name] = query[name]
+		query.Del(name)
+	}
+	u.RawQuery = query.Encode()
+	one, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, errURL
+	}
+	o := &redis.UniversalOptions{
+		Addrs: append([]string{one.Addr}, own["addr"]...), DB: one.DB, Username: one.Username, Password: one.Password,
+		Protocol: one.Protocol, TLSConfig: one.TLSConfig, MasterName: own.Get("master_name"),
+		SentinelUsername: own.Get("sentinel_username"), SentinelPassword: own.Get("sentinel_password"),
+	}
+	if o.IsClusterMode, err = flag(own, "cluster"); err != nil {
+		return nil, err
+	}
+	if o.ReadOnly, err = flag(own, "replicas"); err != nil {
+		return nil, err
+	}
+	return o, complete(o, own, u.Scheme)
+}
+
+// complete refuses what does not go together, and reads the files of TLS.
+func complete(o *redis.UniversalOptions, own url.Values, scheme string) error {
+	for _, addr := range own["addr"] {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			return errors.New("addr in a Redis URL is HOST:PORT")
+		}
+	}
+	several := o.MasterName != "" || o.IsClusterMode
+	switch {
+	case o.MasterName != "" && o.IsClusterMode:
+		return errors.New("master_name is of Sentinels, cluster of a Cluster: a Redis URL has one of them")
+	case len(own["addr"]) > 0 && !several:
+		return errors.New("addr in a Redis URL goes with master_name, for Sentinels, or with cluster=true")
+	case several && scheme == "unix":
+		return errors.New("Sentinels and Clusters have redis:// or rediss:// URLs")
+	case o.MasterName == "" && o.SentinelUsername+o.SentinelPassword != "":
+		return errors.New("sentinel_username and sentinel_password in a Redis URL go with master_name")
+	case o.IsClusterMode && o.DB != 0:
+		return errors.New("a Redis Cluster has no databases: leave out the /DB")
+	case !several && o.ReadOnly:
+		return errors.New("replicas=true in a Redis URL goes with master_name or cluster=true; a node may also be given the URL of a replica")
+	case (own.Get("cert") == "") != (own.Get("key") == ""):
+		return errors.New("cert and key in a Redis URL go together")
+	case o.TLSConfig == nil && own.Get("ca")+own.Get("cert") != "":
+		return errors.New("ca, cert and key in a Redis URL are of TLS: take rediss://")
+	}
+	if ca := own.Get("ca"); ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return fmt.Errorf("ca in a Redis URL: %w", err)
+		}
+		o.TLSConfig.RootCAs = x509.NewCertPool()
+		if !o.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("ca in a Redis URL: %s has no certificate, PEM", ca)
+		}
+	}
+	if cert := own.Get("cert"); cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, own.Get("key"))
+		if err != nil {
+			return fmt.Errorf("cert and key in a Redis URL: %w", err)
+		}
+		o.TLSConfig.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+// flag is an option that is true or false.
+func flag(own url.Values, name string) (bool, error) {
+	switch own.Get(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, fmt.Errorf("%s in a Redis URL is true or false", name)
+}
