@@ -157,7 +157,7 @@ const peersLastKey = "bench:last"
 func (w *witness) lastOfPeers(ctx context.Context) {
 	defer w.rdb.Close()
 	for ctx.Err() == nil {
-		if all, err := w.rdb.HGetAll(ctx, peersLastKey).Result(); err == nil && len(all) > 0 {
+		if all, err := w.rdb.Now().HGetAll(ctx, peersLastKey).Result(); err == nil && len(all) > 0 {
 			w.truth.endAt(all)
 			return
 		}

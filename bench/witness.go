@@ -9,23 +9,23 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // witness reads the tape into the truth, beside the servers under test and without
 // their code: that is what makes its word worth something.
 type witness struct {
-	rdb   *redis.Client
+	rdb   *tapes.Redis
 	truth *truth
 	last  map[string]codec.ID // by stream
 }
 
 func newWitness(url string, t *truth) (*witness, error) {
-	opt, err := redis.ParseURL(url)
+	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-bench", Conns: 4, Reads: true})
 	if err != nil {
-		return nil, fmt.Errorf("bench: redis %s: %w", url, err)
+		return nil, fmt.Errorf("bench: --redis: %w", err)
 	}
-	opt.MaxRetries = -1
-	return &witness{rdb: redis.NewClient(opt), truth: t, last: make(map[string]codec.ID)}, nil
+	return &witness{rdb: rdb, truth: t, last: make(map[string]codec.ID)}, nil
 }
 
 // run reads until ctx ends.
@@ -50,7 +50,7 @@ func (w *witness) run(ctx context.Context) {
 
 // step reads what has come on all streams.
 func (w *witness) step(ctx context.Context) error {
-	names, err := w.rdb.SMembers(ctx, codec.TapesKey).Result()
+	names, err := w.rdb.Now().SMembers(ctx, codec.TapesKey).Result()
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (w *witness) step(ctx context.Context) error {
 		keys = append(keys, w.last[name].String())
 	}
 	began := time.Now()
-	got, err := w.rdb.XRead(ctx, &redis.XReadArgs{Streams: keys, Count: 256, Block: 100 * time.Millisecond}).Result()
+	got, err := w.rdb.Now().XRead(ctx, &redis.XReadArgs{Streams: keys, Count: 256, Block: 100 * time.Millisecond}).Result()
 	if errors.Is(err, redis.Nil) {
 		w.truth.mu.Lock()
 		w.truth.readTo = began
@@ -98,7 +98,7 @@ func (w *witness) step(ctx context.Context) error {
 
 // begin reads a stream's checkpoint.
 func (w *witness) begin(ctx context.Context, name string) error {
-	blob, err := w.rdb.Get(ctx, codec.CheckpointKey(name)).Bytes()
+	blob, err := w.rdb.Now().Get(ctx, codec.CheckpointKey(name)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		w.last[name] = codec.ID{}
 		return nil

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,10 +9,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // The reader's pace. A stream that is alive has an entry every 250 ms.
@@ -37,21 +36,14 @@ const (
 	coverEvery        = 200 * time.Millisecond // how often a hole looks for its checkpoint
 	brokenAfter       = 5 * time.Second        // a stream without it keeps nobody waiting
 	streamsMax        = 256                    // a goroutine and a connection each
+	connsSpare        = 4                      // connections beside theirs: for lists, and what failed
 	missingMost       = 60                     // looks that do not list a stream, after which it is gone
 )
 
-// The driver would print a line for every failed dial; the reader says once that
-// Redis is away, and once that it is back.
-func init() { redis.SetLogger(silent{}) }
-
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
-
-// tape reads the streams of the tape, one goroutine and one client each, and keeps
+// tape reads the streams of the tape, one goroutine and one connection each, and keeps
 // the master board.
 type tape struct {
-	opt    *redis.Options
+	rdb    *tapes.Redis
 	master *master
 	post   func(*batch)
 	log    *slog.Logger
@@ -91,40 +83,34 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 }
 
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
-	opt, err := redisOptions(url)
+	rdb, err := openRedis(url)
 	if err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
 	return &tape{
-		opt: opt, master: m, post: post, log: log,
+		rdb: rdb, master: m, post: post, log: log,
 		counts: newTapeCounts(reg), streams: make(map[string]*stream),
 	}, nil
 }
 
-// redisOptions is how the Redis of a URL is spoken to.
-func redisOptions(url string) (*redis.Options, error) {
-	opt, err := redis.ParseURL(url)
-	if err != nil { // which may quote a password
-		return nil, errors.New("--redis: a URL is redis://host:port, rediss://host:port or unix:///path")
+// openRedis is the way to the Redis of a URL.
+func openRedis(url string) (*tapes.Redis, error) {
+	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-fanout", Conns: streamsMax + connsSpare, Reads: true})
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
 	}
-	opt.MaxRetries = -1 // a retry would hide an outage from the reader
-	opt.DialerRetries = 1
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, checkpointTimeout, redisTimeout
-	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
-	opt.PoolSize = 2                 // a client each: no stream waits for another's connection
-	return opt, nil
+	return rdb, nil
 }
 
 // run reads until ctx ends. It never gives up: nodes serve what they have.
 func (t *tape) run(ctx context.Context) error {
-	rdb := redis.NewClient(t.opt)
-	defer context.AfterFunc(ctx, func() { rdb.Close() })() // as for a stream: the end of ctx is not seen in a read
-	defer rdb.Close()
+	defer context.AfterFunc(ctx, func() { t.rdb.Close() })() // the driver does not see the end of ctx in a read, but that of its socket
+	defer t.rdb.Close()
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	away := false
 	for {
-		names, err := t.discover(ctx, rdb)
+		names, err := t.discover(ctx)
 		if err != nil && ctx.Err() == nil && !away {
 			t.log.Warn("tape: redis does not answer; serving what is known", "err", err)
 		}
@@ -134,7 +120,7 @@ func (t *tape) run(ctx context.Context) error {
 		if away = err != nil; away {
 			t.revokedFrom = 0
 		} else {
-			t.readRevoked(ctx, rdb)
+			t.readRevoked(ctx)
 			t.list(ctx, names, &readers)
 		}
 		if !sleep(ctx, discoverEvery) {
@@ -189,10 +175,12 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 	}
 }
 
-func (t *tape) discover(ctx context.Context, rdb *redis.Client) ([]string, error) {
+func (t *tape) discover(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	return rdb.SMembers(ctx, codec.TapesKey).Result()
+	names, err := t.rdb.Now().SMembers(ctx, codec.TapesKey).Result()
+	t.rdb.Note(err)
+	return names, err
 }
 
 // unready says why the node should not be sent anyone yet; "" when it should.

@@ -63,7 +63,7 @@ func (s *stream) rewind(ctx context.Context) error {
 func (s *stream) top(ctx context.Context) (codec.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	tops, err := s.rdb.XRevRangeN(ctx, codec.TapeKey(s.name), "+", "-", 1).Result()
+	tops, err := s.tape.rdb.Now().XRevRangeN(ctx, codec.TapeKey(s.name), "+", "-", 1).Result()
 	if err != nil || len(tops) == 0 {
 		return codec.ID{}, err
 	}
@@ -79,7 +79,7 @@ func (s *stream) top(ctx context.Context) (codec.ID, error) {
 func (s *stream) load(ctx context.Context) (bool, error) {
 	key := codec.CheckpointKey(s.name)
 	short, cancel := context.WithTimeout(ctx, redisTimeout)
-	head, err := s.rdb.GetRange(short, key, 0, codec.HeaderMax-1).Bytes()
+	head, err := s.tape.rdb.Now().GetRange(short, key, 0, codec.HeaderMax-1).Bytes()
 	cancel()
 	if err != nil || len(head) == 0 {
 		return false, err
@@ -93,7 +93,7 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 	}
 	if err == nil {
 		long, cancel := context.WithTimeout(ctx, checkpointTimeout)
-		blob, away := s.rdb.Get(long, key).Bytes()
+		blob, away := s.tape.rdb.Now().Get(long, key).Bytes()
 		cancel()
 		if away != nil {
 			return false, away

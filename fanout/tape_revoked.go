@@ -22,11 +22,11 @@ const (
 
 // readRevoked reads revocations: all of them first, and after every time that Redis did
 // not answer, the last of them otherwise. What goes wrong is told once.
-func (t *tape) readRevoked(ctx context.Context, rdb *redis.Client) {
+func (t *tape) readRevoked(ctx context.Context) {
 	if t.revoke == nil {
 		return
 	}
-	err := t.readRevokedFrom(ctx, rdb, t.revokedFrom)
+	err := t.readRevokedFrom(ctx, t.revokedFrom)
 	if err != nil {
 		t.revokedFrom = 0
 		if !t.revokedAway && ctx.Err() == nil {
@@ -37,9 +37,9 @@ func (t *tape) readRevoked(ctx context.Context, rdb *redis.Client) {
 }
 
 // readRevokedFrom reads what was revoked from a time on, in Redis's ms.
-func (t *tape) readRevokedFrom(ctx context.Context, rdb *redis.Client, ms int64) error {
+func (t *tape) readRevokedFrom(ctx context.Context, ms int64) error {
 	for from := strconv.FormatInt(ms, 10); ; {
-		list, last, err := t.revokedPage(ctx, rdb, from)
+		list, last, err := t.revokedPage(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -56,10 +56,10 @@ func (t *tape) readRevokedFrom(ctx context.Context, rdb *redis.Client, ms int64)
 }
 
 // revokedPage reads a page of revocations, and the id of its last entry; "" at the end.
-func (t *tape) revokedPage(ctx context.Context, rdb *redis.Client, from string) (list []revocation, last string, err error) {
+func (t *tape) revokedPage(ctx context.Context, from string) (list []revocation, last string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	entries, err := rdb.XRangeN(ctx, codec.RevokedKey, from, "+", revokedCount).Result()
+	entries, err := t.rdb.Now().XRangeN(ctx, codec.RevokedKey, from, "+", revokedCount).Result()
 	if err != nil {
 		return nil, "", err
 	}
@@ -84,18 +84,17 @@ func Revoke(ctx context.Context, url, jti, subject string) error {
 	if (jti == "") == (subject == "") {
 		return errors.New("name either a jti or a sub")
 	}
-	opt, err := redisOptions(url)
+	rdb, err := openRedis(url)
 	if err != nil {
 		return err
 	}
-	rdb := redis.NewClient(opt)
 	defer rdb.Close()
 	values := []string{"jti", jti}
 	if jti == "" {
 		values = []string{"sub", subject}
 	}
 	oldest := strconv.FormatInt(time.Now().Add(-RevokedFor).UnixMilli(), 10)
-	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: codec.RevokedKey, MinID: oldest, Values: values}).Err(); err != nil {
+	if err := rdb.Now().XAdd(ctx, &redis.XAddArgs{Stream: codec.RevokedKey, MinID: oldest, Values: values}).Err(); err != nil {
 		return fmt.Errorf("--redis: %w", err)
 	}
 	return nil

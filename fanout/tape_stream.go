@@ -23,7 +23,6 @@ import (
 type stream struct {
 	tape   *tape
 	name   string
-	rdb    *redis.Client
 	reads  *rate.Limiter // how often there may be one
 	cursor codec.Cursor  // its Need is not 0-0: a hole
 
@@ -39,15 +38,11 @@ type stream struct {
 
 // run reads the stream until ctx ends, whatever happens to Redis.
 func (s *stream) run(ctx context.Context) {
-	s.rdb = redis.NewClient(s.tape.opt)
-	// The driver does not see the end of ctx in a blocked read, but that of its socket.
-	stop := context.AfterFunc(ctx, func() { s.rdb.Close() })
-	defer stop()
-	defer s.rdb.Close()
 	s.heardAt = time.Now()
 	s.setStale(true) // until the tape speaks, what a checkpoint says may be of yesterday
 	for next := s.begin; ; {
 		err := next(ctx)
+		s.tape.rdb.Note(err)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -97,6 +92,7 @@ func (s *stream) follow(ctx context.Context) error {
 	}
 	if time.Since(s.heardAt) > silence {
 		s.setStale(true)
+		s.tape.rdb.Reopen() // it may be a master no more, which nobody could tell us
 		return s.rewind(ctx)
 	}
 	return nil
@@ -113,7 +109,7 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	if s.failed > 0 {
 		count = 1 // a slow line may not carry more in time
 	}
-	got, err := s.rdb.XRead(ctx, &redis.XReadArgs{
+	got, err := s.tape.rdb.Now().XRead(ctx, &redis.XReadArgs{
 		Streams: []string{codec.TapeKey(s.name), s.cursor.Last.String()}, Count: count, Block: xreadBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // Config is a feed's settings; a tag carries the flag's name, default, environment
@@ -29,16 +31,18 @@ type Config struct {
 	SimBurst   float64           `default:"1" env:"TICKWIRE_SIM_BURST" placeholder:"N" help:"Of the simulated market: all updates of a second come in its first 1/N. [${default}]"`
 	SimCalm    bool              `env:"TICKWIRE_SIM_CALM" help:"Of the simulated market: no storms, in which one symbol has two updates in three for a while."`
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
-	Shard      int               `env:"TICKWIRE_SHARD" placeholder:"N" help:"Shard of the streams written. [${default}]" default:"0"`
+	Shards     int               `default:"1" env:"TICKWIRE_SHARDS" placeholder:"N" help:"Streams that a venue's symbols are spread over: the same for all feeds of it. [${default}]"`
 
 	Redis     string        `kong:"-"` // URL of the tape's Redis
 	Retention time.Duration `kong:"-"` // how long entries stay, at least 2 s; 0: half a minute
 }
 
-// publisher is a feed under way: a stream for every venue that speaks.
+// publisher is a feed under way: a stream for every venue and shard, of which it writes
+// those that no other feed does.
 type publisher struct {
 	cfg     *Config
-	rdb     *connection
+	rdb     *tapes.Redis
+	crew    *crew
 	reg     prometheus.Registerer
 	log     *slog.Logger
 	writers *errgroup.Group
@@ -47,13 +51,14 @@ type publisher struct {
 }
 
 // Run reads the sources and writes the tape until ctx ends, then writes what is
-// pending, for at most a second, and returns nil. A stream that another feed has
-// taken over ends it with ErrFenced. reg, which may be nil, serves one Run.
+// pending, for at most a second, and returns nil. Streams that another feed writes are
+// stood by for; a replay that is taken over ends with ErrFenced. reg, which may be nil,
+// serves one Run.
 func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.Logger) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("feed: %w", err)
 	}
-	rdb, err := openRedis(ctx, cfg.Redis)
+	rdb, err := openRedis(ctx, cfg.Redis, max(1, len(cfg.Venue))*cfg.Shards)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -72,9 +77,9 @@ func Run(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 	return err
 }
 
-func newPublisher(ctx context.Context, cfg *Config, rdb *connection, reg prometheus.Registerer, log *slog.Logger) *publisher {
+func newPublisher(ctx context.Context, cfg *Config, rdb *tapes.Redis, reg prometheus.Registerer, log *slog.Logger) *publisher {
 	writers, both := errgroup.WithContext(ctx)
-	return &publisher{cfg: cfg, rdb: rdb, reg: reg, log: log, writers: writers, ctx: both}
+	return &publisher{cfg: cfg, rdb: rdb, crew: newCrew(), reg: reg, log: log, writers: writers, ctx: both}
 }
 
 // close ends the streams, whose sources have ended, and waits for their writers.
@@ -92,37 +97,62 @@ func (p *publisher) sources() error {
 	}
 	g, ctx := errgroup.WithContext(p.ctx)
 	for _, name := range p.cfg.Venue {
-		in, err := p.open(name)
-		g.Go(func() error {
-			switch {
-			case err != nil:
-				return err
-			case name == "sim":
-				return newSim(p.cfg.SimSymbols, simPace{p.cfg.SimRate, p.cfg.SimBurst}, p.cfg.SimCalm, p.cfg.SimSeed, in).run(ctx)
-			}
-			s := &session{venue: venues[name], url: cmp.Or(p.cfg.VenueURL[name], venues[name].url), symbols: p.cfg.symbolsOf(name), in: in, log: p.log}
-			return s.run(ctx)
-		})
+		for k := range p.cfg.Shards {
+			p.source(ctx, g, name, shard{k, p.cfg.Shards})
+		}
 	}
 	return g.Wait()
 }
 
-// open begins a reign over a venue's stream and returns the way into it.
-func (p *publisher) open(venue string) (*source, error) {
-	name := fmt.Sprintf("%s/%d", venue, p.cfg.Shard)
+// source runs that of a shard, unless it has no symbol.
+func (p *publisher) source(ctx context.Context, g *errgroup.Group, name string, part shard) {
+	if name == "sim" {
+		if s := newSim(p.cfg, part); len(s.part) > 0 {
+			s.in = p.open(name, part)
+			g.Go(func() error { return s.run(ctx) })
+		}
+		return
+	}
+	if symbols := part.of(p.cfg.symbolsOf(name)); len(symbols) > 0 {
+		s := &session{venue: venues[name], url: cmp.Or(p.cfg.VenueURL[name], venues[name].url), symbols: symbols, in: p.open(name, part), log: p.log}
+		g.Go(func() error { return s.run(ctx) })
+	}
+}
+
+// open begins a stream, and returns the way into it.
+func (p *publisher) open(venue string, part shard) *source {
+	s := p.newStream(venue, part)
+	p.streams = append(p.streams, s)
+	p.writers.Go(func() error { return s.run(p.ctx) })
+	return newSource(venues[venue], s.in, s.seq.counts)
+}
+
+// openAlone begins a stream for what cannot stand by, once it may be written.
+func (p *publisher) openAlone(venue string) (*source, error) {
+	in := p.open(venue, shard{})
+	s := p.streams[len(p.streams)-1]
+	select {
+	case <-s.began:
+		return in, nil
+	case <-p.ctx.Done():
+		return nil, context.Cause(p.ctx)
+	}
+}
+
+func (p *publisher) newStream(venue string, part shard) *stream {
+	name := part.stream(venue)
 	c := newCounts(p.reg, name)
 	s := &stream{
-		in: make(chan *block, 64), seq: newSequencer(c), log: p.log,
-		tape: newTape(p.rdb, name, p.cfg.Retention, c, p.log),
+		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, began: make(chan struct{}),
+		writer: &writer{
+			tape:  newTape(p.rdb, name, p.cfg.Retention, c, p.log),
+			lease: &lease{rdb: p.rdb, stream: name, crew: p.crew},
+			crew:  p.crew, log: p.log, jobs: make(chan job, 1), said: make(chan report), shard: part,
+		},
 	}
 	s.seq.patient = p.cfg.Replay != ""
 	s.watched = !s.seq.patient && venue != "sim"
-	if err := s.tape.reign(p.ctx, s.seq); err != nil {
-		return nil, err
-	}
-	p.streams = append(p.streams, s)
-	p.writers.Go(func() error { return s.run(p.ctx) })
-	return newSource(venues[venue], s.in, c), nil
+	return s
 }
 
 // rateMax bounds --sim-rate, in updates a second: a source makes some 2 million.
@@ -160,8 +190,8 @@ func (cfg *Config) Validate() error {
 			return err
 		}
 	}
-	if cfg.Shard < 0 {
-		return fmt.Errorf("--shard %d: at least 0", cfg.Shard)
+	if cfg.Shards < 1 || cfg.Shards > shardsMax || cfg.Shards > 1 && cfg.Replay != "" {
+		return fmt.Errorf("--shards is from 1 to %d, and of venues, not of a --replay", shardsMax)
 	}
 	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) || !(cfg.SimBurst >= 1 && cfg.SimBurst <= 1000) {
 		return fmt.Errorf("--sim-symbols is from 1 to %d, --sim-rate from 0 to %d, --sim-burst from 1 to 1000", symbolsMax, rateMax)

@@ -11,7 +11,7 @@
 //  3. (*sequencer).apply drops what did not change and numbers what did. sequence.go
 //  4. [codec.AppendTapeUpdate] encodes it once, into the pending batch. batch.go
 //  5. (*tape).write appends the batch with one XADD, and once a second sets the
-//     checkpoint. tape.go
+//     checkpoint. tape.go; writer.go says when
 //
 // Fan-out continues with 6.
 //
@@ -22,19 +22,26 @@
 // seqs show that some were merged. An absent Redis therefore costs one number a
 // symbol, and gets the newest state when it returns. A replay is held back instead.
 //
-// # A reign
+// # Who writes
 //
-// A writer's reign over a stream (tape_reign.go, restore.go):
+// Any number of feeds may have the same streams. A stream's lease (tape_lease.go) decides
+// which of them tries to write it, its ids which of them is right:
 //
-//	look -> fence -> restore -> write ... -> fenced: Run ends with ErrFenced
-//	  ^       |
-//	  +-------+ a later reign had begun since the look
+//	stand by -> lease -> look -> fence -> restore -> adopt -> write ... -> fenced, or handed over
+//	  ^                   ^       |                                                |
+//	  |                   +-------+ a later reign had begun since the look         |
+//	  +----------------------------------------------------------------------------+
 //
-// The fence is an entry <epoch>-0, above all others: no older writer can append after
-// it, and the state is read up to it, so that seqs go on from reign to reign. What was
-// known says stale until there is data, and the first data says GAP. Where an entry is
-// missing, the state is the one before it. There, and when Redis was started since and
-// may have lost the last ones, seqs jump beyond any that were ever published.
+// The fence (tape_reign.go) is an entry <epoch>-0, above all others: no older writer can
+// append after it, and the state is read up to it (restore.go), so that seqs go on from
+// reign to reign. Who stands by hears the venue too, and adopts that on top (standby.go):
+// nothing is asked for again, and no GAP is flagged. What it has not heard says stale until
+// there is data, and the first data says GAP. Where an entry is missing, the state is the
+// one before it. There, and when this is another Redis than the last entry was written to,
+// which may lack the last ones, seqs jump beyond any that were ever published.
+//
+// A stream is handed over when its feed ends, when that has lost the venue and another has
+// not, and when another writes two streams less: so feeds share the streams between them.
 //
 // # Ownership
 //
@@ -42,7 +49,9 @@
 //     until it is sent; a session also owns its links, of which each has a goroutine
 //     that dials, then only reads, and tells what came through the session's inbox.
 //   - A stream has one goroutine for its sequencer (states, seqs, pending batch), and
-//     one for its tape (ids, Redis), which has a batch and a checkpoint while it is
-//     busy with them. Blocks go back to a pool, batches back to the sequencer.
-//   - counts are atomic and belong to everybody.
+//     one, its writer, for its lease and tape (ids, Redis), which has a batch and a
+//     checkpoint while it is busy with them, and hands over a sequencer when it has
+//     restored one. Blocks go back to a pool, batches back to the sequencer.
+//   - counts are atomic and belong to everybody; so does a crew, which is what the streams
+//     of one feed know of each other.
 package feed

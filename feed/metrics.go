@@ -16,7 +16,8 @@ type counts struct {
 	same, old, outOfRange, badSymbol prometheus.Counter
 
 	entries, bytes, checkpoints, redisErrors, corrupt, holes prometheus.Counter
-	away                                                     prometheus.Gauge
+	reigns, fenced                                           prometheus.Counter
+	away, writer, restore                                    prometheus.Gauge
 
 	frames  *prometheus.CounterVec // by kind and name
 	refused *prometheus.CounterVec // by reason
@@ -58,6 +59,10 @@ func newCounts(reg prometheus.Registerer, stream string) *counts {
 		corrupt:     counter("corrupt", "Entries and checkpoints that the feed could not read when it began."),
 		holes:       counter("holes", "Times the feed took up a stream without all of its state: seqs jump, which clients see as a gap."),
 		away:        gauge("redis_away", "1 while Redis does not take the tape."),
+		writer:      gauge("writer", "1 while this feed writes the stream, 0 while it stands by."),
+		reigns:      counter("reigns", "Reigns that this feed began over the stream, each with a new epoch."),
+		fenced:      counter("fenced", "Reigns that ended because another feed had begun one."),
+		restore:     gauge("restore_seconds", "What the last reign took to begin: to fence, and to read back the state."),
 		frames:      vector("frames", "Frames received from the venue, by what they were.", "kind", "name"),
 		refused:     newRefused(reg, stream),
 		events:      vector("session_events", "What happened to the connections to the venue, by event.", "event"),

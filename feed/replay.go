@@ -51,7 +51,7 @@ var (
 )
 
 func newReplay(p *publisher) *replay {
-	r := &replay{file: p.cfg.Replay, loop: p.cfg.Loop, log: p.log, open: p.open, badLines: newRefused(p.reg, "replay")}
+	r := &replay{file: p.cfg.Replay, loop: p.cfg.Loop, log: p.log, open: p.openAlone, badLines: newRefused(p.reg, "replay")}
 	r.speed, _ = parseSpeed(p.cfg.Speed) // Validate has read it
 	if len(p.cfg.Venue) > 0 {
 		r.venue = p.cfg.Venue[0]

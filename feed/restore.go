@@ -2,9 +2,13 @@ package feed
 
 import "github.com/tickwire/tickwire/codec"
 
-// restore merges the updates of an entry or a checkpoint into the state.
+// restore merges the updates of an entry or a checkpoint into the state. Symbols that are
+// another shard's by now are left to it.
 func (q *sequencer) restore(items []codec.TapeItem) {
 	for i := range items {
+		if !q.shard.has(string(items[i].Symbol)) {
+			continue
+		}
 		at := q.state(string(items[i].Symbol))
 		if at < 0 {
 			continue
@@ -19,8 +23,7 @@ func (q *sequencer) restore(items []codec.TapeItem) {
 	}
 }
 
-// settle makes the restored state the sequencer's own, for a reign of that epoch,
-// with no claim that anything is live. New seqs begin at the epoch in us, and if the
+// settle makes the restored state the sequencer's own, for a reign of that epoch. New seqs begin at the epoch in us, and if the
 // state is not whole all go on from there: no symbol changes more than a million times
 // a second, so that no seq that was lost is above, nor one of a history that was.
 func (q *sequencer) settle(history, epoch int64, whole bool) {
@@ -35,5 +38,4 @@ func (q *sequencer) settle(history, epoch int64, whole bool) {
 			s.update.Quote[codec.Status] = codec.Down
 		}
 	}
-	q.all(codec.Stale, true)
 }

@@ -76,6 +76,7 @@ func playScript(t *testing.T, file string) {
 type stage struct {
 	t     *testing.T
 	seq   *sequencer
+	heard *sequencer // of a feed that stands by
 	clock time.Time
 	board map[string]*codec.Quote
 	out   strings.Builder
@@ -87,12 +88,18 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, board: map[string]*codec.Quote{}, clock: time.Unix(1_700_000_000, 0)}
 	s.begin()
+	s.standBy()
 	return s
 }
 
 func (s *stage) begin() {
 	s.seq = newSequencer(newCounts(nil, "x/0"))
 	s.drops = [4]int64{}
+}
+
+func (s *stage) standBy() {
+	s.heard = newSequencer(newCounts(nil, "x/0"))
+	s.heard.stand()
 }
 
 var channelNames = [numChannels]string{"book", "trade", "aggtrade", "stats", "status"}
@@ -119,8 +126,23 @@ func (s *stage) do(words []string) {
 	case "checkpoint":
 		body, count := s.seq.images(nil)
 		s.print(body, count)
+	case "heard": // by a feed that stands by
+		writer := s.seq
+		s.seq = s.heard
+		s.do(args)
+		s.seq = writer
+	case "both":
+		s.do(args)
+		s.do(append([]string{"heard"}, args...))
 	case "restart":
+		s.clock = s.clock.Add(time.Minute)
 		s.restart(args)
+		s.seq.adopt(s.heard, s.clock)
+	case "takeover": // by that feed, at once
+		asOf := s.clock
+		s.restart(args)
+		s.seq.adopt(s.heard, asOf)
+		s.standBy()
 	default:
 		s.t.Fatalf("no command %q", words[0])
 	}
@@ -154,13 +176,11 @@ func (s *stage) tick(args []string) *tick {
 	return t
 }
 
-// restart restores a new sequencer from the checkpoint of the old one, a minute after
-// it was written.
+// restart restores a new sequencer from the checkpoint of the old one.
 func (s *stage) restart(missing []string) {
 	body, count := s.seq.images(nil)
 	history, e := s.seq.history, codec.Entry{ID: codec.ID{Epoch: 1}, History: s.seq.history, Count: count}
 	s.begin()
-	s.clock = s.clock.Add(time.Minute)
 	if !slices.Contains(missing, "checkpoint") {
 		cursor, err := codec.NewCursor("x/0")
 		s.must(err)

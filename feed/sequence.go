@@ -15,7 +15,9 @@ type sequencer struct {
 	states  []state
 	ids     map[string]int
 
-	gap bool // symbols not known of may have been, before something was lost
+	gap   bool // symbols not known of may have been, before something was lost
+	muted bool // the stream stands by: nobody takes what is published
+	shard shard
 
 	pending batch
 	patient bool // its source waits for room: nothing is ever merged
@@ -32,6 +34,8 @@ type state struct {
 	has    [numChannels]bool // channels it was ever heard on
 	clock  int64             // the venue's, since the last interruption
 	gap    bool              // interrupted; the next data says so
+	since  time.Time         // when data came first after the last interruption; zero: none did
+	floor  int64             // what the venue's clock must reach; see adopt
 
 	unsent codec.Mask  // what changed since the pending batch began
 	flags  codec.Flags // of the next update: GAP, or IMAGE for the first
@@ -62,7 +66,7 @@ func (q *sequencer) state(symbol string) int {
 	s.update.Seq, s.update.History, s.update.Quote = q.base, q.history, codec.Empty
 	q.states = append(q.states, s)
 	q.ids[symbol] = i
-	q.counts.symbols.Inc()
+	q.counts.symbols.Set(float64(len(q.states)))
 	return i
 }
 
@@ -85,9 +89,12 @@ func (q *sequencer) apply(t *tick) {
 	if t.gap {
 		s.interrupt()
 	}
-	if t.order != 0 && t.order < s.orders[t.channel] {
+	if t.order != 0 && t.order < s.orders[t.channel] || t.quote[codec.EventTime] != codec.Absent && t.quote[codec.EventTime] < s.floor {
 		q.counts.old.Inc()
 		return
+	}
+	if s.since.IsZero() {
+		s.since = q.at
 	}
 	s.orders[t.channel] = max(t.order, s.orders[t.channel])
 	s.has[t.channel] = true
@@ -146,7 +153,7 @@ func (s *state) nearer(t *tick) codec.Mask {
 func (s *state) interrupt() {
 	s.gap = true
 	clear(s.orders[:])
-	s.clock, s.heard = 0, time.Time{}
+	s.clock, s.floor, s.heard, s.since = 0, 0, time.Time{}, time.Time{}
 }
 
 // status sets what we say of the venue; the quote stays.
@@ -176,6 +183,9 @@ func (s *state) known() bool { return s.update.Quote[codec.Status] != codec.Abse
 
 // publish numbers a change and adds it to the pending batch.
 func (q *sequencer) publish(i int, changed codec.Mask) {
+	if q.muted {
+		return
+	}
 	s := &q.states[i]
 	s.update.Seq++
 	q.counts.updates.Inc()

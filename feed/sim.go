@@ -29,8 +29,9 @@ type sim struct {
 
 	rng     *rand.Rand
 	symbols []simSymbol
-	storm   int // steps that the storm under way lasts
-	at      int // the symbol it is about
+	part    []int // the symbols it makes ticks of, those of its shard
+	storm   int   // steps that the storm under way lasts
+	at      int   // the symbol it is about
 }
 
 // simPace is how many updates a second there are, of all symbols, and in which part of it:
@@ -75,11 +76,16 @@ const (
 	simDayMost   = 5e17                 // value, when a new day begins: turnover has two decimals less, or more
 )
 
-func newSim(symbols int, pace simPace, calm bool, seed uint64, in *source) *sim {
-	s := &sim{pace: pace, calm: calm, in: in, rng: rand.New(rand.NewPCG(seed, 0x7469636b))}
-	for i := range symbols {
+// newSim is a shard's part of the market. Its rate is that of its symbols.
+func newSim(cfg *Config, part shard) *sim {
+	s := &sim{calm: cfg.SimCalm, rng: rand.New(rand.NewPCG(cfg.SimSeed, 0x7469636b))}
+	for i := range cfg.SimSymbols {
 		s.symbols = append(s.symbols, s.born(i))
+		if part.has(s.symbols[i].name) {
+			s.part = append(s.part, i)
+		}
 	}
+	s.pace = simPace{cfg.SimRate * float64(len(s.part)) / float64(cfg.SimSymbols), cfg.SimBurst}
 	return s
 }
 
@@ -133,9 +139,9 @@ func (y *simSymbol) walk(rng *rand.Rand, wild int64) {
 // step makes the next tick of the market.
 func (s *sim) step(t *tick) {
 	if !s.calm && s.storm == 0 && s.rng.IntN(4000) == 0 {
-		s.storm, s.at = 200+s.rng.IntN(800), s.rng.IntN(len(s.symbols))
+		s.storm, s.at = 200+s.rng.IntN(800), s.rng.IntN(len(s.part))
 	}
-	i, wild := s.rng.IntN(len(s.symbols)), int64(1)
+	i, wild := s.rng.IntN(len(s.part)), int64(1)
 	if s.storm > 0 {
 		s.storm--
 		wild = 6
@@ -143,7 +149,7 @@ func (s *sim) step(t *tick) {
 			i = s.at
 		}
 	}
-	y := &s.symbols[i]
+	y := &s.symbols[s.part[i]]
 	t.symbol = y.name
 	switch r := s.rng.IntN(10); {
 	case r < 5:
@@ -219,7 +225,7 @@ func (s *sim) first(i int, t *tick) {
 
 // run makes ticks at their pace until ctx ends: then its symbols say closed.
 func (s *sim) run(ctx context.Context) error {
-	for i := range s.symbols {
+	for _, i := range s.part {
 		s.first(i, s.next(ctx, time.Now()))
 	}
 	s.in.flush(ctx)

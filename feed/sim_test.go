@@ -10,9 +10,14 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
+// simOf is a market of so many symbols.
+func simOf(symbols int, rate float64, seed uint64) *Config {
+	return &Config{SimSymbols: symbols, SimRate: rate, SimBurst: 1, SimSeed: seed}
+}
+
 // course is the first ticks of a sim, without their times, as text.
 func course(symbols, steps int, seed uint64, rate float64) (ticks []tick, sum string) {
-	s := newSim(symbols, simPace{rate, 1}, false, seed, nil)
+	s := newSim(simOf(symbols, rate, seed), shard{})
 	for i := range symbols + steps {
 		t := tick{quote: codec.Empty}
 		if i < symbols {
@@ -83,7 +88,7 @@ func TestSimMarket(t *testing.T) {
 
 // Ensure that the day's figures begin anew before they need more than 53 bits.
 func TestSimDays(t *testing.T) {
-	s := newSim(1, simPace{}, false, 1, nil)
+	s := newSim(simOf(1, 0, 1), shard{})
 	y := &s.symbols[0]
 	y.lot = 1e10
 	days := 0
@@ -109,7 +114,8 @@ func TestSimRuns(t *testing.T) {
 	const symbols, rate = 1000, 20_000.0
 	ctx, stop := context.WithCancel(context.Background())
 	in, ended := make(chan *block), make(chan error, 1)
-	s := newSim(symbols, simPace{rate, 1}, false, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(simOf(symbols, rate, 1), shard{})
+	s.in = newSource(nil, in, newCounts(nil, "x/0"))
 	go func() { ended <- s.run(ctx) }()
 	said, began := 0, time.Time{}
 	for said < symbols+5000 {
@@ -152,7 +158,8 @@ func TestSimDueTimes(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	in := make(chan *block)
-	s := newSim(1, simPace{rate, 1}, false, 1, newSource(nil, in, newCounts(nil, "x/0")))
+	s := newSim(simOf(1, rate, 1), shard{})
+	s.in = newSource(nil, in, newCounts(nil, "x/0"))
 	go s.run(ctx)
 	<-in // the symbol itself
 	next := func() (ticks []tick) {
@@ -187,7 +194,7 @@ func TestSimDueTimes(t *testing.T) {
 }
 
 func BenchmarkSimStep(b *testing.B) {
-	s := newSim(100_000, simPace{}, false, 1, nil)
+	s := newSim(simOf(100_000, 0, 1), shard{})
 	t := tick{quote: codec.Empty}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -222,7 +229,9 @@ func TestSimPace(t *testing.T) {
 func TestSimStorms(t *testing.T) {
 	for _, calm := range []bool{false, true} {
 		const symbols, window = 100, 300
-		s := newSim(symbols, simPace{}, calm, 1, nil)
+		cfg := simOf(symbols, 0, 1)
+		cfg.SimCalm = calm
+		s := newSim(cfg, shard{})
 		most := 0
 		for range 200 {
 			seen := make(map[string]int)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // The writer's pace and what it leaves in Redis.
@@ -28,19 +29,18 @@ const (
 	largeTimeout = 5 * time.Second // for checkpoints: 100,000 images are 15 MB
 	startWithin  = 4 * time.Second // Redis answers, or the feed does not start
 	retryFirst   = 20 * time.Millisecond
-	retryMost    = time.Second
+	retryMost    = 250 * time.Millisecond // a standby takes over in the time of a lease
+
+	connsSpare = 8 // beside one a stream, which writes while it has its lease renewed in turn
 )
 
 // ErrFenced: another writer has begun a reign over the stream.
 var ErrFenced = errors.New("another feed took over")
 
-// connection is the way to the tape's Redis: only the tape knows the driver.
-type connection = redis.Client
-
 // tape writes one stream: it alone, for an id that does not follow is refused. Its
 // ids are <epoch>-<n>, n without a hole. It belongs to the goroutine that writes.
 type tape struct {
-	rdb     *connection
+	rdb     *tapes.Redis
 	stream  string
 	log     *slog.Logger
 	counts  *counts
@@ -51,11 +51,12 @@ type tape struct {
 	marks   []mark        // where the stream stood at the checkpoints in that time
 	bytes   int64         // written in this reign
 	entry   []byte        // scratch
+	server  int64         // the identity of the Redis that is written to, as it was last known
 	away    bool          // Redis does not answer
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
-func newTape(rdb *connection, stream string, keep time.Duration, c *counts, log *slog.Logger) *tape {
+func newTape(rdb *tapes.Redis, stream string, keep time.Duration, c *counts, log *slog.Logger) *tape {
 	if keep == 0 {
 		keep = retention
 	}
@@ -67,38 +68,42 @@ type mark struct {
 	n, bytes int64
 }
 
-// silent keeps the driver from saying at every attempt what we say once.
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
-
-func init() { redis.SetLogger(silent{}) }
-
 // openRedis connects to the tape's Redis, or says what to do. No error has the URL in
 // it, which may hold a password.
-func openRedis(ctx context.Context, url string) (*connection, error) {
-	opt, err := redis.ParseURL(url)
+func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, error) {
+	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-feed", Conns: streams + connsSpare})
 	if err != nil {
-		return nil, errors.New("feed: --redis: a URL is redis://host:port, rediss://host:port or unix:///path")
+		return nil, fmt.Errorf("feed: --redis: %w", err)
 	}
-	opt.MaxRetries = -1   // a retry of ours carries the same id; the driver's would not say so
-	opt.DialerRetries = 1 // 0 is five
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = redisTimeout, largeTimeout, largeTimeout
-	opt.ContextTimeoutEnabled = true // the shorter limits are contexts
-	rdb := redis.NewClient(opt)
 	// The driver does not see the end of ctx in a blocked read, but that of its socket.
 	defer context.AfterFunc(ctx, func() { rdb.Close() })()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	err = rdb.Ping(ctx).Err()
+	err = rdb.Now().Ping(ctx).Err()
 	for redis.IsLoadingError(err) && pause(ctx, 100*time.Millisecond) {
-		err = rdb.Ping(ctx).Err()
+		err = rdb.Now().Ping(ctx).Err()
 	}
 	if err != nil {
 		rdb.Close()
-		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", opt.Addr, err)
+		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)
 	}
 	return rdb, nil
+}
+
+// passing are the errors of a Redis that will not say so for ever.
+var passing = []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "NOREPLICAS", "BUSY", "MISCONF", "OOM"}
+
+// lasting reports whether an error is what Redis says or has, and to be expected again.
+func lasting(err error) bool {
+	if _, said := errors.AsType[redis.Error](err); !said {
+		return errors.Is(err, errForeign) || errors.Is(err, codec.ErrSyntax)
+	}
+	for _, prefix := range passing {
+		if redis.HasErrorPrefix(err, prefix) {
+			return false
+		}
+	}
+	return true
 }
 
 // write is step 5: it appends a batch as the next entry, and after it the
@@ -107,7 +112,7 @@ func openRedis(ctx context.Context, url string) (*connection, error) {
 func (t *tape) write(ctx context.Context, j job) error {
 	e := codec.Entry{
 		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.prev,
-		History: t.history, SentAt: time.Now().UnixMicro(), Count: j.batch.count,
+		History: t.history, SentAt: time.Now().UnixMicro(), Server: t.server, Count: j.batch.count,
 	}
 	t.entry = codec.AppendEntry(t.entry[:0], &e, j.batch.body)
 	err := t.until(ctx, redisTimeout, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry) })
@@ -122,6 +127,8 @@ func (t *tape) write(ctx context.Context, j job) error {
 		return nil
 	}
 	t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
+	t.identify(ctx)
+	e.Server = t.server
 	e.Count = j.checkpoint.count
 	t.entry = codec.AppendEntry(t.entry[:0], &e, j.checkpoint.body)
 	if j.last {
@@ -138,7 +145,7 @@ func (t *tape) write(ctx context.Context, j job) error {
 
 // set writes the checkpoint in t.entry, and the stream into the list of streams.
 func (t *tape) set(ctx context.Context) error {
-	_, err := t.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := t.rdb.Now().Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
 		p.SAdd(ctx, codec.TapesKey, t.stream)
 		return nil
@@ -157,9 +164,11 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		cancel()
 		if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
 			t.counts.redisErrors.Inc()
+			t.rdb.Note(err)
 		}
 		switch {
 		case err == nil:
+			t.rdb.Note(nil)
 			if t.away {
 				t.counts.away.Set(0)
 				t.away = false
@@ -190,12 +199,12 @@ func (t *tape) add(ctx context.Context, id codec.ID, blob []byte) error {
 	if from := t.keepFrom(id.N); from > 0 {
 		args.MinID, args.Approx = codec.ID{Epoch: id.Epoch, N: from}.String(), true
 	}
-	err := t.rdb.XAdd(ctx, args).Err()
+	err := t.rdb.Now().XAdd(ctx, args).Err()
 	if err == nil || !strings.Contains(err.Error(), "equal or smaller") {
 		return err
 	}
 	// The id alone would not do: two feeds may begin in the same millisecond.
-	last, err := t.rdb.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	last, err := t.rdb.Now().XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
 	if err != nil {
 		return err
 	}

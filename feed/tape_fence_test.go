@@ -40,26 +40,17 @@ func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	s.outlive()
 	n := follow(t, s.url(), "x/0")
 	old := beginFeed(t, s.url())
 	old.say(3, 1)
 	old.written("x:S0", 1)
-	f := &hand{t: t}
-	rdb, err := openRedis(t.Context(), s.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rdb.Close()
-	rdb.AddHook(&before{match: "xadd", do: func() { old.say(3, 2); old.written("x:S0", 2) }})
-	f.publisher = newPublisher(t.Context(), new(Config), rdb, nil, old.publisher.log)
-	if f.in, err = f.open("x"); err != nil {
-		t.Fatal(err)
-	}
-	f.stream = f.streams[0]
-	if err := old.fenced(); !errors.Is(err, ErrFenced) {
-		t.Fatal(err)
-	}
+	f := makeFeed(t, s.url(), Config{})
+	f.crew.name = old.crew.name // both have the lease
+	f.rdb.Now().AddHook(&before{match: "xadd", do: func() { old.say(3, 2); old.written("x:S0", 2) }})
+	f.begin()
+	f.reigns()
+	old.fenced()
+	old.crash()
 	if bid := f.stream.seq.states[0].update.Quote[codec.Bid]; bid != 2 {
 		t.Errorf("bid %d: what slipped in is not restored", bid)
 	}
@@ -84,7 +75,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 		}
 		last = e.ID
 	}
-	if prev != before || fence.Epoch != f.stream.tape.id.Epoch {
+	if prev != before || fence.Epoch != f.stream.writer.tape.id.Epoch {
 		t.Errorf("after fence %s an entry says it adds to %s, which is %s", fence, prev, before)
 	}
 }
@@ -94,7 +85,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 func TestOneReignAMillisecond(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	one, two := newTape(s.client(), "x/0", 0, newCounts(nil, "x/0"), quiet), newTape(s.client(), "x/0", 0, newCounts(nil, "x/0"), quiet)
+	one, two := s.tape(), s.tape()
 	id := codec.ID{Epoch: time.Now().UnixMilli()}
 	if err := one.add(t.Context(), id, []byte("one")); err != nil {
 		t.Fatal(err)
@@ -128,8 +119,8 @@ func TestTheClockWasSetBack(t *testing.T) {
 	f.say(1, 1)
 	f.written("x:S0", 1)
 	finished(t, f, n, s)
-	if f.stream.tape.id.Epoch != future+1 || f.stream.tape.history != future-5 || n.seqs["x:S0"] <= future {
-		t.Errorf("id %s, history %d, seq %d", f.stream.tape.id, f.stream.tape.history, n.seqs["x:S0"])
+	if f.stream.writer.tape.id.Epoch != future+1 || f.stream.writer.tape.history != future-5 || n.seqs["x:S0"] <= future {
+		t.Errorf("id %s, history %d, seq %d", f.stream.writer.tape.id, f.stream.writer.tape.history, n.seqs["x:S0"])
 	}
 }
 
@@ -151,8 +142,9 @@ func TestWhatIsNoTape(t *testing.T) {
 		if err := do(rdb); err != nil {
 			t.Fatal(err)
 		}
-		p := newPublisher(t.Context(), new(Config), rdb, nil, quiet)
-		_, err := p.open("x")
+		f := makeFeed(t, s.url(), Config{})
+		f.begin()
+		err := ended(t, f.over())
 		if err == nil {
 			t.Errorf("%s: no error", what)
 			continue
@@ -175,14 +167,14 @@ func TestMiniredis(t *testing.T) {
 		if err := f.stop(); err != nil {
 			t.Fatal(err)
 		}
-		now := f.stream.seq.states[9].update.Seq - f.stream.tape.history*1000
+		now := f.stream.seq.states[9].update.Seq - f.stream.writer.tape.history*1000
 		// An image; then stale and live again with a new bid.
 		if now != seq+1 && now != seq+2 || value(f.stream.seq.counts.holes) != 0 {
 			t.Errorf("reign %d: seq %d after %d", reign, now, seq)
 		}
 		seq = now
 		if reign == 2 {
-			n.halt(t, f.stream.tape.id)
+			n.halt(t, f.stream.writer.tape.id)
 			n.good(t, f)
 			if n.holes > 0 || !unbroken(n.ids) || n.gaps["x:S9"] != 2 {
 				t.Errorf("%d holes, gaps %v, ids %v", n.holes, n.gaps, n.ids)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,20 +14,30 @@ import (
 
 const restoreCount = 64 // entries a read, of some 256 KiB at the most
 
+// errForeign: an id on the tape is not a feed's.
+var errForeign = errors.New("which is not a feed's")
+
 // reign begins a reign over the stream: first the fence, after which no older writer
 // can append, and only then the state, from the checkpoint and the tape up to the
-// fence. So every seq goes on where the last reign left it.
-func (t *tape) reign(ctx context.Context, q *sequencer) error {
+// fence. So every seq goes on where the last reign left it. asOf is when that was said.
+func (t *tape) reign(ctx context.Context, q *sequencer) (asOf time.Time, err error) {
+	server, known := t.identify(ctx)
 	fence, behind, err := t.fence(ctx)
 	if err != nil {
-		return fmt.Errorf("feed: %s: fence: %w", t.stream, err)
+		return asOf, fmt.Errorf("feed: %s: fence: %w", t.stream, err)
 	}
 	last, whole, err := t.restore(ctx, q, fence.ID)
 	if err != nil {
-		return fmt.Errorf("feed: %s: restore: %w", t.stream, err)
+		return asOf, fmt.Errorf("feed: %s: restore: %w", t.stream, err)
 	}
-	whole = whole && !behind && !last.ID.Less(fence.Prev) && !t.restarted(ctx, last.SentAt)
+	now, still := t.identify(ctx)
+	whole = whole && !behind && !last.ID.Less(fence.Prev)
+	if last.SentAt != 0 && (!known || !still || server != now || last.Server != now) {
+		whole = false
+		t.log.Warn("this is not the redis that the last entry was written to, or not since: some may be lost; seqs jump", "stream", t.stream, "as_of", last.ID)
+	}
 	t.id, t.prev, t.history = fence.ID, fence.ID, fence.History
+	t.marks, t.bytes = nil, 0
 	if last.ID != fence.Prev {
 		t.prev = last.ID // the fence is not true: nobody may follow it
 	}
@@ -40,7 +49,19 @@ func (t *tape) reign(ctx context.Context, q *sequencer) error {
 		t.counts.holes.Inc()
 	}
 	t.log.Info("reign", "stream", t.stream, "epoch", t.id.Epoch, "symbols", len(q.states), "as_of", last.ID, "complete", whole)
-	return nil
+	return time.UnixMicro(last.SentAt), nil
+}
+
+// identify asks which Redis it is that is written to; known is false if it does not say.
+func (t *tape) identify(ctx context.Context) (server int64, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	server, err := t.rdb.Identity(ctx, codec.TapeKey(t.stream))
+	if err != nil {
+		return 0, false
+	}
+	t.server = server
+	return server, true
 }
 
 // fence appends the first entry of a reign above all there were. behind: the tape
@@ -51,10 +72,10 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 			return e, false, err
 		}
 		if e.Prev = e.ID; e.Prev.Epoch >= codec.MaxInt/1000 {
-			return e, false, fmt.Errorf("no id comes after %s, which is not a feed's", e.Prev)
+			return e, false, fmt.Errorf("no id comes after %s, %w", e.Prev, errForeign)
 		}
 		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1)}
-		if e.SentAt = time.Now().UnixMicro(); e.History == 0 {
+		if e.SentAt, e.Server = time.Now().UnixMicro(), t.server; e.History == 0 {
 			e.History = e.ID.Epoch
 		}
 		try, cancel := context.WithTimeout(ctx, redisTimeout)
@@ -72,12 +93,12 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 func (t *tape) known(ctx context.Context) (e codec.Entry, behind bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	head, err := t.rdb.GetRange(ctx, codec.CheckpointKey(t.stream), 0, codec.HeaderMax-1).Bytes()
+	head, err := t.rdb.Now().GetRange(ctx, codec.CheckpointKey(t.stream), 0, codec.HeaderMax-1).Bytes()
 	if err != nil {
 		return e, false, err
 	}
 	checkpoint, _, _ := codec.ParseEntry(head)
-	info, err := t.rdb.XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
+	info, err := t.rdb.Now().XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
 	switch {
 	case err == nil:
 		if e.ID, err = codec.ParseID(info.LastGeneratedID); err != nil {
@@ -86,7 +107,7 @@ func (t *tape) known(ctx context.Context) (e codec.Entry, behind bool, err error
 	case !strings.Contains(err.Error(), "no such key"):
 		return e, false, err
 	}
-	last, err := t.rdb.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	last, err := t.rdb.Now().XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
 	if err != nil {
 		return e, false, err
 	}
@@ -116,7 +137,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 		return last, false, err
 	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
-	blob, err := t.rdb.Get(try, codec.CheckpointKey(t.stream)).Bytes()
+	blob, err := t.rdb.Now().Get(try, codec.CheckpointKey(t.stream)).Bytes()
 	cancel()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return last, false, err
@@ -133,7 +154,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 	}
 	for {
 		try, cancel := context.WithTimeout(ctx, largeTimeout)
-		entries, err := t.rdb.XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
+		entries, err := t.rdb.Now().XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
 		cancel()
 		if err != nil || len(entries) == 0 {
 			return last, true, err
@@ -151,27 +172,4 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 			q.restore(cursor.Items)
 		}
 	}
-}
-
-// restarted reports whether Redis was started after the newest entry was written: the
-// end of the tape, entries after that one, may be gone.
-func (t *tape) restarted(ctx context.Context, sentAt int64) bool {
-	if sentAt == 0 {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	info, err := t.rdb.Info(ctx, "server").Result()
-	if err != nil {
-		return false // a Redis in memory does not restart
-	}
-	_, after, _ := strings.Cut(info, "uptime_in_seconds:")
-	text, _, _ := strings.Cut(after, "\r")
-	uptime, err := strconv.ParseInt(text, 10, 64) // whole seconds, cut off: doubt is on our side
-	age := time.Since(time.UnixMicro(sentAt))
-	if err != nil || age < time.Duration(uptime)*time.Second {
-		return false
-	}
-	t.log.Warn("redis was started after the last entry and may have lost some; seqs jump", "stream", t.stream, "age", age.Round(time.Millisecond))
-	return true
 }

@@ -33,7 +33,7 @@ func left(t *testing.T, url string) (seqs map[string]int64, history int64) {
 	for i := range f.stream.seq.states {
 		seqs[f.stream.seq.states[i].symbol] = f.stream.seq.states[i].update.Seq
 	}
-	return seqs, f.stream.tape.history
+	return seqs, f.stream.writer.tape.history
 }
 
 // damage is what may have happened to Redis between two reigns.
@@ -165,7 +165,6 @@ func add(t *testing.T, rdb *redis.Client, e *codec.Entry) {
 func TestRestoreAfterDamage(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	s.outlive()
 	seqs, history := left(t, s.url())
 	whole := map[string]string{}
 	for _, key := range []string{codec.TapesKey, codec.TapeKey("x/0"), codec.CheckpointKey("x/0")} {
@@ -189,8 +188,8 @@ func TestRestoreAfterDamage(t *testing.T) {
 			if got := value(n.corrupt); got != c.counts || c.counts > 0 && f.log.count(c.logged) != 1 {
 				t.Errorf("corrupt: %d, logged %d times", got, f.log.count(c.logged))
 			}
-			if anew := f.stream.tape.history != history; anew != c.anew {
-				t.Errorf("history %d after %d", f.stream.tape.history, history)
+			if anew := f.stream.writer.tape.history != history; anew != c.anew {
+				t.Errorf("history %d after %d", f.stream.writer.tape.history, history)
 			}
 			for i, symbol := range []string{"x:S0", "x:S9"} {
 				bid := codec.Absent
@@ -222,7 +221,6 @@ func TestRestoreAfterDamage(t *testing.T) {
 func TestAHoleThatReadersDidNotSee(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	s.outlive()
 	n := follow(t, s.url(), "x/0")
 	left(t, s.url())
 	eventually(t, "the node has it all", func() bool { return n.bid("x:S0") == 3 })
@@ -279,7 +277,7 @@ func TestRedisLostTheEnd(t *testing.T) {
 	}
 	s.start()
 	next := beginFeed(t, s.url())
-	if next.log.count("may have lost some") != 1 || value(next.stream.seq.counts.holes) != 1 {
+	if next.log.count("some may be lost") != 1 || value(next.stream.seq.counts.holes) != 1 {
 		t.Error("it was not noticed")
 	}
 	n := follow(t, s.url(), "x/0")
@@ -292,7 +290,7 @@ func TestRedisLostTheEnd(t *testing.T) {
 			t.Errorf("%s: seq %d after %d, %d gaps", old.symbol, n.seqs[old.symbol], old.update.Seq, n.gaps[old.symbol])
 		}
 	}
-	if next.stream.tape.history != f.stream.tape.history {
+	if next.stream.writer.tape.history != f.stream.writer.tape.history {
 		t.Error("a new history")
 	}
 	if n.gaps["x:S10"] != 1 || n.seqs["x:S10"] <= f.stream.seq.states[0].update.Seq {

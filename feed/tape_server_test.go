@@ -100,6 +100,16 @@ func (s *server) wipe() {
 
 func (s *server) client() *redis.Client { return client(s.t, s.url()) }
 
+// tape is the tape of x/0 without a feed.
+func (s *server) tape() *tape {
+	rdb, err := openRedis(s.t.Context(), s.url(), 1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { rdb.Close() })
+	return newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
+}
+
 func client(t *testing.T, url string) *redis.Client {
 	opt, err := redis.ParseURL(url)
 	if err != nil {
@@ -110,10 +120,6 @@ func client(t *testing.T, url string) *redis.Client {
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
 }
-
-// outlive waits until Redis has been up for longer than the entries to come are old:
-// else a new reign takes it for restarted.
-func (s *server) outlive() { time.Sleep(1100 * time.Millisecond) }
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
@@ -136,12 +142,11 @@ func ended(t *testing.T, done <-chan error) error {
 	}
 }
 
-// fenced waits for the end of a feed that another has taken over from.
-func (f *hand) fenced() error {
+// fenced waits until a feed stands by because another has begun a reign.
+func (f *hand) fenced() {
 	f.t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- f.writers.Wait() }()
-	return ended(f.t, done)
+	eventually(f.t, "the older feed is fenced", func() bool { return value(f.stream.writer.tape.counts.fenced) == 1 })
+	eventually(f.t, "and says so", func() bool { return f.log.count("another feed took over") == 1 })
 }
 
 // journal keeps what was logged.
@@ -172,24 +177,47 @@ type hand struct {
 	cancel context.CancelFunc
 }
 
-// beginFeed begins a reign over x/0.
-func beginFeed(t *testing.T, url string) *hand {
+// makeFeed makes a feed that is yet to open x/0.
+func makeFeed(t *testing.T, url string, cfg Config) *hand {
 	t.Helper()
 	f := &hand{t: t, log: new(journal)}
-	rdb, err := openRedis(t.Context(), url)
+	rdb, err := openRedis(t.Context(), url, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(f.log, nil))
-	f.publisher = newPublisher(ctx, new(Config), rdb, prometheus.NewRegistry(), log)
-	if f.in, err = f.open("x"); err != nil {
-		t.Fatal(err)
-	}
-	f.stream = f.streams[0]
+	f.publisher = newPublisher(ctx, &cfg, rdb, prometheus.NewRegistry(), log)
 	t.Cleanup(func() { f.cancel(); rdb.Close() })
 	return f
+}
+
+// begin has it stand by for x/0, or write it.
+func (f *hand) begin() {
+	f.in = f.open("x", shard{})
+	f.stream = f.streams[0]
+}
+
+// beginFeed begins a feed, and waits for its reign over x/0.
+func beginFeed(t *testing.T, url string) *hand {
+	t.Helper()
+	f := makeFeed(t, url, Config{})
+	f.begin()
+	f.reigns()
+	return f
+}
+
+// reigns waits until the feed writes.
+func (f *hand) reigns() {
+	f.t.Helper()
+	select {
+	case <-f.stream.began:
+	case <-f.ctx.Done():
+		f.t.Fatal(context.Cause(f.ctx))
+	case <-time.After(10 * time.Second):
+		f.t.Fatal("no reign begins")
+	}
 }
 
 // say sends ticks, as many symbols x:S0, x:S1 ... with that bid.
@@ -198,6 +226,13 @@ func (f *hand) say(symbols int, bid int64) {
 		*f.in.add() = *bookTick(fmt.Sprintf("x:S%d", i), bid)
 	}
 	f.in.flush(f.ctx)
+}
+
+// over has what the feed ends with.
+func (f *hand) over() chan error {
+	done := make(chan error, 1)
+	go func() { done <- f.writers.Wait() }()
+	return done
 }
 
 // stop ends it as Run does: what is pending is written.
@@ -214,7 +249,7 @@ func (f *hand) crash() {
 // written waits until the bid of a symbol is on the tape.
 func (f *hand) written(symbol string, bid int64) {
 	f.t.Helper()
-	n := follow(f.t, "redis://"+f.rdb.Options().Addr, "x/0")
+	n := follow(f.t, "redis://"+f.rdb.At, "x/0")
 	defer n.stop()
 	eventually(f.t, "the tape has it all", func() bool { return n.bid(symbol) == bid })
 }

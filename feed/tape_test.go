@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
 	"testing"
@@ -50,12 +49,12 @@ func finished(t *testing.T, f *hand, n *node, s *server) (took time.Duration) {
 		t.Fatal("stop:", err)
 	}
 	took = time.Since(began)
-	n.halt(t, f.stream.tape.id)
+	n.halt(t, f.stream.writer.tape.id)
 	n.good(t, f)
 	e, r := checkpointOf(t, s.client())
 	r.same(t, f.stream.seq)
-	if e.ID != f.stream.tape.id || n.last != e.ID {
-		t.Errorf("the checkpoint is as of %s, the last entry read %s, written %s", e.ID, n.last, f.stream.tape.id)
+	if e.ID != f.stream.writer.tape.id || n.last != e.ID {
+		t.Errorf("the checkpoint is as of %s, the last entry read %s, written %s", e.ID, n.last, f.stream.writer.tape.id)
 	}
 	if names, err := s.client().SMembers(context.Background(), codec.TapesKey).Result(); err != nil || !slices.Equal(names, []string{"x/0"}) {
 		t.Errorf("tapes: %v %v", names, err)
@@ -112,7 +111,7 @@ func TestRedisIsKilledAndForgets(t *testing.T) {
 	}
 	hush()
 	finished(t, f, n, s)
-	if last := f.stream.tape.id; n.ids[0].Epoch != last.Epoch {
+	if last := f.stream.writer.tape.id; n.ids[0].Epoch != last.Epoch {
 		t.Errorf("the reign changed: %s, %s", n.ids[0], last)
 	}
 	if !slices.IsSortedFunc(n.ids, func(a, b codec.ID) int {
@@ -155,7 +154,6 @@ func TestAnIdleFeedAfterRedisForgot(t *testing.T) {
 func TestANewReignGoesOn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	s.outlive()
 	n := follow(t, s.url(), "x/0")
 	f := beginFeed(t, s.url())
 	f.say(10, 1)
@@ -165,7 +163,7 @@ func TestANewReignGoesOn(t *testing.T) {
 	ended := func() {
 		t.Helper()
 		seq := f.stream.seq
-		if before != nil && f.stream.tape.history != history {
+		if before != nil && f.stream.writer.tape.history != history {
 			t.Error("a new history")
 		}
 		for i := range before {
@@ -175,7 +173,7 @@ func TestANewReignGoesOn(t *testing.T) {
 				t.Errorf("%s seq %d after %d, bid %d", before[i].symbol, now.Seq, old.Seq, now.Quote[codec.Bid])
 			}
 		}
-		before, history = seq.states, f.stream.tape.history
+		before, history = seq.states, f.stream.writer.tape.history
 	}
 	for _, end := range []string{"stop", "crash", "stop"} {
 		f.written("x:S0", 2)
@@ -199,22 +197,22 @@ func TestANewReignGoesOn(t *testing.T) {
 	}
 }
 
-// Two feeds on a stream: the later one has it, and the older one ends.
+// Two feeds that both have the lease of a stream: the later one has it, and the older one
+// stands by.
 func TestTheOlderFeedIsFenced(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	s.outlive()
 	n := follow(t, s.url(), "x/0")
 	old := beginFeed(t, s.url())
 	hush := talk(old)
 	time.Sleep(200 * time.Millisecond)
-	f := beginFeed(t, s.url())
-	err := old.fenced()
-	if !errors.Is(err, ErrFenced) {
-		t.Fatalf("the older feed ended with %v", err)
-	}
-	t.Log(err)
+	f := makeFeed(t, s.url(), Config{})
+	f.crew.name = old.crew.name // both have the lease
+	f.begin()
+	f.reigns()
+	old.fenced()
 	hush()
+	old.crash()
 	f.say(10, 1_000_000)
 	f.written("x:S9", 1_000_000)
 	finished(t, f, n, s)
@@ -264,7 +262,7 @@ func TestRedisIsAwayUnderLoad(t *testing.T) {
 			if n.holes > 0 || !unbroken(n.ids) {
 				t.Errorf("%d holes in %v", n.holes, n.ids)
 			}
-			history := f.stream.tape.history * 1000
+			history := f.stream.writer.tape.history * 1000
 			if seq := n.seqs["x:S999"]; seq != history+rounds+1 {
 				t.Errorf("seq %d above the history: every one of %d updates has a number", seq-history, rounds+1)
 			}

@@ -151,7 +151,7 @@ func TestRetention(t *testing.T) {
 		{"many", func(tp *tape) { tp.id.N += entriesMax }, 200},
 	} {
 		rdb.FlushAll(t.Context())
-		tp := newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
+		tp := s.tape()
 		tp.id.Epoch = 1000
 		write := func(n int, checkpoint *batch) {
 			for range n {
@@ -186,16 +186,9 @@ func TestRetention(t *testing.T) {
 func TestAShortRetention(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
-	rdb, f := client(t, "redis://"+m.Addr()), &hand{t: t}
-	ours, err := openRedis(t.Context(), "redis://"+m.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ours.Close()
-	f.publisher = newPublisher(t.Context(), &Config{Retention: 2 * time.Second}, ours, nil, quiet)
-	if f.in, err = f.open("x"); err != nil {
-		t.Fatal(err)
-	}
+	rdb, f := client(t, "redis://"+m.Addr()), makeFeed(t, "redis://"+m.Addr(), Config{Retention: 2 * time.Second})
+	f.begin()
+	f.reigns()
 	f.say(10, 1)
 	for range 9 {
 		time.Sleep(500 * time.Millisecond)
@@ -220,7 +213,7 @@ func TestARefusedCheckpoint(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	rdb := s.client()
-	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "-set").Err(); err != nil {
+	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~tape*", "~writer:*", "~standby:*", "%R~board:*").Err(); err != nil {
 		t.Fatal(err)
 	}
 	n := follow(t, s.url(), "x/0")
@@ -234,7 +227,7 @@ func TestARefusedCheckpoint(t *testing.T) {
 	if tries := value(f.stream.seq.counts.redisErrors); tries > 4 {
 		t.Errorf("it is tried %d times in a second", tries)
 	}
-	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "+set").Err(); err != nil {
+	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "allkeys").Err(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the checkpoint", func() bool { return rdb.Exists(context.Background(), codec.CheckpointKey("x/0")).Val() == 1 })

@@ -33,9 +33,10 @@ type Redis struct {
 	At string // where it is, to be shown: without a password
 
 	opt    *redis.UniversalOptions
-	mu     sync.Mutex // protects client and opened
+	mu     sync.Mutex // protects what follows
 	client redis.UniversalClient
 	opened time.Time
+	failed time.Time // since when nothing was answered; zero: it was
 	closed bool
 }
 
@@ -68,6 +69,24 @@ func (r *Redis) Now() redis.UniversalClient {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.client
+}
+
+// Note is told how a command ended, and reopens what has long not answered anybody. An
+// error that Redis said is an answer.
+func (r *Redis) Note(err error) {
+	_, said := errors.AsType[redis.Error](err)
+	r.mu.Lock()
+	switch {
+	case err == nil || said && !redis.IsReadOnlyError(err):
+		r.failed = time.Time{}
+	case r.failed.IsZero():
+		r.failed = time.Now()
+	}
+	long := !r.failed.IsZero() && time.Since(r.failed) > reopenEvery
+	r.mu.Unlock()
+	if long {
+		r.Reopen()
+	}
 }
 
 // Reopen gives up all connections, unless that was done just now: Sentinels, names and the

@@ -1,0 +1,86 @@
+package feed
+
+import (
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// A feed that stands by hears the venue as the writer does, and its sequencer merges the
+// same ticks, for nobody. When it takes over, what it has is adopted on top of what the
+// tape has: it is as new or newer, so that nothing need be asked for again.
+const (
+	// adoptAfter is how long a reign that was begun waits for what the writer before may
+	// have had of the venue and this feed not yet.
+	adoptAfter = 150 * time.Millisecond
+	// clocksApart is by how much the clocks of two feeds may differ.
+	clocksApart = time.Second
+)
+
+// stand has nobody take what is published from now on, and what was not taken yet.
+func (q *sequencer) stand() {
+	for _, i := range q.pending.dirty {
+		q.states[i].unsent, q.states[i].marked = 0, 0
+	}
+	q.muted, q.pending = true, batch{body: q.pending.body[:0], dirty: q.pending.dirty[:0]}
+}
+
+// live reports whether the venue is heard.
+func (q *sequencer) live() bool {
+	for i := range q.states {
+		if q.states[i].update.Quote[codec.Status] == codec.Live {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt begins a reign with what was restored, as of a time, and on top of it with what
+// was heard standing by. Symbols that were not say stale, and the next data GAP.
+func (q *sequencer) adopt(heard *sequencer, asOf time.Time) {
+	for i := range heard.states {
+		if from := &heard.states[i]; !from.since.IsZero() {
+			q.adoptOne(from, asOf)
+		}
+	}
+	for i := range q.states {
+		if s := &q.states[i]; s.since.IsZero() && s.known() {
+			floor := s.floor
+			q.status(i, codec.Stale, true)
+			s.floor = floor
+		}
+	}
+}
+
+// adoptOne adopts a symbol. One that the writer before had newer is left as it is until
+// the venue's clock is as far here, too: no older price follows a newer one.
+func (q *sequencer) adoptOne(from *state, asOf time.Time) {
+	i := q.state(from.symbol)
+	if i < 0 {
+		return
+	}
+	s := &q.states[i]
+	known, had := s.known(), s.update.Quote[codec.EventTime]
+	if now := from.update.Quote[codec.EventTime]; known && now != codec.Absent && now < had {
+		s.floor = had
+		return
+	}
+	recv := s.update.Quote[codec.RecvTime]
+	changed, err := s.update.Quote.Apply(&from.update.Quote, from.update.Quote.Present()&^codec.Scales)
+	if err != nil {
+		q.counts.outOfRange.Inc()
+		return
+	}
+	s.orders, s.has, s.clock = from.orders, from.has, from.clock
+	s.since, s.heard, s.habit, s.pauses = from.since, from.heard, from.habit, from.pauses
+	s.gap = q.gap || known && from.since.After(asOf.Add(-clocksApart))
+	if changed&^(1<<codec.RecvTime) == 0 {
+		s.update.Quote[codec.RecvTime] = recv
+		return
+	}
+	if s.gap {
+		s.gap = false
+		s.flags |= codec.Gap
+	}
+	q.publish(i, changed)
+}

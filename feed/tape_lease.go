@@ -1,0 +1,184 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
+)
+
+// The lease of a stream, which decides who tries to write it. Its end, and what a feed
+// that takes it over has to do before it writes, is what a killed feed costs.
+const (
+	leaseFor    = time.Second
+	leaseTaken  = 5 * time.Second        // until the first renewal: a large state takes a second to restore
+	leaseRenew  = 250 * time.Millisecond // while it is held
+	leaseTry    = 100 * time.Millisecond // while it is not
+	leaseAnswer = 500 * time.Millisecond
+)
+
+// crew is what the streams of one feed share: its name, and how many of them it writes.
+type crew struct {
+	name    string
+	reigns  atomic.Int32
+	yielded atomic.Int64 // when it last gave one up for another's sake, ns since the Unix epoch
+}
+
+// newCrew makes a name that no feed had before, nor this one before it was restarted.
+func newCrew() *crew {
+	host, _ := os.Hostname()
+	return &crew{name: fmt.Sprintf("%s:%d-%06x", host, os.Getpid(), time.Now().UnixMicro()&0xffffff)}
+}
+
+// mayYield reports whether a stream may go to another feed for balance: one a second, so
+// that what the others then have is known before the next.
+func (c *crew) mayYield() bool {
+	last, now := c.yielded.Load(), time.Now().UnixNano()
+	return now-last > int64(time.Second) && c.yielded.CompareAndSwap(last, now)
+}
+
+// lease is one stream's. The ids decide who is right: all that a lease does wrong, or not
+// at all, costs a reign that need not have begun. It belongs to the stream's writer.
+//
+//	free  -> take -> held -> renew -> held ... -> pass: the heir's, or free
+//	other's: stand by
+type lease struct {
+	rdb    *tapes.Redis
+	stream string
+	crew   *crew
+
+	holder string    // as it was when Redis last said
+	heir   string    // who stood by then; "" is nobody
+	load   int       // how many streams that one writes
+	calm   time.Time // a lease that has gone is not taken before
+}
+
+// take tries for the lease, and says that this feed stands by if it is live. A lease that
+// is not renewed has its time to come back: its holder may be the first that a Redis
+// which was away, or has lost all, hears of. One that is passed on is had at once.
+func (l *lease) take(ctx context.Context, live bool) (taken bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
+	defer cancel()
+	rdb, key := l.rdb.Now(), codec.WriterKey(l.stream)
+	var holder *redis.StringCmd
+	var left *redis.DurationCmd
+	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		holder, left = p.Get(ctx, key), p.PTTL(ctx, key)
+		if live {
+			p.Set(ctx, codec.StandbyKey(l.stream), l.crew.name+" "+strconv.Itoa(int(l.crew.reigns.Load())), leaseFor)
+		}
+		return nil
+	})
+	err = answered(said)
+	var deaf time.Duration
+	if !live {
+		deaf = leaseFor // another may not be
+	}
+	if err != nil {
+		l.calm = time.Now().Add(leaseFor + deaf)
+		return false, err
+	}
+	switch l.holder = holder.Val(); {
+	case l.holder == l.crew.name:
+		return true, rdb.PExpire(ctx, key, leaseTaken).Err()
+	case l.holder != "":
+		l.calm = time.Now().Add(min(left.Val(), leaseTaken) + deaf)
+		return false, nil
+	case time.Now().Before(l.calm):
+		return false, nil
+	}
+	err = rdb.SetArgs(ctx, key, l.crew.name, redis.SetArgs{Mode: "NX", TTL: leaseTaken}).Err()
+	if errors.Is(err, redis.Nil) {
+		return false, nil // another was faster
+	}
+	if err == nil {
+		l.holder = l.crew.name
+	}
+	return err == nil, err
+}
+
+// renew keeps the lease, and looks who stands by. It is not held any more if another has
+// it.
+func (l *lease) renew(ctx context.Context) (held bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
+	defer cancel()
+	rdb, key := l.rdb.Now(), codec.WriterKey(l.stream)
+	var holder, standby *redis.StringCmd
+	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		holder = p.Get(ctx, key)
+		p.PExpire(ctx, key, leaseFor) // of another's, once: no harm is done
+		standby = p.Get(ctx, codec.StandbyKey(l.stream))
+		return nil
+	})
+	if err := answered(said); err != nil {
+		return true, err
+	}
+	heir, load, _ := strings.Cut(standby.Val(), " ")
+	if l.heir = heir; heir == l.crew.name {
+		l.heir = "" // it was ours
+	}
+	l.load, _ = strconv.Atoi(load)
+	if l.holder = holder.Val(); l.holder == "" {
+		err = rdb.SetArgs(ctx, key, l.crew.name, redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
+		return !errors.Is(err, redis.Nil), nil
+	}
+	return l.holder == l.crew.name, nil
+}
+
+// wanted reports whether the one that stands by should rather write the stream: because
+// it hears the venue and we do not, or because it writes two streams less.
+func (l *lease) wanted(live bool) bool {
+	if l.heir == "" {
+		return false
+	}
+	return !live || int(l.crew.reigns.Load()) >= l.load+2 && l.crew.mayYield()
+}
+
+// pass gives the lease to the heir, or to whoever comes.
+func (l *lease) pass(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
+	defer cancel()
+	l.calm = time.Now().Add(2 * leaseFor)
+	if l.heir != "" {
+		return l.rdb.Now().Set(ctx, codec.WriterKey(l.stream), l.heir, leaseFor).Err()
+	}
+	return l.drop(ctx)
+}
+
+// drop takes our name off the stream.
+func (l *lease) drop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
+	defer cancel()
+	for _, key := range []string{codec.WriterKey(l.stream), codec.StandbyKey(l.stream)} {
+		name, err := l.rdb.Now().Get(ctx, key).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if name, _, _ = strings.Cut(name, " "); name != l.crew.name {
+			continue
+		}
+		if err := l.rdb.Now().Del(ctx, key).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answered is the first error of a pipeline; that there is no value is none.
+func answered(said []redis.Cmder) error {
+	for _, cmd := range said {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}

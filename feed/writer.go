@@ -1,0 +1,175 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// writer is the goroutine that owns a stream's lease and tape. What it does waits for
+// Redis; the stream's sequencer goes on meanwhile.
+type writer struct {
+	tape  *tape
+	lease *lease
+	crew  *crew
+	log   *slog.Logger
+	jobs  chan job    // room for one: there is no second before the first is done
+	said  chan report // to the stream
+	live  atomic.Bool // the venue is heard
+	shard shard
+
+	reigns bool   // what it is given goes to the tape
+	heard  bool   // Redis has once answered for the lease
+	told   string // who was last said to write the stream
+}
+
+// job is what the writer does next. Without a batch it leaves.
+type job struct {
+	batch      *batch
+	checkpoint *batch // nil: none is due
+	last       bool   // the reign ends with it, and the lease is passed on
+}
+
+// report is what the writer says to its stream.
+type report struct {
+	reign   *sequencer // one begins: the state that was restored
+	asOf    time.Time  // and when that was written
+	done    bool       // a job is done
+	lost    bool       // the reign is over, for err
+	renewed bool       // so was the lease
+	heir    bool       // then somebody stands by
+	yield   bool       // who should rather write
+	err     error      // without lost: it cannot go on
+}
+
+// run tries for the lease, and writes while it has it, until ctx ends.
+func (w *writer) run(ctx context.Context) {
+	for {
+		every := leaseTry
+		if w.reigns {
+			every = leaseRenew
+		}
+		w.step(ctx)
+		due := time.After(every)
+		for waiting := true; waiting; {
+			select {
+			case j := <-w.jobs:
+				w.do(ctx, j)
+			case <-due:
+				waiting = false
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (w *writer) say(ctx context.Context, r report) {
+	select {
+	case w.said <- r:
+	case <-ctx.Done():
+	}
+}
+
+// step takes the lease and begins a reign, or renews it.
+func (w *writer) step(ctx context.Context) {
+	if !w.reigns {
+		taken, err := w.lease.take(ctx, w.live.Load())
+		w.tape.rdb.Note(err)
+		if err != nil && !w.heard && lasting(err) {
+			w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %w", w.tape.stream, err)})
+			return
+		}
+		w.heard = w.heard || err == nil
+		w.tell(ctx, err)
+		if taken {
+			w.reign(ctx)
+		}
+		return
+	}
+	held, err := w.lease.renew(ctx)
+	switch {
+	case err != nil: // writing finds out what that means
+	case !held:
+		w.end()
+		w.say(ctx, report{lost: true, err: fmt.Errorf("feed: %s: %w (%s has the lease)", w.tape.stream, ErrFenced, w.lease.holder)})
+	default:
+		w.say(ctx, report{renewed: true, heir: w.lease.heir != "", yield: w.lease.wanted(w.live.Load())})
+	}
+}
+
+// tell says once who writes the stream, or that nobody can know.
+func (w *writer) tell(ctx context.Context, err error) {
+	switch holder := w.lease.holder; {
+	case ctx.Err() != nil:
+	case err != nil && w.told != "away":
+		w.told = "away"
+		w.log.Warn("redis does not say who writes the stream", "stream", w.tape.stream, "err", err)
+	case err == nil && holder != "" && holder != w.crew.name && w.told != holder:
+		w.told = holder
+		w.log.Info("standing by", "stream", w.tape.stream, "writer", holder)
+	}
+}
+
+// reign begins one. If Redis is away it is tried again, as long as the lease is ours.
+func (w *writer) reign(ctx context.Context) {
+	began := time.Now()
+	q := newSequencer(w.tape.counts)
+	q.shard = w.shard
+	asOf, err := w.tape.reign(ctx, q)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && lasting(err):
+		w.say(ctx, report{err: err})
+	case err != nil:
+		w.tape.counts.redisErrors.Inc()
+		w.log.Warn("a reign cannot begin yet", "stream", w.tape.stream, "err", err)
+	default:
+		w.reigns, w.told = true, ""
+		w.crew.reigns.Add(1)
+		w.tape.counts.writer.Set(1)
+		w.tape.counts.reigns.Inc()
+		w.tape.counts.restore.Set(time.Since(began).Seconds())
+		w.say(ctx, report{reign: q, asOf: asOf})
+	}
+}
+
+// end is the end of a reign.
+func (w *writer) end() {
+	if w.reigns {
+		w.reigns = false
+		w.crew.reigns.Add(-1)
+		w.tape.counts.writer.Set(0)
+	}
+}
+
+// do is a job.
+func (w *writer) do(ctx context.Context, j job) {
+	var err error
+	if j.batch != nil && w.reigns {
+		err = w.tape.write(ctx, j)
+	}
+	switch {
+	case errors.Is(err, ErrFenced):
+		w.end()
+		w.tape.counts.fenced.Inc()
+		w.lease.calm = time.Now().Add(2 * leaseFor)
+		w.lease.drop(ctx)
+		w.say(ctx, report{done: true, lost: true, err: err})
+		return
+	case err != nil: // ctx has ended
+		return
+	case j.last && w.reigns:
+		w.end()
+		err = w.lease.pass(ctx)
+	case j.last:
+		err = w.lease.drop(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("the lease is not passed on; it ends within a second", "stream", w.tape.stream, "err", err)
+	}
+	w.say(ctx, report{done: true})
+}
