@@ -123,8 +123,9 @@ func (p *publisher) source(ctx context.Context, g *errgroup.Group, name string, 
 func (p *publisher) open(venue string, part shard) *source {
 	s := p.newStream(venue, part)
 	p.streams = append(p.streams, s)
+	in := newSource(venues[venue], s.in, s.seq.counts)
 	p.writers.Go(func() error { return s.run(p.ctx) })
-	return newSource(venues[venue], s.in, s.seq.counts)
+	return in
 }
 
 // openAlone begins a stream for what cannot stand by, once it may be written.

@@ -82,7 +82,7 @@ func TestAFencedFeedStandsBy(t *testing.T) {
 	writer, standby := pair(t, s)
 	s.client().Set(t.Context(), codec.WriterKey("x/0"), standby.crew.name, leaseFor)
 	standby.reigns()
-	eventually(t, "the older feed stands by", func() bool { return value(writer.stream.seq.counts.writer) == 0 })
+	eventually(t, "the older feed stands by", func() bool { return value(writer.stream.writer.tape.counts.writer) == 0 })
 	both(writer, standby, 10, 3)
 	standby.written("x:S9", 3)
 	standby.crash()
@@ -106,8 +106,8 @@ func TestRedisForgetsTheLease(t *testing.T) {
 	}
 	both(writer, standby, 10, 3)
 	writer.written("x:S9", 3)
-	if n := value(writer.stream.seq.counts.reigns); n != 1 || value(standby.stream.seq.counts.reigns) != 0 {
-		t.Errorf("%d reigns, and %d of the one that stands by", n, value(standby.stream.seq.counts.reigns))
+	if n := value(writer.stream.writer.tape.counts.reigns); n != 1 || value(standby.stream.writer.tape.counts.reigns) != 0 {
+		t.Errorf("%d reigns, and %d of the one that stands by", n, value(standby.stream.writer.tape.counts.reigns))
 	}
 }
 
