@@ -28,6 +28,8 @@ type Config struct {
 	Pace      time.Duration `default:"16ms" env:"TICKWIRE_PACE" placeholder:"TIME" help:"What a busy node waits between two messages to a connection that has many, more latency for less CPU; longer only when it is at its end. from 0s, never, to 100ms. [${default}]"`
 	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
 
+	StaleAfter time.Duration `default:"10s" env:"TICKWIRE_STALE_AFTER" placeholder:"TIME" help:"/readyz says no when a stream of the tape was not read up to its end for so long, so that people are sent elsewhere; 0s: never. [${default}]"`
+
 	Limits      `group:"Limits"`
 	Token       token.Config `group:"Tokens" embed:"" prefix:"token-"`
 	TokenCookie string       `group:"Tokens" env:"TICKWIRE_TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may bring the token; pages of other origins are then refused, but for --origin. [none]"`
@@ -63,6 +65,8 @@ func (cfg *Config) Complete() error {
 		return fmt.Errorf("--token-cookie %q: no cookie has such a name; take letters, digits and any of !#$%%&'*+-.^_`|~", cfg.TokenCookie)
 	case cfg.Drain < 0:
 		return errors.New("--drain is at least 0s")
+	case cfg.StaleAfter != 0 && cfg.StaleAfter < silence:
+		return fmt.Errorf("--stale-after is at least %v, the silence after which a stream is asked about, or 0s", silence)
 	}
 	if err := cfg.Limits.validate(); err != nil {
 		return err

@@ -100,6 +100,9 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 		id = m.add(string(symbol))
 	}
 	r := &m.rows[id]
+	if known && r.stream == s && u.Seq < r.update.Seq && !(image && u.History != r.update.History) {
+		return true // of a checkpoint, or a tape, that is older than what is known
+	}
 	to, quote := &r.update, r.update.Quote
 	if image {
 		quote = codec.Empty

@@ -89,6 +89,7 @@ func New(ctx context.Context, cfg Config, reg prometheus.Registerer, log *slog.L
 	if err != nil {
 		return nil, err
 	}
+	n.tape.staleAfter = cfg.StaleAfter
 	if n.auth != nil {
 		n.tape.revoke, n.tape.revokedRead = n.revoke, func() { n.auth.revoked.known.Store(true) }
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/time/rate"
 
 	"github.com/tickwire/tickwire/codec"
@@ -49,6 +48,8 @@ type tape struct {
 	log    *slog.Logger
 	counts tapeCounts
 
+	staleAfter time.Duration // the node is unready then; 0: it is not
+
 	revoke      func([]revocation) // nil: nobody wants to know
 	revokedRead func()             // is called when they are read to their end
 	revokedFrom int64              // when they are read from, Redis's ms since the Unix epoch
@@ -59,38 +60,19 @@ type tape struct {
 	refused bool // a stream's name was, which was said
 }
 
-// tapeCounts counts what was read, and every way in which it was not good.
-type tapeCounts struct {
-	entries, updates, refused, checkpoints, corrupt, holes, rewinds, errors prometheus.Counter
-}
-
-func newTapeCounts(reg prometheus.Registerer) tapeCounts {
-	counter := func(name, help string) prometheus.Counter {
-		return promauto.With(reg).NewCounter(prometheus.CounterOpts{
-			Namespace: "tickwire", Subsystem: "tape", Name: name + "_total", Help: help,
-		})
-	}
-	return tapeCounts{
-		entries:     counter("entries_read", "Entries of the tape read; each has an update or many."),
-		updates:     counter("updates_read", "Updates read from the tape, in entries and in checkpoints."),
-		refused:     counter("updates_refused", "Updates read from the tape and not taken: their symbol is another stream's, or one too many."),
-		checkpoints: counter("checkpoints_read", "Checkpoints of the tape loaded, at the start of a stream and after holes."),
-		corrupt:     counter("corrupt", "Entries and checkpoints of the tape that could not be parsed."),
-		holes:       counter("holes", "Times an entry of the tape did not follow the one before, or could not be parsed: a checkpoint is needed."),
-		rewinds:     counter("rewinds", "Times a stream of the tape began again below what was read, as when Redis lost data."),
-		errors:      counter("redis_errors", "Reads of the tape that Redis did not answer."),
-	}
-}
-
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
 	rdb, err := openRedis(url)
 	if err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
-	return &tape{
+	t := &tape{
 		rdb: rdb, master: m, post: post, log: log,
 		counts: newTapeCounts(reg), streams: make(map[string]*stream),
-	}, nil
+	}
+	if reg != nil {
+		reg.MustRegister(t)
+	}
+	return t, nil
 }
 
 // openRedis is the way to the Redis of a URL.
@@ -156,7 +138,7 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 			}
 			continue
 		}
-		s := &stream{tape: t, name: name, cursor: cursor, reads: rate.NewLimiter(rate.Every(xreadEvery), xreadBurst)}
+		s := &stream{tape: t, name: name, cursor: cursor, pace: rate.NewLimiter(rate.Every(xreadEvery), xreadBurst)}
 		own, stop := context.WithCancel(ctx)
 		s.stop, t.streams[name] = stop, s
 		readers.Go(func() {
@@ -183,7 +165,7 @@ func (t *tape) discover(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// unready says why the node should not be sent anyone yet; "" when it should.
+// unready says why the node should not be sent anyone; "" when it should.
 func (t *tape) unready() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,8 +173,14 @@ func (t *tape) unready() string {
 		return "no stream on the tape yet: is a feed running?"
 	}
 	for name, s := range t.streams {
-		if s.missing == 0 && !s.synced.Load() {
+		if s.missing > 0 {
+			continue
+		}
+		if !s.synced.Load() {
 			return "stream " + name + " is not read up to its end yet"
+		}
+		if since := time.Since(time.Unix(0, s.readTo.Load())); t.staleAfter > 0 && since > t.staleAfter {
+			return fmt.Sprintf("stream %s was not read up to its end for %v: does redis answer?", name, since.Round(time.Second))
 		}
 	}
 	return ""

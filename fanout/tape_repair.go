@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tickwire/tickwire/codec"
 )
 
@@ -14,12 +16,33 @@ func (s *stream) begin(ctx context.Context) error {
 	return err
 }
 
+// hole counts one, before which entry it is and why.
+func (s *stream) hole(ctx context.Context, m *redis.XMessage, why string) error {
+	var err error
+	if why == holeLost {
+		short, cancel := context.WithTimeout(ctx, redisTimeout)
+		defer cancel()
+		var first []redis.XMessage
+		first, err = s.tape.rdb.Now().XRangeN(short, codec.TapeKey(s.name), "-", "+", 1).Result()
+		if err == nil && len(first) > 0 && first[0].ID == m.ID {
+			why = holeTrimmed
+		}
+	}
+	if why == holeCorrupt {
+		s.tape.counts.corrupt.Inc()
+	}
+	s.tape.counts.holes[why].Inc()
+	s.tape.log.Warn("tape: a checkpoint is needed", "stream", s.name, "reason", why, "entry", m.ID, "last", s.cursor.Last, "need", s.cursor.Need)
+	return err
+}
+
 // repair loads the checkpoint that covers a hole, or waits for it.
 func (s *stream) repair(ctx context.Context) error {
 	loaded, err := s.load(ctx)
 	if err != nil || loaded {
 		return err
 	}
+	s.readTo.Store(time.Now().UnixNano()) // all there is: another node has no more
 	s.setStale(true)
 	if time.Since(s.heardAt) > brokenAfter {
 		s.synced.Store(true) // nothing to wait for: it is known to be broken
@@ -91,6 +114,7 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 	if err == nil && e.ID == s.cursor.Last {
 		return true, nil // it says what is known
 	}
+	began := time.Now()
 	if err == nil {
 		long, cancel := context.WithTimeout(ctx, checkpointTimeout)
 		blob, away := s.tape.rdb.Now().Get(long, key).Bytes()
@@ -108,6 +132,8 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 	s.tape.counts.checkpoints.Inc()
 	s.tape.log.Info("tape: checkpoint", "stream", s.name, "last", s.cursor.Last)
 	s.apply(true)
+	s.reads(e.ID.Epoch)
+	s.tape.counts.readback.Observe(time.Since(began).Seconds())
 	return true, nil
 }
 

@@ -23,14 +23,23 @@ import (
 type stream struct {
 	tape   *tape
 	name   string
-	reads  *rate.Limiter // how often there may be one
+	pace   *rate.Limiter // of reads
 	cursor codec.Cursor  // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
 	stale   bool      // its rows say so
-	synced  atomic.Bool
-	failed  int  // times in a row that Redis did not answer
-	broken  bool // the checkpoint cannot be read, which was said
+	askedAt time.Time // how far it is behind
+
+	// What others may know of it.
+	synced atomic.Bool  // it was read up to its end
+	readTo atomic.Int64 // when it was so last, or had nothing that can be read, ns since the Unix epoch
+	sentAt atomic.Int64 // when the newest entry read was, us since the Unix epoch
+	epoch  atomic.Int64 // its reign
+	behind atomic.Int64 // entries that were not read when it was asked
+	silent atomic.Bool  // stale
+
+	failed int  // times in a row that Redis did not answer
+	broken bool // the checkpoint cannot be read, which was said
 
 	stop    func() // ends the reader
 	missing int    // times in a row that it was not listed
@@ -83,13 +92,14 @@ func (s *stream) follow(ctx context.Context) error {
 	}
 	for i := range entries {
 		s.heardAt = time.Now()
-		if !s.accept(&entries[i]) {
-			return nil
+		if why := s.accept(&entries[i]); why != "" {
+			return s.hole(ctx, &entries[i], why)
 		}
 	}
-	if s.failed == 0 && len(entries) < xreadCount {
-		s.synced.Store(true) // there are no more
+	if len(entries) == xreadCount {
+		return s.lag(ctx)
 	}
+	s.caughtUp(s.failed == 0)
 	if time.Since(s.heardAt) > silence {
 		s.setStale(true)
 		s.tape.rdb.Reopen() // it may be a master no more, which nobody could tell us
@@ -100,7 +110,7 @@ func (s *stream) follow(ctx context.Context) error {
 
 // read waits for entries after the last; none is no error.
 func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
-	if err := s.reads.Wait(ctx); err != nil {
+	if err := s.pace.Wait(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, xreadBlock+redisTimeout)
@@ -121,22 +131,61 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	return got[0].Messages, nil
 }
 
-// accept applies the next entry, or finds that a checkpoint is needed.
-func (s *stream) accept(m *redis.XMessage) bool {
+// caughtUp notes that there is no more to be read now; all is whether ever was.
+func (s *stream) caughtUp(all bool) {
+	if all {
+		s.synced.Store(true)
+	}
+	s.readTo.Store(time.Now().UnixNano())
+	s.behind.Store(0)
+}
+
+// lag asks once a second how far a stream is behind that always has more to be read.
+func (s *stream) lag(ctx context.Context) error {
+	if time.Since(s.askedAt) < time.Second {
+		return nil
+	}
+	s.askedAt = time.Now()
+	top, err := s.top(ctx)
+	if err == nil && top.Epoch == s.cursor.Last.Epoch {
+		s.behind.Store(max(0, top.N-s.cursor.Last.N))
+	}
+	return err
+}
+
+// accept applies the next entry, or says why a checkpoint is needed.
+func (s *stream) accept(m *redis.XMessage) (why string) {
 	// The driver made the string for us, so its bytes can be read where they are.
 	text, _ := m.Values[codec.EntryField].(string)
-	_, err := s.cursor.Take(m.ID, unsafe.Slice(unsafe.StringData(text), len(text)))
-	if err != nil {
-		if err != codec.ErrHole {
-			s.tape.counts.corrupt.Inc()
-		}
-		s.tape.counts.holes.Inc()
-		s.tape.log.Warn("tape: a checkpoint is needed", "stream", s.name, "entry", m.ID, "last", s.cursor.Last, "need", s.cursor.Need, "err", err)
-		return false
+	last := s.cursor.Last
+	e, err := s.cursor.Take(m.ID, unsafe.Slice(unsafe.StringData(text), len(text)))
+	switch {
+	case err == nil:
+	case err != codec.ErrHole:
+		s.tape.log.Warn("tape: an entry cannot be read", "stream", s.name, "entry", m.ID, "err", err)
+		return holeCorrupt
+	case e.ID.Epoch != last.Epoch && e.ID.N == 0:
+		return holeReign
+	default:
+		return holeLost
 	}
 	s.tape.counts.entries.Inc()
 	s.apply(false)
-	return true
+	s.sentAt.Store(e.SentAt)
+	s.tape.counts.latency.Observe(time.Since(time.UnixMicro(e.SentAt)).Seconds())
+	if s.reads(e.ID.Epoch) {
+		s.tape.log.Info("tape: another reign", "stream", s.name, "entry", e.ID)
+	}
+	return ""
+}
+
+// reads notes the reign that is read, and whether it is another than before.
+func (s *stream) reads(epoch int64) (another bool) {
+	before := s.epoch.Swap(epoch)
+	if another = before != 0 && before != epoch; another {
+		s.tape.counts.epochs.Inc()
+	}
+	return another
 }
 
 // apply brings what the cursor has read to the master board. It is an entry's, with
@@ -148,7 +197,7 @@ func (s *stream) apply(checkpoint bool) {
 		if checkpoint {
 			m.doubt(s)
 		} else {
-			s.stale = false
+			s.speak(false)
 		}
 		for i := range s.cursor.Items {
 			if !m.merge(b, s, s.cursor.Items[i].Symbol, &s.cursor.Items[i].Update) {
@@ -169,9 +218,15 @@ func (s *stream) setStale(stale bool) {
 		return
 	}
 	s.change(func(m *master, b *batch) {
-		s.stale = stale
+		s.speak(stale)
 		m.restate(b, s)
 	})
+}
+
+// speak notes that its rows say stale, or do not.
+func (s *stream) speak(stale bool) {
+	s.stale = stale
+	s.silent.Store(stale)
 }
 
 // change changes the master board and posts what that changed, if anything.

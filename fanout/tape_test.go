@@ -33,6 +33,21 @@ func wantCount(t *testing.T, what string, c prometheus.Counter, want float64) {
 	}
 }
 
+// holes is how often a checkpoint was needed, for whatever reason.
+func (r *reader) holes() (n float64) {
+	for _, c := range r.tape.counts.holes {
+		n += value(c)
+	}
+	return n
+}
+
+func wantHoles(t *testing.T, r *reader, want float64) {
+	t.Helper()
+	if got := r.holes(); got != want {
+		t.Errorf("%v holes, not %v", got, want)
+	}
+}
+
 // gapsOf is how often a symbol was flagged GAP.
 func (r *reader) gapsOf(symbol string) int {
 	r.mu.Lock()
@@ -79,8 +94,8 @@ func TestTapeInMemory(t *testing.T) {
 	late.agrees(w)
 	late.ready(soon)
 	early.agrees(w)
-	wantCount(t, "holes", early.tape.counts.holes, 0)
-	wantCount(t, "holes", late.tape.counts.holes, 0)
+	wantHoles(t, early, 0)
+	wantHoles(t, late, 0)
 	wantCount(t, "checkpoints", late.tape.counts.checkpoints, 1)
 	if late.gapsOf("sim:A")+early.gapsOf("sim:A") > 0 {
 		t.Error("GAP where nothing was missed")
@@ -139,7 +154,7 @@ func TestTapeHole(t *testing.T) {
 	r.status(soon, "sim:B", codec.Stale)
 	w.checkpoint()
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 1)
+	wantHoles(t, r, 1)
 	if r.gapsOf("sim:A") != 1 || r.gapsOf("sim:B") != 1 {
 		t.Errorf("gaps %v", r.gaps)
 	}
@@ -186,14 +201,14 @@ func TestTapeTrimmed(t *testing.T) {
 	s.rdb.XTrimMaxLen(context.Background(), codec.TapeKey(sim), 1)
 	l.mend()
 	r.within(soon, func() string {
-		if value(r.tape.counts.holes) == 0 {
+		if r.holes() == 0 {
 			return "no hole"
 		}
 		return ""
 	})
 	w.checkpoint()
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 1)
+	wantHoles(t, r, 1)
 }
 
 // kill -9 of a Redis that keeps its data: nothing is missing afterwards.
@@ -215,7 +230,7 @@ func TestTapeKilled(t *testing.T) {
 	s.start()
 	w.tick(2, "sim:A")
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 0)
+	wantHoles(t, r, 0)
 	if r.gapsOf("sim:A") != 0 {
 		t.Error("GAP where nothing was missed")
 	}
@@ -236,7 +251,7 @@ func TestTapeWipedUnderWriter(t *testing.T) {
 	r.status(3*time.Second, "sim:A", codec.Stale)
 	w.tick(2, "sim:A")
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 0)
+	wantHoles(t, r, 0)
 	s.kill()
 	s.wipe()
 	w.lose(3, "sim:A")
@@ -244,7 +259,7 @@ func TestTapeWipedUnderWriter(t *testing.T) {
 	w.tick(4, "sim:B")
 	w.checkpoint()
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 1)
+	wantHoles(t, r, 1)
 }
 
 // A Redis and a feed that lost everything: a new history. What it does not name
@@ -310,7 +325,7 @@ func TestTapeWentBack(t *testing.T) {
 	w.checkpoint()
 	r.agrees(w)
 	r.status(0, "sim:B", codec.Stale)
-	wantCount(t, "holes", r.tape.counts.holes, 1)
+	wantHoles(t, r, 1)
 }
 
 // A reign that follows needs nothing; one that names another entry before it does.
@@ -325,12 +340,12 @@ func TestTapeReigns(t *testing.T) {
 	w.reign(epoch0+1000, w.id)
 	w.tick(2, "sim:A")
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 0)
+	wantHoles(t, r, 0)
 	w.reign(epoch0+2000, codec.ID{Epoch: epoch0 + 1000, N: 99999})
 	w.tick(3, "sim:A")
 	w.checkpoint()
 	r.agrees(w)
-	wantCount(t, "holes", r.tape.counts.holes, 1)
+	wantHoles(t, r, 1)
 }
 
 // The stream is gone, its checkpoint knows more than we do, and nobody writes.
