@@ -85,6 +85,9 @@ func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, erro
 	}
 	if err != nil {
 		rdb.Close()
+		if lasting(err) {
+			return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, err)
+		}
 		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)
 	}
 	return rdb, nil

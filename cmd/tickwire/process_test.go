@@ -91,7 +91,7 @@ func (p *process) begin() {
 	p.t.Cleanup(func() {
 		p.kill()
 		if p.t.Failed() {
-			p.t.Logf("--- %s\n%.4000s", p.name, p.text())
+			p.t.Logf("--- %s\n%.40000s", p.name, p.text())
 		}
 	})
 }
