@@ -18,6 +18,7 @@ import (
 const (
 	discoverEvery = time.Second
 	silence       = 1500 * time.Millisecond // after which a stream's rows are stale
+	seekEvery     = 5 * time.Second         // how often a silent stream is looked for over a new line
 	xreadBlock    = 500 * time.Millisecond
 	xreadCount    = 64 // entries a read; a writer bounds one by some 256 KiB
 	// xreadEvery is the pace of a stream that always has more. A read costs some 90 us of

@@ -23,7 +23,7 @@ func (s *stream) hole(ctx context.Context, m *redis.XMessage, why string) error 
 		short, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
 		var first []redis.XMessage
-		first, err = s.tape.rdb.Now().XRangeN(short, codec.TapeKey(s.name), "-", "+", 1).Result()
+		first, err = s.line.XRangeN(short, codec.TapeKey(s.name), "-", "+", 1).Result()
 		if err == nil && len(first) > 0 && first[0].ID == m.ID {
 			why = holeTrimmed
 		}
@@ -54,16 +54,23 @@ func (s *stream) repair(ctx context.Context) error {
 	return nil
 }
 
-// rewind takes up the stream anew if its newest entry is below what is known of it:
-// Redis lost some or all of it. XREAD would wait for ever for what comes after.
+// rewind takes up the stream anew if its newest entry is below what is known of it, and
+// yet another than when it was looked for last: Redis lost some or all of it, and its feed
+// goes on. XREAD would wait for ever for what comes after. What stands still below is a dead
+// feed's, or a replica's that lags: what is known stays.
 func (s *stream) rewind(ctx context.Context) error {
 	known := s.cursor.Last
 	if known.Less(s.cursor.Need) {
 		known = s.cursor.Need
 	}
 	top, err := s.top(ctx)
-	if err != nil || !top.Less(known) {
+	before := s.below
+	if s.below = (codec.ID{}); err != nil || !top.Less(known) {
 		return err
+	}
+	if before == (codec.ID{}) || top == before {
+		s.below = top
+		return s.advance(ctx, known)
 	}
 	s.cursor.Need = codec.ID{}
 	loaded, err := s.load(ctx)
@@ -82,11 +89,22 @@ func (s *stream) rewind(ctx context.Context) error {
 	return nil
 }
 
+// advance loads the checkpoint if that is above what is known.
+func (s *stream) advance(ctx context.Context, known codec.ID) error {
+	last, need := s.cursor.Last, s.cursor.Need
+	s.cursor.Need = known
+	_, err := s.load(ctx)
+	if s.cursor.Last == last {
+		s.cursor.Need = need
+	}
+	return err
+}
+
 // top is the id of the stream's newest entry, 0-0 when there is none.
 func (s *stream) top(ctx context.Context) (codec.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	tops, err := s.tape.rdb.Now().XRevRangeN(ctx, codec.TapeKey(s.name), "+", "-", 1).Result()
+	tops, err := s.line.XRevRangeN(ctx, codec.TapeKey(s.name), "+", "-", 1).Result()
 	if err != nil || len(tops) == 0 {
 		return codec.ID{}, err
 	}
@@ -102,7 +120,7 @@ func (s *stream) top(ctx context.Context) (codec.ID, error) {
 func (s *stream) load(ctx context.Context) (bool, error) {
 	key := codec.CheckpointKey(s.name)
 	short, cancel := context.WithTimeout(ctx, redisTimeout)
-	head, err := s.tape.rdb.Now().GetRange(short, key, 0, codec.HeaderMax-1).Bytes()
+	head, err := s.line.GetRange(short, key, 0, codec.HeaderMax-1).Bytes()
 	cancel()
 	if err != nil || len(head) == 0 {
 		return false, err
@@ -117,7 +135,7 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 	began := time.Now()
 	if err == nil {
 		long, cancel := context.WithTimeout(ctx, checkpointTimeout)
-		blob, away := s.tape.rdb.Now().Get(long, key).Bytes()
+		blob, away := s.line.Get(long, key).Bytes()
 		cancel()
 		if away != nil {
 			return false, away

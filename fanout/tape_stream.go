@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // stream is one tape of a venue and shard, and how far it was read. Its goroutine
@@ -23,12 +24,15 @@ import (
 type stream struct {
 	tape   *tape
 	name   string
+	line   *tapes.Line   // nil: it failed, or was not needed yet
 	pace   *rate.Limiter // of reads
 	cursor codec.Cursor  // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
 	stale   bool      // its rows say so
 	askedAt time.Time // how far it is behind
+
+	soughtAt time.Time // when a silent one was looked for over a new line
 
 	// What others may know of it.
 	synced atomic.Bool  // it was read up to its end
@@ -38,8 +42,9 @@ type stream struct {
 	behind atomic.Int64 // entries that were not read when it was asked
 	silent atomic.Bool  // stale
 
-	failed int  // times in a row that Redis did not answer
-	broken bool // the checkpoint cannot be read, which was said
+	below  codec.ID // the newest entry, as it was seen below what is known
+	failed int      // times in a row that Redis did not answer
+	broken bool     // the checkpoint cannot be read, which was said
 
 	stop    func() // ends the reader
 	missing int    // times in a row that it was not listed
@@ -49,7 +54,11 @@ type stream struct {
 func (s *stream) run(ctx context.Context) {
 	s.heardAt = time.Now()
 	s.setStale(true) // until the tape speaks, what a checkpoint says may be of yesterday
+	defer s.hangUp()
 	for next := s.begin; ; {
+		if s.line == nil {
+			s.line = s.tape.rdb.Line(codec.TapeKey(s.name))
+		}
 		err := next(ctx)
 		s.tape.rdb.Note(err)
 		switch {
@@ -72,6 +81,7 @@ func (s *stream) run(ctx context.Context) {
 // is not worth telling everybody; two are.
 func (s *stream) fail(ctx context.Context, err error) {
 	s.tape.counts.errors.Inc()
+	s.hangUp()
 	if s.failed++; s.failed == 1 {
 		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", err)
 	}
@@ -102,10 +112,21 @@ func (s *stream) follow(ctx context.Context) error {
 	s.caughtUp(s.failed == 0)
 	if time.Since(s.heardAt) > silence {
 		s.setStale(true)
-		s.tape.rdb.Reopen() // it may be a master no more, which nobody could tell us
-		return s.rewind(ctx)
+		err = s.rewind(ctx)
+		if time.Since(s.soughtAt) > seekEvery {
+			s.soughtAt = time.Now()
+			s.hangUp() // it may be a master no more, which nobody could tell us
+		}
 	}
-	return nil
+	return err
+}
+
+// hangUp has the next command go over a new line.
+func (s *stream) hangUp() {
+	if s.line != nil {
+		s.line.Close()
+		s.line = nil
+	}
 }
 
 // read waits for entries after the last; none is no error.
@@ -119,7 +140,7 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	if s.failed > 0 {
 		count = 1 // a slow line may not carry more in time
 	}
-	got, err := s.tape.rdb.Now().XRead(ctx, &redis.XReadArgs{
+	got, err := s.line.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{codec.TapeKey(s.name), s.cursor.Last.String()}, Count: count, Block: xreadBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) {

@@ -147,7 +147,7 @@ func (p *publisher) newStream(venue string, part shard) *stream {
 		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, began: make(chan struct{}),
 		writer: &writer{
 			tape:  newTape(p.rdb, name, p.cfg.Retention, c, p.log),
-			lease: &lease{rdb: p.rdb, stream: name, crew: p.crew},
+			lease: &lease{stream: name, crew: p.crew},
 			crew:  p.crew, log: p.log, jobs: make(chan job, 1), said: make(chan report), shard: part,
 		},
 	}

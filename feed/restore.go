@@ -30,7 +30,7 @@ func (q *sequencer) settle(history, epoch int64, whole bool) {
 	q.history, q.base, q.gap = history, epoch*1000, !whole
 	for i := range q.states {
 		s := &q.states[i]
-		s.update.History = history
+		s.update.History, s.read = history, s.update.Seq
 		if !whole {
 			s.update.Seq = max(s.update.Seq, q.base)
 		}

@@ -36,6 +36,7 @@ type state struct {
 	gap    bool              // interrupted; the next data says so
 	since  time.Time         // when data came first after the last interruption; zero: none did
 	floor  int64             // what the venue's clock must reach; see adopt
+	read   int64             // its seq on the tape, when the reign began
 
 	unsent codec.Mask  // what changed since the pending batch began
 	flags  codec.Flags // of the next update: GAP, or IMAGE for the first

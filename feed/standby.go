@@ -36,11 +36,15 @@ func (q *sequencer) live() bool {
 }
 
 // adopt begins a reign with what was restored, as of a time, and on top of it with what
-// was heard standing by. Symbols that were not say stale, and the next data GAP.
-func (q *sequencer) adopt(heard *sequencer, asOf time.Time) {
-	for i := range heard.states {
-		if from := &heard.states[i]; !from.since.IsZero() {
-			q.adoptOne(from, asOf)
+// was heard standing by. Symbols that were not say stale, and the next data GAP; if the tape
+// has lost them, or their end, they are as this feed has written them before.
+func (q *sequencer) adopt(own *sequencer, asOf time.Time) {
+	for i := range own.states {
+		switch from := &own.states[i]; {
+		case !from.since.IsZero():
+			q.adoptHeard(from, asOf)
+		case from.known():
+			q.adoptWritten(from)
 		}
 	}
 	for i := range q.states {
@@ -52,9 +56,24 @@ func (q *sequencer) adopt(heard *sequencer, asOf time.Time) {
 	}
 }
 
-// adoptOne adopts a symbol. One that the writer before had newer is left as it is until
+// adoptWritten adopts a symbol that was written in an earlier reign, and not heard since.
+func (q *sequencer) adoptWritten(from *state) {
+	i := q.state(from.symbol)
+	if i < 0 {
+		return
+	}
+	s := &q.states[i]
+	if s.known() && (from.update.History != s.update.History || from.update.Seq <= s.read) {
+		return
+	}
+	s.update.Quote = from.update.Quote
+	s.flags |= codec.Image
+	q.publish(i, s.update.Quote.Present())
+}
+
+// adoptHeard adopts a symbol. One that the writer before had newer is left as it is until
 // the venue's clock is as far here, too: no older price follows a newer one.
-func (q *sequencer) adoptOne(from *state, asOf time.Time) {
+func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
 	i := q.state(from.symbol)
 	if i < 0 {
 		return

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -65,7 +66,7 @@ func (s *stream) run(ctx context.Context) error {
 			beat.Reset(heartbeatEvery)
 		}
 		take := in
-		if s.seq.patient && !s.seq.hasRoom() {
+		if s.seq.patient && !(s.writes && s.seq.hasRoom()) {
 			take = nil // the source is held back
 		}
 		select {
@@ -114,7 +115,7 @@ func (s *stream) hear(r report) error {
 	case r.renewed:
 		s.heir = r.heir
 		s.yields = s.yields || r.yield && s.writes
-	case r.lost && s.seq.patient: // nobody can stand by with a recording
+	case s.seq.patient && errors.Is(r.err, ErrFenced): // nobody can stand by with a recording
 		return r.err
 	case r.lost:
 		s.log.Warn(r.err.Error()+"; standing by", "stream", s.writer.tape.stream)

@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -51,7 +50,9 @@ type tape struct {
 	marks   []mark        // where the stream stood at the checkpoints in that time
 	bytes   int64         // written in this reign
 	entry   []byte        // scratch
-	server  int64         // the identity of the Redis that is written to, as it was last known
+	line    *tapes.Line   // to the server that has the stream; nil: it failed, or was not needed yet
+	bound   bool          // a reign is under way: the line leads to that server, or the reign is over
+	server  int64         // the server's identity
 	away    bool          // Redis does not answer
 }
 
@@ -68,50 +69,9 @@ type mark struct {
 	n, bytes int64
 }
 
-// openRedis connects to the tape's Redis, or says what to do. No error has the URL in
-// it, which may hold a password.
-func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, error) {
-	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-feed", Conns: streams + connsSpare})
-	if err != nil {
-		return nil, fmt.Errorf("feed: --redis: %w", err)
-	}
-	// The driver does not see the end of ctx in a blocked read, but that of its socket.
-	defer context.AfterFunc(ctx, func() { rdb.Close() })()
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	err = rdb.Now().Ping(ctx).Err()
-	for redis.IsLoadingError(err) && pause(ctx, 100*time.Millisecond) {
-		err = rdb.Now().Ping(ctx).Err()
-	}
-	if err != nil {
-		rdb.Close()
-		if lasting(err) {
-			return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, err)
-		}
-		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)
-	}
-	return rdb, nil
-}
-
-// passing are the errors of a Redis that will not say so for ever.
-var passing = []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "NOREPLICAS", "BUSY", "MISCONF", "OOM"}
-
-// lasting reports whether an error is what Redis says or has, and to be expected again.
-func lasting(err error) bool {
-	if _, said := errors.AsType[redis.Error](err); !said {
-		return errors.Is(err, errForeign) || errors.Is(err, codec.ErrSyntax)
-	}
-	for _, prefix := range passing {
-		if redis.HasErrorPrefix(err, prefix) {
-			return false
-		}
-	}
-	return true
-}
-
 // write is step 5: it appends a batch as the next entry, and after it the
-// checkpoint, unless that is nil. It tries until Redis has the entry; only a newer
-// reign, or ctx, ends that. A checkpoint is tried once, unless it is the last.
+// checkpoint, unless that is nil. It tries until Redis has the entry; only the end of the
+// reign, or of ctx, ends that. A checkpoint is tried once, unless it is the last.
 func (t *tape) write(ctx context.Context, j job) error {
 	e := codec.Entry{
 		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.prev,
@@ -130,25 +90,35 @@ func (t *tape) write(ctx context.Context, j job) error {
 		return nil
 	}
 	t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
-	t.identify(ctx)
-	e.Server = t.server
 	e.Count = j.checkpoint.count
-	t.entry = codec.AppendEntry(t.entry[:0], &e, j.checkpoint.body)
+	set := func(ctx context.Context) error { return t.set(ctx, &e, j.checkpoint.body) }
 	if j.last {
-		return t.until(ctx, largeTimeout, t.set)
+		return t.until(ctx, largeTimeout, set)
 	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
-	if err := t.set(try); err != nil && ctx.Err() == nil {
-		t.counts.redisErrors.Inc()
-		t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
+	err = t.over(try, set)
+	if err == nil || ctx.Err() != nil || errors.Is(err, errMoved) {
+		return err
 	}
+	t.counts.redisErrors.Inc()
+	t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
 	return nil
 }
 
-// set writes the checkpoint in t.entry, and the stream into the list of streams.
-func (t *tape) set(ctx context.Context) error {
-	_, err := t.rdb.Now().Pipelined(ctx, func(p redis.Pipeliner) error {
+// set writes a checkpoint, and the stream into the list of streams, if this is still the
+// server that the reign is over.
+func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
+	now, lasts, err := t.line.Lasts(ctx, t.server)
+	if err != nil {
+		return err
+	}
+	if !lasts {
+		return errMoved
+	}
+	t.server, e.Server = now, now
+	t.entry = codec.AppendEntry(t.entry[:0], e, images)
+	_, err = t.line.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
 		p.SAdd(ctx, codec.TapesKey, t.stream)
 		return nil
@@ -163,23 +133,22 @@ func (t *tape) set(ctx context.Context) error {
 func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		try, cancel := context.WithTimeout(ctx, limit)
-		err := do(try)
+		err := t.over(try, do)
 		cancel()
-		if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
+		over := errors.Is(err, ErrFenced) || errors.Is(err, errMoved)
+		if err != nil && !over && ctx.Err() == nil {
 			t.counts.redisErrors.Inc()
-			t.rdb.Note(err)
 		}
 		switch {
 		case err == nil:
-			t.rdb.Note(nil)
 			if t.away {
 				t.counts.away.Set(0)
 				t.away = false
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
 			return nil
-		case errors.Is(err, ErrFenced):
-			return fmt.Errorf("feed: %s: %w (%w); one feed may write a stream", t.stream, ErrFenced, err)
+		case over:
+			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !t.away:
@@ -202,12 +171,12 @@ func (t *tape) add(ctx context.Context, id codec.ID, blob []byte) error {
 	if from := t.keepFrom(id.N); from > 0 {
 		args.MinID, args.Approx = codec.ID{Epoch: id.Epoch, N: from}.String(), true
 	}
-	err := t.rdb.Now().XAdd(ctx, args).Err()
+	err := t.line.XAdd(ctx, args).Err()
 	if err == nil || !strings.Contains(err.Error(), "equal or smaller") {
 		return err
 	}
 	// The id alone would not do: two feeds may begin in the same millisecond.
-	last, err := t.rdb.Now().XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	last, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
 	if err != nil {
 		return err
 	}
@@ -227,9 +196,9 @@ func (e *fencedError) Is(target error) bool { return target == ErrFenced }
 
 func (e *fencedError) Error() string {
 	if len(e.last) == 0 {
-		return "redis refuses " + e.mine.String() + " on an empty stream"
+		return ErrFenced.Error() + " (redis refuses " + e.mine.String() + " on an empty stream)"
 	}
-	return "the stream is at " + e.last[0].ID + ", we were to write " + e.mine.String()
+	return ErrFenced.Error() + " (the stream is at " + e.last[0].ID + ", we were to write " + e.mine.String() + ")"
 }
 
 // keepFrom is the n below which entries of this reign may go; what is older, other

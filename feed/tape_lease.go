@@ -52,7 +52,6 @@ func (c *crew) mayYield() bool {
 //	free  -> take -> held -> renew -> held ... -> pass: the heir's, or free
 //	other's: stand by
 type lease struct {
-	rdb    *tapes.Redis
 	stream string
 	crew   *crew
 
@@ -65,10 +64,10 @@ type lease struct {
 // take tries for the lease, and says that this feed stands by if it is live. A lease that
 // is not renewed has its time to come back: its holder may be the first that a Redis
 // which was away, or has lost all, hears of. One that is passed on is had at once.
-func (l *lease) take(ctx context.Context, live bool) (taken bool, err error) {
+func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
 	defer cancel()
-	rdb, key := l.rdb.Now(), codec.WriterKey(l.stream)
+	key := codec.WriterKey(l.stream)
 	var holder *redis.StringCmd
 	var left *redis.DurationCmd
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -108,10 +107,10 @@ func (l *lease) take(ctx context.Context, live bool) (taken bool, err error) {
 
 // renew keeps the lease, and looks who stands by. It is not held any more if another has
 // it.
-func (l *lease) renew(ctx context.Context) (held bool, err error) {
+func (l *lease) renew(ctx context.Context, rdb *tapes.Line) (held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
 	defer cancel()
-	rdb, key := l.rdb.Now(), codec.WriterKey(l.stream)
+	key := codec.WriterKey(l.stream)
 	var holder, standby *redis.StringCmd
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		holder = p.Get(ctx, key)
@@ -144,29 +143,29 @@ func (l *lease) wanted(live bool) bool {
 }
 
 // pass gives the lease to the heir, or to whoever comes.
-func (l *lease) pass(ctx context.Context) error {
+func (l *lease) pass(ctx context.Context, rdb *tapes.Line) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
 	defer cancel()
 	l.calm = time.Now().Add(2 * leaseFor)
 	if l.heir != "" {
-		return l.rdb.Now().Set(ctx, codec.WriterKey(l.stream), l.heir, leaseFor).Err()
+		return rdb.Set(ctx, codec.WriterKey(l.stream), l.heir, leaseFor).Err()
 	}
-	return l.drop(ctx)
+	return l.drop(ctx, rdb)
 }
 
 // drop takes our name off the stream.
-func (l *lease) drop(ctx context.Context) error {
+func (l *lease) drop(ctx context.Context, rdb *tapes.Line) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
 	defer cancel()
 	for _, key := range []string{codec.WriterKey(l.stream), codec.StandbyKey(l.stream)} {
-		name, err := l.rdb.Now().Get(ctx, key).Result()
+		name, err := rdb.Get(ctx, key).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
 		if name, _, _ = strings.Cut(name, " "); name != l.crew.name {
 			continue
 		}
-		if err := l.rdb.Now().Del(ctx, key).Err(); err != nil {
+		if err := rdb.Del(ctx, key).Err(); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,22 @@ var errForeign = errors.New("which is not a feed's")
 // can append, and only then the state, from the checkpoint and the tape up to the
 // fence. So every seq goes on where the last reign left it. asOf is when that was said.
 func (t *tape) reign(ctx context.Context, q *sequencer) (asOf time.Time, err error) {
-	server, known := t.identify(ctx)
+	t.bound = false
+	err = t.over(ctx, func(ctx context.Context) error {
+		asOf, err = t.begin(ctx, q)
+		return err
+	})
+	t.bound = err == nil
+	return asOf, err
+}
+
+func (t *tape) begin(ctx context.Context, q *sequencer) (asOf time.Time, err error) {
+	try, cancel := context.WithTimeout(ctx, redisTimeout)
+	t.server, err = t.line.Identity(try)
+	cancel()
+	if err != nil {
+		return asOf, fmt.Errorf("feed: %s: which redis is it: %w", t.stream, err)
+	}
 	fence, behind, err := t.fence(ctx)
 	if err != nil {
 		return asOf, fmt.Errorf("feed: %s: fence: %w", t.stream, err)
@@ -30,11 +46,15 @@ func (t *tape) reign(ctx context.Context, q *sequencer) (asOf time.Time, err err
 	if err != nil {
 		return asOf, fmt.Errorf("feed: %s: restore: %w", t.stream, err)
 	}
-	now, still := t.identify(ctx)
 	whole = whole && !behind && !last.ID.Less(fence.Prev)
-	if last.SentAt != 0 && (!known || !still || server != now || last.Server != now) {
+	switch _, lasts, err := t.line.Lasts(ctx, last.Server); {
+	case err != nil:
+		return asOf, fmt.Errorf("feed: %s: which redis is it: %w", t.stream, err)
+	case last.SentAt == 0:
+		whole = whole && t.history == 0 // this feed has written it
+	case !lasts:
 		whole = false
-		t.log.Warn("this is not the redis that the last entry was written to, or not since: some may be lost; seqs jump", "stream", t.stream, "as_of", last.ID)
+		t.log.Warn("this is not the redis that the last entry was written to: some may be lost; seqs jump", "stream", t.stream, "as_of", last.ID)
 	}
 	t.id, t.prev, t.history = fence.ID, fence.ID, fence.History
 	t.marks, t.bytes = nil, 0
@@ -52,18 +72,6 @@ func (t *tape) reign(ctx context.Context, q *sequencer) (asOf time.Time, err err
 	return time.UnixMicro(last.SentAt), nil
 }
 
-// identify asks which Redis it is that is written to; known is false if it does not say.
-func (t *tape) identify(ctx context.Context) (server int64, known bool) {
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	server, err := t.rdb.Identity(ctx, codec.TapeKey(t.stream))
-	if err != nil {
-		return 0, false
-	}
-	t.server = server
-	return server, true
-}
-
 // fence appends the first entry of a reign above all there were. behind: the tape
 // lost entries that the checkpoint is as of.
 func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error) {
@@ -75,9 +83,7 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 			return e, false, fmt.Errorf("no id comes after %s, %w", e.Prev, errForeign)
 		}
 		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1)}
-		if e.SentAt, e.Server = time.Now().UnixMicro(), t.server; e.History == 0 {
-			e.History = e.ID.Epoch
-		}
+		e.SentAt, e.Server, e.History = time.Now().UnixMicro(), t.server, cmp.Or(e.History, t.history, e.ID.Epoch)
 		try, cancel := context.WithTimeout(ctx, redisTimeout)
 		err = t.add(try, e.ID, codec.AppendEntry(nil, &e, nil))
 		cancel()
@@ -93,12 +99,12 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 func (t *tape) known(ctx context.Context) (e codec.Entry, behind bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	head, err := t.rdb.Now().GetRange(ctx, codec.CheckpointKey(t.stream), 0, codec.HeaderMax-1).Bytes()
+	head, err := t.line.GetRange(ctx, codec.CheckpointKey(t.stream), 0, codec.HeaderMax-1).Bytes()
 	if err != nil {
 		return e, false, err
 	}
 	checkpoint, _, _ := codec.ParseEntry(head)
-	info, err := t.rdb.Now().XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
+	info, err := t.line.XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
 	switch {
 	case err == nil:
 		if e.ID, err = codec.ParseID(info.LastGeneratedID); err != nil {
@@ -107,7 +113,7 @@ func (t *tape) known(ctx context.Context) (e codec.Entry, behind bool, err error
 	case !strings.Contains(err.Error(), "no such key"):
 		return e, false, err
 	}
-	last, err := t.rdb.Now().XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	last, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
 	if err != nil {
 		return e, false, err
 	}
@@ -137,7 +143,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 		return last, false, err
 	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
-	blob, err := t.rdb.Now().Get(try, codec.CheckpointKey(t.stream)).Bytes()
+	blob, err := t.line.Get(try, codec.CheckpointKey(t.stream)).Bytes()
 	cancel()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return last, false, err
@@ -154,7 +160,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 	}
 	for {
 		try, cancel := context.WithTimeout(ctx, largeTimeout)
-		entries, err := t.rdb.Now().XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
+		entries, err := t.line.XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
 		cancel()
 		if err != nil || len(entries) == 0 {
 			return last, true, err

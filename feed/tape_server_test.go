@@ -107,7 +107,12 @@ func (s *server) tape() *tape {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { rdb.Close() })
-	return newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
+	tp := newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
+	tp.line = rdb.Line(codec.TapeKey("x/0"))
+	if tp.server, err = tp.line.Identity(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	return tp
 }
 
 func client(t *testing.T, url string) *redis.Client {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // writer is the goroutine that owns a stream's lease and tape. What it does waits for
@@ -76,29 +78,47 @@ func (w *writer) say(ctx context.Context, r report) {
 
 // step takes the lease and begins a reign, or renews it.
 func (w *writer) step(ctx context.Context) {
-	if !w.reigns {
-		taken, err := w.lease.take(ctx, w.live.Load())
-		w.tape.rdb.Note(err)
-		if err != nil && !w.heard && lasting(err) {
-			w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %w", w.tape.stream, err)})
-			return
+	var yes bool
+	err := w.tape.over(ctx, func(ctx context.Context) (err error) {
+		if w.reigns {
+			yes, err = w.lease.renew(ctx, w.tape.line)
+		} else {
+			yes, err = w.lease.take(ctx, w.tape.line, w.live.Load())
 		}
-		w.heard = w.heard || err == nil
-		w.tell(ctx, err)
-		if taken {
-			w.reign(ctx)
-		}
-		return
-	}
-	held, err := w.lease.renew(ctx)
+		return err
+	})
 	switch {
+	case ctx.Err() != nil:
+	case !w.reigns:
+		w.took(ctx, yes, err)
+	case errors.Is(err, errMoved):
+		w.lose(ctx, report{}, err)
 	case err != nil: // writing finds out what that means
-	case !held:
-		w.end()
-		w.say(ctx, report{lost: true, err: fmt.Errorf("feed: %s: %w (%s has the lease)", w.tape.stream, ErrFenced, w.lease.holder)})
+	case !yes:
+		w.lose(ctx, report{}, fmt.Errorf("%w: %s has the lease", ErrFenced, w.lease.holder))
 	default:
 		w.say(ctx, report{renewed: true, heir: w.lease.heir != "", yield: w.lease.wanted(w.live.Load())})
 	}
+}
+
+// took is what follows from having tried for the lease.
+func (w *writer) took(ctx context.Context, taken bool, err error) {
+	if err != nil && !w.heard && lasting(err) {
+		w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %w", w.tape.stream, err)})
+		return
+	}
+	w.heard = w.heard || err == nil
+	w.tell(ctx, err)
+	if taken {
+		w.reign(ctx)
+	}
+}
+
+// lose ends a reign that cannot go on, and says so.
+func (w *writer) lose(ctx context.Context, r report, err error) {
+	w.end()
+	r.lost, r.err = true, fmt.Errorf("feed: %s: %w", w.tape.stream, err)
+	w.say(ctx, r)
 }
 
 // tell says once who writes the stream, or that nobody can know.
@@ -140,7 +160,7 @@ func (w *writer) reign(ctx context.Context) {
 // end is the end of a reign.
 func (w *writer) end() {
 	if w.reigns {
-		w.reigns = false
+		w.reigns, w.tape.bound = false, false
 		w.crew.reigns.Add(-1)
 		w.tape.counts.writer.Set(0)
 	}
@@ -154,22 +174,30 @@ func (w *writer) do(ctx context.Context, j job) {
 	}
 	switch {
 	case errors.Is(err, ErrFenced):
-		w.end()
 		w.tape.counts.fenced.Inc()
 		w.lease.calm = time.Now().Add(2 * leaseFor)
-		w.lease.drop(ctx)
-		w.say(ctx, report{done: true, lost: true, err: err})
+		w.leave(ctx, w.lease.drop)
+		w.lose(ctx, report{done: true}, err)
+		return
+	case errors.Is(err, errMoved):
+		w.lose(ctx, report{done: true}, err)
+		w.step(ctx) // if nobody writes there, it is ours
 		return
 	case err != nil: // ctx has ended
 		return
 	case j.last && w.reigns:
 		w.end()
-		err = w.lease.pass(ctx)
+		w.leave(ctx, w.lease.pass)
 	case j.last:
-		err = w.lease.drop(ctx)
+		w.leave(ctx, w.lease.drop)
 	}
+	w.say(ctx, report{done: true})
+}
+
+// leave gives up the lease, one way or the other.
+func (w *writer) leave(ctx context.Context, how func(context.Context, *tapes.Line) error) {
+	err := w.tape.over(ctx, func(ctx context.Context) error { return how(ctx, w.tape.line) })
 	if err != nil && ctx.Err() == nil {
 		w.log.Warn("the lease is not passed on; it ends within a second", "stream", w.tape.stream, "err", err)
 	}
-	w.say(ctx, report{done: true})
 }

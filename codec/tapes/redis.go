@@ -3,7 +3,6 @@ package tapes
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,9 @@ import (
 const (
 	dialTimeout   = 2 * time.Second
 	answerTimeout = 5 * time.Second // 100,000 images are 15 MB
+	// connLife is how long a connection is taken again from the pool, but in a Cluster, which
+	// says where else to go: a master that was replaced may not know it.
+	connLife = 5 * time.Second
 	// reopenEvery is how soon connections may be given up again.
 	reopenEvery = 1500 * time.Millisecond
 )
@@ -59,6 +61,9 @@ func Open(url string, role Role) (*Redis, error) {
 	o.MaxRetries, o.DialerRetries = -1, 1 // of which 0 is five
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
 	o.ContextTimeoutEnabled = true // the shorter limits are contexts
+	if !o.IsClusterMode {
+		o.ConnMaxLifetime = connLife
+	}
 	r := &Redis{At: strings.Join(o.Addrs, ","), opt: o}
 	r.client, r.opened = redis.NewUniversalClient(o), time.Now()
 	return r, nil
@@ -108,37 +113,4 @@ func (r *Redis) Close() error {
 	defer r.mu.Unlock()
 	r.closed = true
 	return r.client.Close()
-}
-
-// errIdentity: the server does not say which replication it is the master of.
-var errIdentity = errors.New("INFO replication has no master_replid")
-
-// Identity is a number that the server which has a key keeps as long as it is the same
-// master with the same data: 52 bits of its replication id, which a restart and a failover
-// change. It is 0 of one in memory, which has none.
-func (r *Redis) Identity(ctx context.Context, key string) (int64, error) {
-	var one redis.Cmdable = r.Now()
-	if c, ok := one.(*redis.ClusterClient); ok {
-		master, err := c.MasterForKey(ctx, key)
-		if err != nil {
-			return 0, err
-		}
-		one = master
-	}
-	info, err := one.Info(ctx, "replication").Result()
-	if err != nil && strings.Contains(err.Error(), "is not supported") {
-		return 0, nil // miniredis
-	}
-	if err != nil {
-		return 0, err
-	}
-	_, id, _ := strings.Cut(info, "master_replid:")
-	if len(id) < 13 {
-		return 0, errIdentity
-	}
-	n, err := strconv.ParseInt(id[:13], 16, 64)
-	if err != nil {
-		return 0, errIdentity
-	}
-	return n, nil
 }
