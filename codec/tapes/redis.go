@@ -38,7 +38,7 @@ type Redis struct {
 	mu     sync.Mutex // protects what follows
 	client redis.UniversalClient
 	opened time.Time
-	failed time.Time // since when nothing was answered; zero: it was
+	silent time.Time // since when nothing was answered; zero: it was
 	closed bool
 }
 
@@ -83,11 +83,11 @@ func (r *Redis) Note(err error) {
 	r.mu.Lock()
 	switch {
 	case err == nil || said && !redis.IsReadOnlyError(err):
-		r.failed = time.Time{}
-	case r.failed.IsZero():
-		r.failed = time.Now()
+		r.silent = time.Time{}
+	case r.silent.IsZero():
+		r.silent = time.Now()
 	}
-	long := !r.failed.IsZero() && time.Since(r.failed) > reopenEvery
+	long := !r.silent.IsZero() && time.Since(r.silent) > reopenEvery
 	r.mu.Unlock()
 	if long {
 		r.Reopen()

@@ -1,0 +1,193 @@
+package tapes
+
+import (
+	"context"
+	"math"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// paced has entries sent at a pace, of which the last is to be sent now.
+func (w *writer) paced(every time.Duration, entries int) {
+	at := time.Now().Add(-every * time.Duration(entries-1))
+	w.sentAt = func() int64 { return at.UnixMicro() }
+	for n := range entries {
+		w.tick(int64(n), "x:A", "x:B")
+		at = at.Add(every)
+	}
+	w.sentAt = func() int64 { return time.Now().UnixMicro() }
+}
+
+func status(t *testing.T, r *Redis, stream string) Status {
+	t.Helper()
+	all, err := r.Statuses(t.Context(), []string{stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v %+v", all[0], all[0].Hole)
+	return all[0]
+}
+
+// What is shown of a stream is what was written, by a real Redis and by the one in memory.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	for name, url := range map[string]string{"redis-server": s.url(), "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
+		t.Run(name, func(t *testing.T) {
+			ctx, r := t.Context(), open(t, url)
+			w := newWriter(t, r.Now(), "x/0")
+			w.paced(100*time.Millisecond, 50)
+			w.checkpoint()
+			r.Now().Set(ctx, codec.WriterKey("x/0"), "feed\x1b1", 0)
+			r.Now().Set(ctx, codec.StandbyKey("x/0"), "feed2 3", 0)
+			got := status(t, r, "x/0")
+			if got.Writer != "feed 1" || got.Standby != "feed2 3" || got.Epoch != epoch0 || got.N != 50 || got.Entries != 51 || got.Symbols != 2 {
+				t.Error("it is not what was written")
+			}
+			if math.Abs(got.EntryRate-10) > 0.01 || math.Abs(got.UpdateRate-20) > 0.01 {
+				t.Errorf("%v entries and %v updates a second", got.EntryRate, got.UpdateRate)
+			}
+			if got.Silent || got.Lag < 0 || got.Lag > time.Second || got.Checkpoint > time.Second || got.Bytes < 51*80 {
+				t.Error("it is not of now")
+			}
+			if got.Hole != nil || got.Trouble != "" {
+				t.Error("nothing is wrong")
+			}
+		})
+	}
+}
+
+// The newest hole is found; a reign that goes on is none.
+func TestStatusHoles(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	r := open(t, s.url())
+	for stream, c := range map[string]struct {
+		hole string
+		do   func(*writer)
+	}{
+		"x/0": {"", func(w *writer) { w.reign(epoch0+1, w.id) }},
+		"x/1": {"1700000000001-0", func(w *writer) { w.reign(epoch0+1, codec.ID{}) }},
+		"x/2": {"1700000000000-105", func(w *writer) { w.next(); w.next(); w.tick(1); w.next(); w.tick(1) }},
+		"x/3": {"1700000000000-101", func(w *writer) { w.raw(w.next().ID.String(), []byte("rubbish")) }},
+		"x/4": {"1700000000000-101", func(w *writer) {
+			id := w.next().ID.String()
+			w.raw(id, codec.AppendEntry(nil, &codec.Entry{ID: codec.ID{Epoch: epoch0, N: 9}}, nil))
+		}},
+		"x/5": {"1700000000000-2", func(w *writer) { w.rdb.XDel(context.Background(), codec.TapeKey(w.stream), "1700000000000-1") }},
+		"x/6": {"", func(w *writer) { w.rdb.XTrimMaxLen(context.Background(), codec.TapeKey(w.stream), 30) }},
+	} {
+		w := newWriter(t, s.client(), stream)
+		w.paced(time.Millisecond, 100)
+		w.checkpoint()
+		c.do(w)
+		w.tick(1)
+		got := status(t, r, stream)
+		switch {
+		case c.hole == "" && got.Hole != nil, c.hole != "" && (got.Hole == nil || got.Hole.ID != c.hole):
+			t.Errorf("%s: hole %+v, want %q", stream, got.Hole, c.hole)
+		case got.Hole != nil && (got.Hole.Age <= 0 || got.Hole.Age > 10*time.Second):
+			t.Errorf("%s: the hole is %v old", stream, got.Hole.Age)
+		}
+	}
+}
+
+// counter counts the commands of a name.
+type counter struct {
+	name  string
+	count atomic.Int64
+}
+
+func (c *counter) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (c *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == c.name {
+			c.count.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A tape without a hole is not read to know that.
+func TestStatusIsCheap(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	r := open(t, s.url())
+	w := newWriter(t, s.client(), "x/0")
+	w.paced(50*time.Millisecond, 1000)
+	r.Now().XTrimMaxLen(t.Context(), codec.TapeKey("x/0"), 900)
+	c := &counter{name: "xrevrange"}
+	r.Now().AddHook(c)
+	if got := status(t, r, "x/0"); got.Hole != nil || c.count.Load() != 1 {
+		t.Errorf("hole %v, %d pages read", got.Hole, c.count.Load())
+	}
+	r.Now().XDel(t.Context(), codec.TapeKey("x/0"), "1700000000000-600")
+	if got := status(t, r, "x/0"); got.Hole == nil || got.Hole.ID != "1700000000000-601" || c.count.Load() > 1+1+7 {
+		t.Errorf("hole %+v, %d pages read", got.Hole, c.count.Load())
+	}
+}
+
+// What cannot be read is said, and the others are shown.
+func TestStatusTrouble(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	r, rdb := open(t, s.url()), s.client()
+	for stream, c := range map[string]struct {
+		trouble string
+		do      func(*writer)
+	}{
+		"x/0": {"no checkpoint", func(w *writer) {}},
+		"x/1": {"the checkpoint cannot be read", func(w *writer) { w.setCheckpoint([]byte("rubbish")) }},
+		"x/2": {"no entries", func(w *writer) { rdb.Del(context.Background(), codec.TapeKey(w.stream)) }},
+		"x/3": {"WRONGTYPE", func(w *writer) { rdb.Set(context.Background(), codec.TapeKey(w.stream), "?", 0) }},
+		"x/4": {"the newest entry cannot be read", func(w *writer) { w.raw("18446744073709551615-1", nil) }},
+	} {
+		w := newWriter(t, rdb, stream)
+		c.do(w)
+		if got := status(t, r, stream); !strings.Contains(got.Trouble, c.trouble) {
+			t.Errorf("%s: %q", stream, got.Trouble)
+		}
+	}
+	w := newWriter(t, rdb, "x/9")
+	w.sentAt = func() int64 { return time.Now().Add(-time.Minute).UnixMicro() }
+	w.tick(1)
+	if got := status(t, r, "x/9"); !got.Silent || got.Lag < time.Minute {
+		t.Error("it is silent")
+	}
+	// Who may not ask for memory sees the rest.
+	rdb.Do(t.Context(), "ACL", "SETUSER", "default", "-memory")
+	if got := status(t, r, "x/9"); got.Bytes != 0 || got.Entries != 2 {
+		t.Error("there are two entries, of a size that is not told")
+	}
+}
+
+// Streams that are not there are told with those that are.
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	r := open(t, "redis://"+miniredis.RunT(t).Addr())
+	if names, err := r.Streams(t.Context()); err != nil || len(names) != 0 {
+		t.Error(names, err)
+	}
+	if _, err := r.Streams(t.Context(), "x/0"); err == nil || !strings.Contains(err.Error(), "is a feed running?") {
+		t.Error(err)
+	}
+	r.Now().SAdd(t.Context(), codec.TapesKey, "x/1", "x/0", "y/0")
+	if names, err := r.Streams(t.Context(), "y/0", "x/0", "y/0"); err != nil || strings.Join(names, " ") != "x/0 y/0" {
+		t.Error(names, err)
+	}
+	if _, err := r.Streams(t.Context(), "x/0", "z/0"); err == nil || !strings.Contains(err.Error(), `"z/0": there are x/0, x/1, y/0`) {
+		t.Error(err)
+	}
+}
