@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -22,6 +23,8 @@ var options = map[string]bool{
 }
 
 var errURL = errors.New("a URL is redis://HOST:PORT, rediss:// for TLS, or unix:///PATH; of Sentinels redis://HOST:PORT?master_name=NAME, of a Cluster redis://HOST:PORT?cluster=true")
+
+var errEscape = errors.New("a user, or a password, in a Redis URL has # as %23, ? as %3F, / as %2F and @ as %40")
 
 // parse reads a URL. No error quotes it, for it may hold a password.
 //
@@ -37,9 +40,14 @@ func parse(text string) (*redis.UniversalOptions, error) {
 	if err != nil || u.Host == "" && u.Scheme != "unix" {
 		return nil, errURL
 	}
+	if strings.Contains(text, "#") {
+		return nil, errEscape // else it ends the URL within a password, which is another then
+	}
 	query := u.Query()
 	for name, values := range query {
 		switch {
+		case !options[name] && strings.Contains(u.RawQuery, "@"):
+			return nil, errEscape // the name may be part of a password
 		case !options[name]:
 			return nil, fmt.Errorf("a Redis URL has no option %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
 		case len(values) > 1 && name != "addr":
@@ -73,7 +81,8 @@ func parse(text string) (*redis.UniversalOptions, error) {
 // complete refuses what does not go together, and reads the files of TLS.
 func complete(o *redis.UniversalOptions, own url.Values, scheme string) error {
 	for _, addr := range own["addr"] {
-		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+		host, port, err := net.SplitHostPort(addr)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || strings.Contains(host, "@") {
 			return errors.New("addr in a Redis URL is HOST:PORT")
 		}
 	}
@@ -84,7 +93,7 @@ func complete(o *redis.UniversalOptions, own url.Values, scheme string) error {
 	case len(own["addr"]) > 0 && !several:
 		return errors.New("addr in a Redis URL goes with master_name, for Sentinels, or with cluster=true")
 	case several && scheme == "unix":
-		return errors.New("Sentinels and Clusters have redis:// or rediss:// URLs")
+		return errors.New("a Redis URL of Sentinels, or of a Cluster, is redis:// or rediss://")
 	case o.MasterName == "" && o.SentinelUsername+o.SentinelPassword != "":
 		return errors.New("sentinel_username and sentinel_password in a Redis URL go with master_name")
 	case o.IsClusterMode && o.DB != 0:
