@@ -30,6 +30,7 @@ type commands struct {
 	Bench   benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
 	Keys    keysCmd        `cmd:"" help:"Make a key to sign tokens with, and its public half for nodes."`
 	Token   tokenCmd       `cmd:"" help:"Sign, show, verify and revoke tokens."`
+	Tape    tapeCmd        `cmd:"" help:"Look at the tape in Redis: how it is, what comes, whether it is right."`
 	Floor   benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
 	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
 	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`
@@ -57,7 +58,7 @@ func main() {
 	level.UnmarshalText([]byte(cli.Log)) // kong has checked it
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	run := func() error { return k.Run(log) }
-	if strings.HasPrefix(k.Command(), "token ") {
+	if of := k.Command(); strings.HasPrefix(of, "token ") || strings.HasPrefix(of, "tape ") && !strings.HasPrefix(of, "tape tail") {
 		run = whole(ctx, run)
 	}
 	if err := run(); err != nil && !errors.Is(err, context.Canceled) {

@@ -91,6 +91,11 @@ func TestWrongFlags(t *testing.T) {
 		"token verify":                           "verify with --key FILE",
 		"token verify --jwks http://a.b/c":       "https:// URL",
 		"token verify --key k --leeway 6m":       "leeway is from 0s to 5m0s",
+		"tape tail --from x":                     "--from \"x\" is no entry's id: take beginning",
+		"tape tail --symbol sim":                 "--symbol sim is no symbol and no pattern: take VENUE:NAME",
+		"tape tail --count=-1":                   "--count must not be below zero",
+		"tape verify --for=-1s":                  "--for must not be below zero",
+		"tape drop":                              "<stream>",
 	} {
 		out, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()
 		code := -1
