@@ -23,6 +23,7 @@ type Config struct {
 	Venue      []string          `env:"TICKWIRE_VENUE" placeholder:"NAME" help:"Exchanges to read: binance, binance-usdm, binance-coinm, coinbase, kraken, or sim, a simulated market. [sim]"`
 	Symbols    []string          `env:"TICKWIRE_SYMBOLS" placeholder:"SYMBOL" help:"Symbols to read, as BTC-USD or, for one venue of several, coinbase:BTC-USD. [the venue's largest]"`
 	VenueURL   map[string]string `name:"venue-url" env:"TICKWIRE_VENUE_URL" placeholder:"NAME=URL" help:"Another address of a venue, such as its sandbox."`
+	Gather     time.Duration     `default:"0s" env:"TICKWIRE_GATHER" placeholder:"TIME" help:"What is published within so long goes into one entry: fuller ones cost Redis and nodes less, for latency. 0s: what comes while the last one is written. [${default}]"`
 	Replay     string            `type:"existingfile" env:"TICKWIRE_REPLAY" placeholder:"FILE" help:"Play recorded frames instead; plain, gzip or zstd. Lines tagged I need --venue."`
 	Speed      string            `default:"1" env:"TICKWIRE_SPEED" placeholder:"N" help:"Of a replay: 1 as recorded, 10 ten times as fast, max as fast as it goes. [${default}]"`
 	Loop       bool              `env:"TICKWIRE_LOOP" help:"Begin a replay again when it ends."`
@@ -144,7 +145,7 @@ func (p *publisher) newStream(venue string, part shard) *stream {
 	name := part.stream(venue)
 	c := newCounts(p.reg, name)
 	s := &stream{
-		in: make(chan *block, 64), seq: newSequencer(c), log: p.log, began: make(chan struct{}),
+		in: make(chan *block, 64), seq: newSequencer(c), gather: p.cfg.Gather, log: p.log, began: make(chan struct{}),
 		writer: &writer{
 			tape:  newTape(p.rdb, name, p.cfg.Retention, c, p.log),
 			lease: &lease{stream: name, crew: p.crew},
@@ -155,6 +156,9 @@ func (p *publisher) newStream(venue string, part shard) *stream {
 	s.watched = !s.seq.patient && venue != "sim"
 	return s
 }
+
+// gatherMost bounds --gather: what is published is not much older than that.
+const gatherMost = 100 * time.Millisecond
 
 // rateMax bounds --sim-rate, in updates a second: a source makes some 2 million.
 const rateMax = 10_000_000
@@ -190,6 +194,9 @@ func (cfg *Config) Validate() error {
 		if _, err := parseSpeed(cfg.Speed); err != nil {
 			return err
 		}
+	}
+	if cfg.Gather < 0 || cfg.Gather > gatherMost {
+		return fmt.Errorf("--gather is from 0s to %v: an idle stream has a heartbeat every %v", gatherMost, heartbeatEvery)
 	}
 	if cfg.Shards < 1 || cfg.Shards > shardsMax || cfg.Shards > 1 && cfg.Replay != "" {
 		return fmt.Errorf("--shards is from 1 to %d, and of venues, not of a --replay", shardsMax)

@@ -27,7 +27,8 @@ type stream struct {
 	in      chan *block
 	seq     *sequencer
 	writer  *writer
-	watched bool // symbols that fall silent go stale
+	gather  time.Duration // between two entries, so that they are fuller
+	watched bool          // symbols that fall silent go stale
 	log     *slog.Logger
 	began   chan struct{} // closed when the first reign has
 
@@ -41,6 +42,7 @@ type stream struct {
 	passed bool // and was given the last that we have
 	busy   bool // a job is the writer's
 	beat   bool // nothing was written for a while
+	rests  bool // it is too early for the next entry
 	ending bool // the source has ended
 	ended  bool // the last job was given to the writer
 
@@ -60,10 +62,15 @@ func (s *stream) run(ctx context.Context) error {
 	defer beat.Stop()
 	defer second.Stop()
 	s.spent, s.images, s.adopts = new(batch), new(batch), time.NewTimer(0)
+	rest := time.NewTimer(0)
 	s.seq.stand()
 	for in := s.in; !s.ended || s.busy; {
 		if s.give() {
 			beat.Reset(heartbeatEvery)
+			if s.gather > 0 {
+				s.rests = true
+				rest.Reset(s.gather)
+			}
 		}
 		take := in
 		if s.seq.patient && !(s.writes && s.seq.hasRoom()) {
@@ -84,6 +91,8 @@ func (s *stream) run(ctx context.Context) error {
 			}
 		case <-s.adopts.C:
 			s.adopt()
+		case <-rest.C:
+			s.rests = false
 		case <-writing.Done():
 			s.log.Warn("stopped before redis had everything", "stream", s.writer.tape.stream)
 			return nil
@@ -155,7 +164,8 @@ func (s *stream) give() bool {
 	switch {
 	case s.busy, !s.ending && !s.writes, s.ended:
 		return false
-	case s.writes && len(s.seq.pending.dirty) == 0 && !s.beat && !s.ending && !s.yields:
+	case s.beat, s.ending, s.yields:
+	case len(s.seq.pending.dirty) == 0, s.rests && s.seq.hasRoom():
 		return false
 	}
 	s.writer.jobs <- s.next()

@@ -273,3 +273,24 @@ func TestTheEndIsWritten(t *testing.T) {
 		s.kill()
 	}
 }
+
+// --gather makes entries fewer and fuller, and loses nothing.
+func TestGather(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	n := follow(t, s.url(), "x/0")
+	f := makeFeed(t, s.url(), Config{Gather: 50 * time.Millisecond})
+	f.begin()
+	f.reigns()
+	hush := talk(f)
+	time.Sleep(time.Second)
+	f.written("x:S9", hush())
+	entries := value(f.stream.writer.tape.counts.entries)
+	if updates := value(f.stream.writer.tape.counts.updates); entries > 25 || updates < 1000 {
+		t.Errorf("%d updates in %d entries", updates, entries)
+	}
+	finished(t, f, n, s)
+	if n.holes > 0 || value(f.stream.writer.tape.counts.merged) > 0 {
+		t.Errorf("%d holes, %d merged", n.holes, value(f.stream.writer.tape.counts.merged))
+	}
+}
