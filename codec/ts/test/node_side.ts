@@ -81,14 +81,14 @@ function position(x: unknown): Position {
   return [texts([p[0]])[0]!, integer(p[1], 'history', 0, MAX_INT), integer(p[2], 'seq', 0, MAX_INT)];
 }
 
-export interface Entry { id: string; prev: string; history: number; sent_at: number; updates: Update[] }
+export interface Entry { id: string; prev: string; history: number; sent_at: number; server: number; updates: Update[] }
 
 /** Reads an entry of the tape. */
 export function parseEntry(src: Uint8Array): Entry {
   const r = new Reader(src);
-  if (r.array('an entry') !== 8) throw new ProtocolError('count', 'an entry has eight');
-  if (r.uint('version') !== 1) throw new ProtocolError('version', 'of the tape');
-  const [epoch, n, prevEpoch, prevN, history, sent_at, count] = Array.from({ length: 7 }, () => r.uint('header'));
+  if (r.array('an entry') !== 9) throw new ProtocolError('count', 'an entry has nine');
+  if (r.uint('version') !== 2) throw new ProtocolError('version', 'of the tape');
+  const [epoch, n, prevEpoch, prevN, history, sent_at, server, count] = Array.from({ length: 8 }, () => r.uint('header'));
   const updates: Update[] = [];
   for (let i = 0; i < count!; i++) {
     const size = r.array('an update');
@@ -97,5 +97,5 @@ export function parseEntry(src: Uint8Array): Entry {
     updates.push(parseUpdateTail(r, symbol, size - 1));
   }
   r.end();
-  return { id: `${epoch}-${n}`, prev: `${prevEpoch}-${prevN}`, history: history!, sent_at: sent_at!, updates };
+  return { id: `${epoch}-${n}`, prev: `${prevEpoch}-${prevN}`, history: history!, sent_at: sent_at!, server: server!, updates };
 }
