@@ -57,43 +57,60 @@ func (w *witness) step(ctx context.Context) error {
 	if len(names) == 0 {
 		return errors.New("no streams")
 	}
-	keys, byKey := make([]string, 0, 2*len(names)), make(map[string]string, len(names))
 	for _, name := range names {
 		if _, begun := w.last[name]; !begun {
 			if err := w.begin(ctx, name); err != nil {
 				return err
 			}
 		}
-		key := codec.TapeKey(name)
-		keys, byKey[key] = append(keys, key), name
-	}
-	for _, name := range names {
-		keys = append(keys, w.last[name].String())
 	}
 	began := time.Now()
-	got, err := w.rdb.Now().XRead(ctx, &redis.XReadArgs{Streams: keys, Count: 256, Block: 100 * time.Millisecond}).Result()
-	if errors.Is(err, redis.Nil) {
+	// One read each: the streams of a Cluster are in different slots.
+	got, err := w.rdb.Now().Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, name := range names {
+			p.XRead(ctx, &redis.XReadArgs{Streams: []string{codec.TapeKey(name), w.last[name].String()}, Count: 256, Block: -1})
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	some := false
+	for i, cmd := range got {
+		streams, err := cmd.(*redis.XStreamSliceCmd).Result()
+		if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		some = true
+		w.takeAll(names[i], streams[0].Messages)
+	}
+	if !some {
 		w.truth.mu.Lock()
 		w.truth.readTo = began
 		w.truth.mu.Unlock()
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, stream := range got {
-		for _, m := range stream.Messages {
-			if err := w.take(byKey[stream.Stream], m); err != nil {
-				w.truth.mu.Lock()
-				w.truth.holes++
-				w.truth.mu.Unlock()
-				delete(w.last, byKey[stream.Stream])
-				time.Sleep(50 * time.Millisecond)
-				break
-			}
-		}
+		time.Sleep(witnessEvery)
 	}
 	return nil
+}
+
+// witnessEvery is how soon a tape that had nothing is read again.
+const witnessEvery = 5 * time.Millisecond
+
+// takeAll takes entries of a stream, up to a hole.
+func (w *witness) takeAll(name string, entries []redis.XMessage) {
+	for _, m := range entries {
+		if err := w.take(name, m); err != nil {
+			w.truth.mu.Lock()
+			w.truth.holes++
+			w.truth.mu.Unlock()
+			delete(w.last, name)
+			time.Sleep(50 * time.Millisecond)
+			return
+		}
+	}
 }
 
 // begin reads a stream's checkpoint.
