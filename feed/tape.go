@@ -118,15 +118,23 @@ func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
 	}
 	t.server, e.Server = now, now
 	t.entry = codec.AppendEntry(t.entry[:0], e, images)
-	_, err = t.line.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
-		p.SAdd(ctx, codec.TapesKey, t.stream)
+	var set *redis.StatusCmd
+	var list *redis.IntCmd
+	t.line.Pipelined(ctx, func(p redis.Pipeliner) error {
+		set = p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
+		list = p.SAdd(ctx, codec.TapesKey, t.stream)
 		return nil
 	})
-	if err == nil {
-		t.counts.checkpoints.Inc()
+	if set.Err() != nil {
+		return set.Err()
 	}
-	return err
+	t.counts.checkpoints.Inc()
+	// In a Cluster the list is somewhere else. Who has read it knows the stream.
+	if err := list.Err(); err != nil {
+		t.counts.redisErrors.Inc()
+		t.rdb.Note(err)
+	}
+	return nil
 }
 
 // until does what Redis may not answer, again and again.

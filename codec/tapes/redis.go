@@ -76,11 +76,15 @@ func (r *Redis) Now() redis.UniversalClient {
 	return r.client
 }
 
-// Note is told how a command ended, and reopens what has long not answered anybody. An
-// error that Redis said is an answer.
+// Note is told how a command ended, has a Cluster asked anew who has which slots if it was
+// in vain, and reopens what has long not answered anybody. An error that Redis said is an
+// answer.
 func (r *Redis) Note(err error) {
 	_, said := errors.AsType[redis.Error](err)
 	r.mu.Lock()
+	if c, ok := r.client.(*redis.ClusterClient); ok && err != nil && !said {
+		c.ReloadState(context.Background())
+	}
 	switch {
 	case err == nil || said && !redis.IsReadOnlyError(err):
 		r.silent = time.Time{}
