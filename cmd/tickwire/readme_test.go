@@ -19,19 +19,31 @@ import (
 	"github.com/tickwire/tickwire/feed"
 )
 
-// blocks are the fenced blocks of a language in the README.
-func blocks(t *testing.T, language string) (all []string) {
+// manuals are what users read: what they show works.
+var manuals = []string{"README.md", "deploy/README.md"}
+
+// manual is all of them.
+func manual(t *testing.T) (all string) {
 	t.Helper()
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(read(t, "README.md")), -1) {
-		all = append(all, m[1])
-	}
-	if len(all) == 0 {
-		t.Fatalf("README.md has no %s block", language)
+	for _, file := range manuals {
+		all += string(read(t, file))
 	}
 	return all
 }
 
-// Every command line of the README is one that the program takes.
+// blocks are the fenced blocks of a language in the manuals.
+func blocks(t *testing.T, language string) (all []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(manual(t), -1) {
+		all = append(all, m[1])
+	}
+	if len(all) == 0 {
+		t.Fatalf("the manuals have no %s block", language)
+	}
+	return all
+}
+
+// Every command line of the manuals is one that the program takes.
 func TestReadmeCommands(t *testing.T) {
 	console := blocks(t, "console")
 	t.Chdir(t.TempDir())
@@ -62,12 +74,15 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// The files that the README names are there.
+// The files that the manuals name are there.
 func TestReadmeFiles(t *testing.T) {
-	for _, m := range regexp.MustCompile(`\]\(([^)#]+)\)|\| ((?:cmd|feed|fanout|codec)/[\w/.]+) \|`).FindAllStringSubmatch(string(read(t, "README.md")), -1) {
-		if file := m[1] + m[2]; !strings.Contains(file, "://") {
-			if _, err := os.Stat(filepath.Join(root, file)); err != nil {
-				t.Error(err)
+	named := regexp.MustCompile(`\]\(([^)#]+)\)|\| ((?:cmd|feed|fanout|codec)/[\w/.]+) \|`)
+	for _, page := range manuals {
+		for _, m := range named.FindAllStringSubmatch(string(read(t, page)), -1) {
+			if file := m[1] + m[2]; !strings.Contains(file, "://") {
+				if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), file)); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	}
@@ -90,7 +105,7 @@ func TestReadmePath(t *testing.T) {
 	}
 }
 
-// The metrics that the README names are there.
+// The metrics that the manuals name are there.
 func TestReadmeMetrics(t *testing.T) {
 	var cli commands
 	parser, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)))
@@ -117,7 +132,7 @@ func TestReadmeMetrics(t *testing.T) {
 		t.Error(err)
 	}
 	there := described(reg)
-	named := regexp.MustCompile(`tickwire_[a-z]+_\w+`).FindAllString(string(read(t, "README.md")), -1)
+	named := regexp.MustCompile(`tickwire_[a-z]+_\w+`).FindAllString(manual(t), -1)
 	for _, name := range named {
 		if !there[name] {
 			t.Errorf("there is no metric %s", name)
