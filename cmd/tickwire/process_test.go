@@ -197,6 +197,8 @@ type watcher struct {
 	lines  int
 	flags  map[string]int
 	back   []string // lines whose seq was lower than one before
+	last   time.Time
+	pause  time.Duration // the longest between two lines
 }
 
 func startWatch(t *testing.T, port string, args ...string) *watcher {
@@ -236,6 +238,11 @@ func (w *watcher) take(line []byte) {
 		return
 	}
 	w.lines++
+	now := time.Now()
+	if w.lines > 1 {
+		w.pause = max(w.pause, now.Sub(w.last))
+	}
+	w.last = now
 	if u.Seq < w.seqs[u.Symbol] {
 		w.back = append(w.back, fmt.Sprintf("after %.0f: %s", w.seqs[u.Symbol], line))
 	}
