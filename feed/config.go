@@ -34,8 +34,9 @@ type Config struct {
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shards     int               `default:"1" env:"TICKWIRE_SHARDS" placeholder:"N" help:"Streams that a venue's symbols are spread over: the same for all feeds of it. [${default}]"`
 
-	Redis     string        `kong:"-"` // URL of the tape's Redis
-	Retention time.Duration `kong:"-"` // how long entries stay, at least 2 s; 0: half a minute
+	Retention time.Duration `env:"TICKWIRE_RETENTION" placeholder:"TIME" help:"How long entries stay on the tape, and so for how long a node may be away and miss nothing. [30s; in the memory of up 2s]"`
+
+	Redis string `kong:"-"` // URL of the tape's Redis
 }
 
 // publisher is a feed under way: a stream for every venue and shard, of which it writes
@@ -194,6 +195,9 @@ func (cfg *Config) Validate() error {
 		if _, err := parseSpeed(cfg.Speed); err != nil {
 			return err
 		}
+	}
+	if cfg.Retention != 0 && (cfg.Retention < retentionMin || cfg.Retention > retentionMost) {
+		return fmt.Errorf("--retention is from %v to %v", retentionMin, retentionMost)
 	}
 	if cfg.Gather < 0 || cfg.Gather > gatherMost {
 		return fmt.Errorf("--gather is from 0s to %v: an idle stream has a heartbeat every %v", gatherMost, heartbeatEvery)

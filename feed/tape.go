@@ -20,10 +20,12 @@ const (
 	checkpointEvery = time.Second
 	flushWithin     = time.Second // what is pending when the feed ends
 
-	retention    = 30 * time.Second
-	retentionMin = 2 * checkpointEvery // a reader goes on from the checkpoint
-	entriesMax   = 100_000             // some 30 s at 3,000 entries a second
-	retainedMax  = 256 << 20           // bytes; some 30 s at 100,000 updates a second, twice over
+	retention     = 30 * time.Second
+	retentionMin  = 2 * checkpointEvery // a reader goes on from the checkpoint
+	retentionMost = 24 * time.Hour
+	// Bounds of a stream that is kept for half a minute; one that is for longer has as much more.
+	entriesMax   = 100_000   // some 30 s at 3,000 entries a second
+	retainedMax  = 256 << 20 // bytes; some 30 s at 100,000 updates a second, twice over
 	redisTimeout = 2 * time.Second
 	largeTimeout = 5 * time.Second // for checkpoints: 100,000 images are 15 MB
 	startWithin  = 4 * time.Second // Redis answers, or the feed does not start
@@ -46,7 +48,9 @@ type tape struct {
 	id      codec.ID // of the last entry written
 	prev    codec.ID // what the next adds to: id, unless the fence is not true
 	history int64
-	keep    time.Duration // how long entries stay
+	keep    time.Duration // how long entries stay, if they are not too many or too much
+	most    int64         // entries
+	size    int64         // bytes
 	marks   []mark        // where the stream stood at the checkpoints in that time
 	bytes   int64         // written in this reign
 	entry   []byte        // scratch
@@ -61,7 +65,11 @@ func newTape(rdb *tapes.Redis, stream string, keep time.Duration, c *counts, log
 	if keep == 0 {
 		keep = retention
 	}
-	return &tape{rdb: rdb, stream: stream, keep: max(keep, retentionMin), counts: c, log: log}
+	more := float64(max(keep, retention)) / float64(retention)
+	return &tape{
+		rdb: rdb, stream: stream, keep: max(keep, retentionMin), most: int64(entriesMax * more), size: int64(retainedMax * more),
+		counts: c, log: log,
+	}
 }
 
 type mark struct {
@@ -212,11 +220,11 @@ func (e *fencedError) Error() string {
 // keepFrom is the n below which entries of this reign may go; what is older, other
 // reigns included, goes with them. 0 is nothing yet.
 func (t *tape) keepFrom(n int64) int64 {
-	old := func(m mark) bool { return time.Since(m.at) > t.keep || t.bytes-m.bytes > retainedMax }
+	old := func(m mark) bool { return time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size }
 	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]
 	}
-	from := n - entriesMax
+	from := n - t.most
 	if len(t.marks) > 0 && old(t.marks[0]) {
 		from = max(from, t.marks[0].n)
 	}

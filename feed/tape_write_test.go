@@ -173,6 +173,9 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%s: the last is %v, written was %s", c.name, top, tp.id)
 		}
 	}
+	if tp := newTape(nil, "", 10*retention, nil, nil); tp.most != 10*entriesMax || tp.size != 10*retainedMax {
+		t.Errorf("ten times as long, %d entries and %d bytes", tp.most, tp.size)
+	}
 	for tp, n := newTape(nil, "", 0, nil, nil), int64(0); n < 1000; n++ { // marks do not pile up
 		tp.marks = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n})
 		if tp.keepFrom(n); len(tp.marks) > 2 {

@@ -49,7 +49,7 @@ func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		defer memory.Close()
 		c.Redis = "redis://" + memory.Addr()
-		c.Feed.Retention = memoryRetention
+		c.Feed.Retention = cmp.Or(c.Feed.Retention, memoryRetention)
 	}
 	trust := ""
 	if c.TLS && c.Fanout.TLSCert == "" {
