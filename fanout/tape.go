@@ -62,7 +62,7 @@ type tape struct {
 }
 
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
-	rdb, err := openRedis(url)
+	rdb, err := openRedis(url, true)
 	if err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
@@ -76,9 +76,9 @@ func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer
 	return t, nil
 }
 
-// openRedis is the way to the Redis of a URL.
-func openRedis(url string) (*tapes.Redis, error) {
-	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-fanout", Conns: streamsMax + connsSpare, Reads: true})
+// openRedis is the way to the Redis of a URL, for who only reads or for who does not.
+func openRedis(url string, reads bool) (*tapes.Redis, error) {
+	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-fanout", Conns: streamsMax + connsSpare, Reads: reads})
 	if err != nil {
 		return nil, fmt.Errorf("--redis: %w", err)
 	}

@@ -84,7 +84,7 @@ func Revoke(ctx context.Context, url, jti, subject string) error {
 	if (jti == "") == (subject == "") {
 		return errors.New("name either a jti or a sub")
 	}
-	rdb, err := openRedis(url)
+	rdb, err := openRedis(url, false)
 	if err != nil {
 		return err
 	}
