@@ -31,14 +31,14 @@ type Config struct {
 	Rate      float64        `env:"TICKWIRE_BENCH_RATE" placeholder:"N" help:"Updates a second and symbol that subscribers ask for. [as they come]"`
 	Nodes     int            `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
 	Ramp      float64        `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
-	Duration  time.Duration  `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h]"`
+	Duration  time.Duration  `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h; chaos: 5m]"`
 	Redis     string         `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
 	Stormy    bool           `env:"TICKWIRE_BENCH_STORMY" help:"Now and then one symbol has two updates in three for a while. [a calm market: all alike]"`
 	TLS       bool           `env:"TICKWIRE_BENCH_TLS" help:"Its own nodes speak TLS: wss, with a certificate of this run."`
 	Tokens    bool           `env:"TICKWIRE_BENCH_TOKENS" help:"Its own nodes ask for tokens, and each subscriber has one of its own (EdDSA)."`
 	ResumeTLS bool           `env:"TICKWIRE_BENCH_RESUME_TLS" help:"Of wss: TLS sessions are resumed, as browsers do. [full handshakes]"`
 	Pace      *time.Duration `env:"TICKWIRE_PACE" placeholder:"TIME" help:"--pace of the nodes. [a node's own]"`
-	Seed      uint64         `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market. [${default}]"`
+	Seed      uint64         `default:"1" env:"TICKWIRE_BENCH_SEED" placeholder:"N" help:"The same seed, the same market, and the same faults. [${default}]"`
 	Slow      float64        `env:"TICKWIRE_BENCH_SLOW" placeholder:"SHARE" help:"Share of the subscribers that read slowly. [slow: 0.1]"`
 	SlowBytes int            `env:"TICKWIRE_BENCH_SLOW_BYTES" placeholder:"N" help:"Bytes a second that they read; 0 is nothing until the end. [0]"`
 	Churn     float64        `env:"TICKWIRE_BENCH_CHURN" placeholder:"N" help:"Subscribers that leave and come back, a second. [churn: a twentieth]"`
@@ -127,6 +127,9 @@ func (cfg *Config) rampStall() time.Duration { return 30*time.Second + cfg.rampT
 func (cfg *Config) Complete() error {
 	if cfg.complete {
 		return nil
+	}
+	if cfg.Scenario == "chaos" {
+		return cfg.completeChaos()
 	}
 	sc, ok := scenarios[cfg.Scenario]
 	if !ok {

@@ -16,4 +16,15 @@
 //  8. What could be taken instead runs against the same load, in turn: peers.go, peer.go;
 //     compare.go shows them beside each other.
 //  9. Reports are added up, and shown: result.go, table.go, report.go.
+//
+// Chaos measures nothing: things go wrong, and subscribers find out whether they are told
+// the truth meanwhile, and have all of it soon after.
+//
+//  1. Two Redis servers behind proxies, Sentinels, feeds and nodes are begun:
+//     chaos_stand.go, chaos_redis.go, chaos_link.go, chaos_member.go.
+//  2. Subscribers, a goroutine each, hold whole quotes: chaos_sub.go, chaos_crowd.go.
+//  3. The tape is read beside the nodes, through whatever becomes of Redis, into a
+//     ledger of what every seq's quote is: chaos_tape.go, chaos_ledger.go.
+//  4. Faults are drawn, strike, and are recovered from: chaos_faults.go, chaos.go.
+//  5. What became of it: chaos_report.go.
 package bench

@@ -15,7 +15,7 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep, door or limit; or peers, the same load on what could be taken instead. [steady]"`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep, door or limit; peers, the same load on what could be taken instead; or chaos, what becomes of subscribers while processes, links and Redis fail. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
 	page     *os.File
@@ -54,8 +54,11 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		}
 		defer c.page.Close()
 	}
-	if c.Scenario == "peers" {
+	switch c.Scenario {
+	case "peers":
 		return c.peers(ctx)
+	case "chaos":
+		return c.chaos(ctx)
 	}
 	res, err := bench.Run(ctx, c.Bench, os.Stderr)
 	fmt.Fprintln(os.Stderr)
@@ -95,11 +98,8 @@ func (c *benchCmd) openDoor() (remove func(), err error) {
 	return made.remove, nil
 }
 
-// report is a Result or a Comparison.
-type report interface {
-	Print(io.Writer)
-	WriteHTML(io.Writer) error
-}
+// report is a Result, a Comparison or an Ordeal.
+type report interface{ Print(io.Writer) }
 
 // peers compares. That a peer loses something is a result; that we do is a failure.
 func (c *benchCmd) peers(ctx context.Context) error {
@@ -116,6 +116,22 @@ func (c *benchCmd) peers(ctx context.Context) error {
 	return err
 }
 
+// chaos has things go wrong.
+func (c *benchCmd) chaos(ctx context.Context) error {
+	res, err := bench.RunChaos(ctx, c.Bench, os.Stderr)
+	fmt.Fprintln(os.Stderr)
+	if res == nil {
+		return err
+	}
+	if werr := c.show(res); werr != nil {
+		return werr
+	}
+	if err == nil && res.Failed() {
+		err = errUnverified
+	}
+	return err
+}
+
 // show prints a report as it was asked for, and writes its page.
 func (c *benchCmd) show(res report) error {
 	if c.Bench.JSON {
@@ -124,10 +140,11 @@ func (c *benchCmd) show(res report) error {
 	} else {
 		res.Print(os.Stdout)
 	}
-	if c.page == nil {
+	page, ok := res.(interface{ WriteHTML(io.Writer) error })
+	if c.page == nil || !ok {
 		return nil
 	}
-	return errors.Join(c.page.Truncate(0), res.WriteHTML(c.page))
+	return errors.Join(c.page.Truncate(0), page.WriteHTML(c.page))
 }
 
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.

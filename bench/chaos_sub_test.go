@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
+)
+
+// spoilOne spoils one update in fifty, of those that are fit for it.
+func spoilOne(fit codec.Mask, spoil func(*codec.Update)) func(int64, *codec.Update) bool {
+	n := 0
+	return func(_ int64, u *codec.Update) bool {
+		if u.Mask&fit == fit && u.Flags&codec.Image == 0 {
+			if n++; n%50 == 0 {
+				spoil(u)
+			}
+		}
+		return true
+	}
+}
+
+// Ensure that subscribers of a chaos run find out what cannot be, and call nothing else
+// wrong; and that they say what they lack.
+func TestSubscriberTells(t *testing.T) {
+	s, symbols := smallStand(t, func(c *Config) { c.Updates = 500 })
+	for _, test := range []struct {
+		name  string
+		spoil func(int64, *codec.Update) bool
+		want  string // kind of wrongs; "": none
+	}{
+		{"honest", func(int64, *codec.Update) bool { return true }, ""},
+		{"a wrong price", spoilOne(1<<codec.Bid, func(u *codec.Update) { u.Quote[codec.Bid]++ }), wrongValue},
+		{"a price is kept back", func(n int64, u *codec.Update) bool {
+			if n%50 == 0 && u.Flags&codec.Image == 0 {
+				u.Mask &^= 1 << codec.Bid
+			}
+			return true
+		}, wrongValue},
+		{"a lower seq", spoilOne(0, func(u *codec.Update) { u.Seq -= 1000 }), wrongSeq},
+		{"a seq that is to come", spoilOne(0, func(u *codec.Update) { u.Seq++ }), wrongValue},
+		{"an older event", spoilOne(1<<codec.EventTime, func(u *codec.Update) { u.Quote[codec.EventTime] -= 60e6 }), wrongTime},
+		{"another history", spoilOne(0, func(u *codec.Update) { u.Flags, u.History = u.Flags|codec.Image, 1 }), wrongValue},
+		{"a number that was not asked for", spoilOne(0, func(u *codec.Update) { u.ID += 1000 }), wrongProtocol},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := server(t, (&spoiler{node: s.endpoints[0].Addr, spoil: test.spoil}).pass)
+			w := &wrongs{began: time.Now(), counts: make(map[string]int64)}
+			c := &crowd{nodes: []string{"ws://" + e.Host + e.Path}, ledger: newLedger(symbols, w), wrongs: w}
+			subs, stop := beginFew(t, c, s.redis, len(symbols))
+			defer stop()
+			end := time.Now().Add(15 * time.Second)
+			whole := false
+			for time.Now().Before(end) && !(whole && (w.sum() > 0 || test.want == "")) {
+				time.Sleep(20 * time.Millisecond)
+				checked, _, _ := c.ledger.sums()
+				whole = checked > 300 && (test.want != "" || everybody(subs, c.ledger.newest()))
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if !whole {
+				t.Error(subs[0].lacks(c.ledger.newest()))
+			}
+			if n := w.counts[test.want]; len(w.counts) > 1 || (n > 0) != (test.want != "") || len(w.counts) == 1 && n == 0 {
+				t.Errorf("want %q: %s", test.want, strings.Join(w.examples, "\n"))
+			}
+		})
+	}
+}
+
+func everybody(subs []*subscriber, due []position) bool {
+	for _, s := range subs {
+		if s.lacks(due) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// beginFew begins a few subscribers, and who reads the tape beside them.
+func beginFew(t *testing.T, c *crowd, redis string, symbols int) (subs []*subscriber, stop func()) {
+	t.Helper()
+	rdb, err := tapes.Open(redis, tapes.Role{Name: "test", Conns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newSurvivor(rdb, c.ledger, "sim/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var alive sync.WaitGroup
+	alive.Go(func() { r.run(ctx) })
+	for i := range 5 {
+		var ids []int
+		for k := range 5 {
+			ids = append(ids, (5*i+k)%symbols)
+		}
+		s := newSubscriber(c, i, ids)
+		subs = append(subs, s)
+		if s.lacks(c.ledger.newest()) == "" {
+			t.Error("nobody is connected, and lacks nothing")
+		}
+		alive.Go(func() { s.run(ctx) })
+	}
+	return subs, func() {
+		cancel()
+		rdb.Close()
+		alive.Wait()
+	}
+}
+
+// Faults are added up by kind.
+func TestKinds(t *testing.T) {
+	all := []Misfortune{{Kind: "b", Survived: true, Recovery: 3}, {Kind: "a"}, {Kind: "b", Survived: true, Recovery: 1}, {Kind: "b", Survived: true, Recovery: 2}, {Kind: "b"}}
+	got := kinds(all)
+	if len(got) != 2 || got[0] != (Kind{Kind: "a", Injected: 1}) || got[1] != (Kind{"b", 4, 3, 2, 3, 3}) {
+		t.Errorf("%+v", got)
+	}
+	var o Ordeal
+	for _, m := range all {
+		o.add(m)
+	}
+	if !o.Failed() || len(o.Problems) != 2 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// The same seed plans the same faults, and none is left out for ever.
+func TestFaultsArePlanned(t *testing.T) {
+	plan := func() (text string, chosen map[string]bool) {
+		c := plannedChaos(1)
+		chosen = make(map[string]bool)
+		for range 1000 {
+			f := c.choose()
+			what, _ := f.plan(c)
+			text, chosen[f.kind] = text+f.kind+" "+what+"\n", true
+		}
+		return text, chosen
+	}
+	text, chosen := plan()
+	if again, _ := plan(); again != text {
+		t.Error("another plan for the same seed")
+	}
+	for _, f := range faults {
+		if !chosen[f.kind] {
+			t.Errorf("%s is not chosen", f.kind)
+		}
+	}
+	if !chosen[bothKind] {
+		t.Error("never two at once")
+	}
+}
+
+// plannedChaos is a run of which nothing was begun.
+func plannedChaos(seed uint64) *chaos {
+	s := &chaosStand{cfg: &Config{Seed: seed}, redis: new(redisPair), streams: []string{"sim/0", "sim/1"}}
+	for i := range s.redis.servers {
+		s.redis.servers[i] = &redisServer{member: newMember("redis", "")}
+	}
+	for i := range s.redis.sentinels {
+		s.redis.sentinels[i] = &sentinel{member: newMember("sentinel", "")}
+	}
+	for range 3 {
+		s.feeds, s.nodes = append(s.feeds, newMember("feed", "")), append(s.nodes, newMember("node", ""))
+	}
+	return &chaos{rng: rand.New(rand.NewPCG(seed, 0)), stand: s}
+}
