@@ -107,12 +107,13 @@ func (l *loop) subscribeRow(ci, li, id uint32, named bool) {
 	l.result(id)
 }
 
-// noteAhead notes the rows of which a client holds more than this node.
+// noteAhead notes the rows of which a client holds more than this node, be it of a history
+// that has begun since: seqs go on from one to the next.
 func (l *loop) noteAhead(held []codec.Position) {
 	for _, p := range held {
 		if id, known := l.board.ids[string(p.Symbol)]; known {
 			u := &l.board.rows[id].update
-			l.note(id).ahead = p.History == u.History && p.Seq > u.Seq
+			l.note(id).ahead = p.History >= u.History && p.Seq > u.Seq
 		}
 	}
 }

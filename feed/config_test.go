@@ -63,7 +63,8 @@ func TestRunThroughEverything(t *testing.T) {
 	rdb := s.client()
 	eventually(t, "the last one stands by", func() bool {
 		writer, standby := rdb.Get(t.Context(), codec.WriterKey("sim/0")).Val(), rdb.Get(t.Context(), codec.StandbyKey("sim/0")).Val()
-		return writer != "" && standby != "" && !strings.HasPrefix(standby, writer)
+		name, _, _ := strings.Cut(writer, " ")
+		return name != "" && standby != "" && !strings.HasPrefix(standby, name+" ")
 	})
 	if n := gathered(t, other, "tickwire_feed_entries_total"); n != 0 {
 		t.Errorf("standing by, it wrote %v entries", n)

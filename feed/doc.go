@@ -37,8 +37,9 @@
 // reign to reign. Who stands by hears the venue too, and adopts that on top (standby.go):
 // nothing is asked for again, and no GAP is flagged. What it has not heard says stale until
 // there is data, and the first data says GAP. Where an entry is missing, the state is the
-// one before it. There, and when this is another Redis than the last entry was written to,
-// which may lack the last ones, seqs jump beyond any that were ever published.
+// one before it. There, and where the feed cannot be sure that nobody wrote the stream
+// elsewhere since, as on another Redis, or when it has only begun, seqs jump beyond any that
+// were ever published.
 //
 // A stream is handed over when its feed ends, when that has lost the venue and another has
 // not, and when another writes two streams less: so feeds share the streams between them.

@@ -23,16 +23,18 @@ func (q *sequencer) restore(items []codec.TapeItem) {
 	}
 }
 
-// settle makes the restored state the sequencer's own, for a reign of that epoch. New seqs begin at the epoch in us, and if the
-// state is not whole all go on from there: no symbol changes more than a million times
-// a second, so that no seq that was lost is above, nor one of a history that was.
-func (q *sequencer) settle(history, epoch int64, whole bool) {
-	q.history, q.base, q.gap = history, epoch*1000, !whole
+// settle makes the restored state the sequencer's own, for a reign of that epoch. New seqs
+// begin at the epoch in us, and unless it is sure that none is above what was restored all
+// go on from there, with GAP: no symbol changes more than a million times a second, so that
+// no seq that was lost is above, nor one of a history that was.
+func (q *sequencer) settle(history, epoch int64, sure bool) {
+	q.history, q.base, q.gap = history, epoch*1000, !sure
 	for i := range q.states {
 		s := &q.states[i]
 		s.update.History, s.read = history, s.update.Seq
-		if !whole {
+		if !sure {
 			s.update.Seq = max(s.update.Seq, q.base)
+			s.flags |= codec.Gap
 		}
 		if !s.known() { // all that is left of it is a seq
 			s.update.Quote[codec.Status] = codec.Down

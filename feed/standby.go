@@ -92,7 +92,7 @@ func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
 	}
 	s.orders, s.has, s.clock = from.orders, from.has, from.clock
 	s.since, s.heard, s.habit, s.pauses = from.since, from.heard, from.habit, from.pauses
-	s.gap = q.gap || known && from.since.After(asOf.Add(-clocksApart))
+	s.gap = !known && q.gap || known && from.since.After(asOf.Add(-clocksApart))
 	if changed&^(1<<codec.RecvTime) == 0 {
 		s.update.Quote[codec.RecvTime] = recv
 		return

@@ -55,10 +55,35 @@ type lease struct {
 	stream string
 	crew   *crew
 
-	holder string    // as it was when Redis last said
-	heir   string    // who stood by then; "" is nobody
-	load   int       // how many streams that one writes
-	calm   time.Time // a lease that has gone is not taken before
+	holder  string    // as it was when Redis last said
+	heir    string    // who stood by then; "" is nobody
+	load    int       // how many streams that one writes
+	seen    int64     // the newest epoch there is, as far as this feed or the heir knows
+	watched time.Time // since when Redis answers, and is the same; zero: it is not
+	calm    time.Time // a lease that has gone is not taken before
+}
+
+// The value of the lease is the writer's name and its epoch, that of the other key the
+// name, how many streams it writes, and the newest epoch it knows of.
+func (l *lease) value(epoch int64) string { return fmt.Sprintf("%s %d", l.crew.name, epoch) }
+
+// note takes a value apart, and notes what epoch is in it.
+func (l *lease) note(value string) (name string, load int) {
+	var epoch int64
+	words := strings.Fields(value)
+	switch len(words) {
+	case 0:
+		return "", 0
+	case 3:
+		load, _ = strconv.Atoi(words[1])
+		fallthrough
+	case 2:
+		epoch, _ = strconv.ParseInt(words[len(words)-1], 10, 64)
+	}
+	if epoch < codec.MaxInt/1000 { // else no feed's
+		l.seen = max(l.seen, epoch)
+	}
+	return words[0], load
 }
 
 // take tries for the lease, and says that this feed stands by if it is live. A lease that
@@ -73,7 +98,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		holder, left = p.Get(ctx, key), p.PTTL(ctx, key)
 		if live {
-			p.Set(ctx, codec.StandbyKey(l.stream), l.crew.name+" "+strconv.Itoa(int(l.crew.reigns.Load())), leaseFor)
+			p.Set(ctx, codec.StandbyKey(l.stream), fmt.Sprintf("%s %d %d", l.crew.name, l.crew.reigns.Load(), l.seen), leaseFor)
 		}
 		return nil
 	})
@@ -86,7 +111,8 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 		l.calm = time.Now().Add(leaseFor + deaf)
 		return false, err
 	}
-	switch l.holder = holder.Val(); {
+	l.holder, _ = l.note(holder.Val())
+	switch {
 	case l.holder == l.crew.name:
 		return true, rdb.PExpire(ctx, key, leaseTaken).Err()
 	case l.holder != "":
@@ -95,7 +121,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	case time.Now().Before(l.calm):
 		return false, nil
 	}
-	err = rdb.SetArgs(ctx, key, l.crew.name, redis.SetArgs{Mode: "NX", TTL: leaseTaken}).Err()
+	err = rdb.SetArgs(ctx, key, l.value(0), redis.SetArgs{Mode: "NX", TTL: leaseTaken}).Err()
 	if errors.Is(err, redis.Nil) {
 		return false, nil // another was faster
 	}
@@ -105,9 +131,15 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	return err == nil, err
 }
 
-// renew keeps the lease, and looks who stands by. It is not held any more if another has
-// it.
-func (l *lease) renew(ctx context.Context, rdb *tapes.Line) (held bool, err error) {
+// reigns tells who stands by of the epoch. Whoever has taken the lease since is fenced.
+func (l *lease) reigns(ctx context.Context, rdb *tapes.Line, epoch int64) error {
+	l.seen = max(l.seen, epoch)
+	return rdb.Set(ctx, codec.WriterKey(l.stream), l.value(epoch), leaseTaken).Err()
+}
+
+// renew keeps the lease of a reign, and looks who stands by. It is not held any more if
+// another has it.
+func (l *lease) renew(ctx context.Context, rdb *tapes.Line, epoch int64) (held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
 	defer cancel()
 	key := codec.WriterKey(l.stream)
@@ -121,13 +153,11 @@ func (l *lease) renew(ctx context.Context, rdb *tapes.Line) (held bool, err erro
 	if err := answered(said); err != nil {
 		return true, err
 	}
-	heir, load, _ := strings.Cut(standby.Val(), " ")
-	if l.heir = heir; heir == l.crew.name {
+	if l.heir, l.load = l.note(standby.Val()); l.heir == l.crew.name {
 		l.heir = "" // it was ours
 	}
-	l.load, _ = strconv.Atoi(load)
-	if l.holder = holder.Val(); l.holder == "" {
-		err = rdb.SetArgs(ctx, key, l.crew.name, redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
+	if l.holder, _ = l.note(holder.Val()); l.holder == "" {
+		err = rdb.SetArgs(ctx, key, l.value(epoch), redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
 		return !errors.Is(err, redis.Nil), nil
 	}
 	return l.holder == l.crew.name, nil
@@ -148,7 +178,7 @@ func (l *lease) pass(ctx context.Context, rdb *tapes.Line) error {
 	defer cancel()
 	l.calm = time.Now().Add(2 * leaseFor)
 	if l.heir != "" {
-		return rdb.Set(ctx, codec.WriterKey(l.stream), l.heir, leaseFor).Err()
+		return rdb.Set(ctx, codec.WriterKey(l.stream), l.heir+" 0", leaseFor).Err()
 	}
 	return l.drop(ctx, rdb)
 }

@@ -21,24 +21,25 @@ var errForeign = errors.New("which is not a feed's")
 // reign begins a reign over the stream: first the fence, after which no older writer
 // can append, and only then the state, from the checkpoint and the tape up to the
 // fence. So every seq goes on where the last reign left it. asOf is when that was said.
-func (t *tape) reign(ctx context.Context, q *sequencer) (asOf time.Time, err error) {
+func (t *tape) reign(ctx context.Context, q *sequencer, l *lease) (asOf time.Time, err error) {
 	t.bound = false
 	err = t.over(ctx, func(ctx context.Context) error {
-		asOf, err = t.begin(ctx, q)
+		asOf, err = t.begin(ctx, q, l)
 		return err
 	})
 	t.bound = err == nil
 	return asOf, err
 }
 
-func (t *tape) begin(ctx context.Context, q *sequencer) (asOf time.Time, err error) {
+func (t *tape) begin(ctx context.Context, q *sequencer, l *lease) (asOf time.Time, err error) {
 	try, cancel := context.WithTimeout(ctx, redisTimeout)
 	t.server, err = t.line.Identity(try)
 	cancel()
 	if err != nil {
 		return asOf, fmt.Errorf("feed: %s: which redis is it: %w", t.stream, err)
 	}
-	fence, behind, err := t.fence(ctx)
+	seen := l.seen
+	fence, behind, err := t.fence(ctx, seen)
 	if err != nil {
 		return asOf, fmt.Errorf("feed: %s: fence: %w", t.stream, err)
 	}
@@ -47,15 +48,18 @@ func (t *tape) begin(ctx context.Context, q *sequencer) (asOf time.Time, err err
 		return asOf, fmt.Errorf("feed: %s: restore: %w", t.stream, err)
 	}
 	whole = whole && !behind && !last.ID.Less(fence.Prev)
-	switch _, lasts, err := t.line.Lasts(ctx, last.Server); {
-	case err != nil:
-		return asOf, fmt.Errorf("feed: %s: which redis is it: %w", t.stream, err)
-	case last.SentAt == 0:
-		whole = whole && t.history == 0 // this feed has written it
-	case !lasts:
-		whole = false
-		t.log.Warn("this is not the redis that the last entry was written to: some may be lost; seqs jump", "stream", t.stream, "as_of", last.ID)
+	_, lasts, err := t.line.Lasts(ctx, last.Server)
+	if err == nil {
+		err = l.reigns(ctx, t.line, fence.ID.Epoch)
 	}
+	if err != nil {
+		return asOf, fmt.Errorf("feed: %s: fence: %w", t.stream, err)
+	}
+	asOf = time.UnixMicro(last.SentAt)
+	// Nobody can have written it elsewhere, that there is not: there was none, or this
+	// Redis and the lease were watched since before its end was written.
+	anew := last.SentAt == 0 && t.history == 0 && seen == 0
+	sure := whole && (anew || lasts && seen <= fence.Prev.Epoch && !l.watched.IsZero() && asOf.After(l.watched.Add(clocksApart)))
 	t.id, t.prev, t.history = fence.ID, fence.ID, fence.History
 	t.marks, t.bytes = nil, 0
 	if last.ID != fence.Prev {
@@ -64,17 +68,17 @@ func (t *tape) begin(ctx context.Context, q *sequencer) (asOf time.Time, err err
 	if last.History != 0 {
 		t.history = last.History
 	}
-	q.settle(t.history, t.id.Epoch, whole)
+	q.settle(t.history, t.id.Epoch, sure)
 	if !whole {
 		t.counts.holes.Inc()
 	}
-	t.log.Info("reign", "stream", t.stream, "epoch", t.id.Epoch, "symbols", len(q.states), "as_of", last.ID, "complete", whole)
-	return time.UnixMicro(last.SentAt), nil
+	t.log.Info("reign", "stream", t.stream, "epoch", t.id.Epoch, "symbols", len(q.states), "as_of", last.ID, "complete", whole, "seqs_jump", !sure)
+	return asOf, nil
 }
 
 // fence appends the first entry of a reign above all there were. behind: the tape
 // lost entries that the checkpoint is as of.
-func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error) {
+func (t *tape) fence(ctx context.Context, seen int64) (e codec.Entry, behind bool, err error) {
 	for {
 		if e, behind, err = t.known(ctx); err != nil {
 			return e, false, err
@@ -82,7 +86,7 @@ func (t *tape) fence(ctx context.Context) (e codec.Entry, behind bool, err error
 		if e.Prev = e.ID; e.Prev.Epoch >= codec.MaxInt/1000 {
 			return e, false, fmt.Errorf("no id comes after %s, %w", e.Prev, errForeign)
 		}
-		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1)}
+		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1, seen+1)}
 		e.SentAt, e.Server, e.History = time.Now().UnixMicro(), t.server, cmp.Or(e.History, t.history, e.ID.Epoch)
 		try, cancel := context.WithTimeout(ctx, redisTimeout)
 		err = t.add(try, e.ID, codec.AppendEntry(nil, &e, nil))

@@ -81,12 +81,13 @@ func (w *writer) step(ctx context.Context) {
 	var yes bool
 	err := w.tape.over(ctx, func(ctx context.Context) (err error) {
 		if w.reigns {
-			yes, err = w.lease.renew(ctx, w.tape.line)
+			yes, err = w.lease.renew(ctx, w.tape.line, w.tape.id.Epoch)
 		} else {
 			yes, err = w.lease.take(ctx, w.tape.line, w.live.Load())
 		}
 		return err
 	})
+	w.watch(err)
 	switch {
 	case ctx.Err() != nil:
 	case !w.reigns:
@@ -96,8 +97,19 @@ func (w *writer) step(ctx context.Context) {
 	case err != nil: // writing finds out what that means
 	case !yes:
 		w.lose(ctx, report{}, fmt.Errorf("%w: %s has the lease", ErrFenced, w.lease.holder))
+	case w.lease.seen > w.tape.id.Epoch:
+		w.lose(ctx, report{}, fmt.Errorf("%w: there was a reign of epoch %d", errMoved, w.lease.seen))
 	default:
 		w.say(ctx, report{renewed: true, heir: w.lease.heir != "", yield: w.lease.wanted(w.live.Load())})
+	}
+}
+
+// watch notes since when nobody can have written the stream elsewhere without our knowing.
+func (w *writer) watch(err error) {
+	if err != nil {
+		w.lease.watched = time.Time{}
+	} else if w.lease.watched.IsZero() {
+		w.lease.watched = time.Now()
 	}
 }
 
@@ -139,7 +151,7 @@ func (w *writer) reign(ctx context.Context) {
 	began := time.Now()
 	q := newSequencer(w.tape.counts)
 	q.shard = w.shard
-	asOf, err := w.tape.reign(ctx, q)
+	asOf, err := w.tape.reign(ctx, q, w.lease)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && lasting(err):
@@ -180,6 +192,7 @@ func (w *writer) do(ctx context.Context, j job) {
 		w.lose(ctx, report{done: true}, err)
 		return
 	case errors.Is(err, errMoved):
+		w.watch(err)
 		w.lose(ctx, report{done: true}, err)
 		w.step(ctx) // if nobody writes there, it is ours
 		return

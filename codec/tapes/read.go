@@ -70,7 +70,7 @@ type look struct {
 	first, last     *redis.XMessage // nil: there is none
 	length          int64
 	head            []byte // of the checkpoint
-	writer, standby string // the leases
+	writer, standby string // names, of the second with how many streams it writes
 }
 
 // look takes one. All keys are of one slot.
@@ -98,7 +98,10 @@ func (r *Redis) look(ctx context.Context, stream string) (l look, err error) {
 		}
 	}
 	l.length, l.head = length.Val(), []byte(texts[0].Val())
-	l.writer, l.standby = texts[1].Val(), texts[2].Val()
+	l.writer, _, _ = strings.Cut(texts[1].Val(), " ")
+	if words := strings.Fields(texts[2].Val()); len(words) > 1 {
+		l.standby = words[0] + " " + words[1]
+	}
 	return l, nil
 }
 
