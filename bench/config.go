@@ -135,6 +135,9 @@ func (cfg *Config) Complete() error {
 	if !ok {
 		return fmt.Errorf("scenario %q: there are %s", cfg.Scenario, strings.Join(Scenarios(), ", "))
 	}
+	if cfg.Scenario == "tape" {
+		return cfg.completeTape()
+	}
 	cfg.Load = cmp.Or(cfg.Load, sc.load, "watchlist")
 	l, ok := loads[cfg.Load]
 	if !ok {

@@ -15,7 +15,11 @@
 //  7. The floor is a bare loop in the nodes' place: floor.go.
 //  8. What could be taken instead runs against the same load, in turn: peers.go, peer.go;
 //     compare.go shows them beside each other.
-//  9. Reports are added up, and shown: result.go, table.go, report.go.
+//  9. What the tape costs, and what could be taken in its place, is measured without nodes,
+//     from feed to board: tape.go; there, tape_stand.go, tape_run.go, tape_entry.go. Who
+//     reads is tape_read.go, who writes a feed, or tape_write.go; what follows for more
+//     nodes is tape_model.go's.
+//  10. Reports are added up, and shown: result.go, table.go, report.go, tape_table.go.
 //
 // Chaos measures nothing: things go wrong, and subscribers find out whether they are told
 // the truth meanwhile, and have all of it soon after.

@@ -61,7 +61,11 @@ func Run(ctx context.Context, cfg Config, progress io.Writer) (*Result, error) {
 	if err := cfg.Complete(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	res, err := scenarios[cfg.Scenario].run(ctx, &cfg, newTicker(progress))
+	measure := scenarios[cfg.Scenario].run
+	if measure == nil {
+		return nil, fmt.Errorf("bench: %s has no subscribers: it is no run", cfg.Scenario)
+	}
+	res, err := measure(ctx, &cfg, newTicker(progress))
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
 		if res != nil {

@@ -33,6 +33,7 @@ func init() {
 		"sweep":    {run: sweep, own: true},
 		"peers":    {run: steady, own: true}, // of one system; RunPeers has it of all
 		"limit":    {run: limit, own: true},
+		"tape":     {own: true}, // RunTape has it
 		"door":     {run: door, set: func(cfg *Config) { cfg.Floor = false }, load: "sparse", own: true},
 	}
 }

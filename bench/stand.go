@@ -33,6 +33,7 @@ type stand struct {
 	procs     []*proc       // all of them, in the order they were begun
 
 	serverCPUs, otherCPUs []int // none: all
+	redisCPUs             []int // none: otherCPUs
 	memory                *miniredis.Miniredis
 	scraped               map[string]usage // by URL: what NodeMetrics said last
 	unscraped             int              // times that they said nothing
@@ -212,7 +213,11 @@ func (s *stand) startRedis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := s.start("redis-server", s.otherCPUs, exe, "--port", strconv.Itoa(int(addr.Port())), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+	cpus := s.otherCPUs
+	if s.redisCPUs != nil {
+		cpus = s.redisCPUs
+	}
+	p, err := s.start("redis-server", cpus, exe, "--port", strconv.Itoa(int(addr.Port())), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 	if err != nil {
 		return err
 	}
