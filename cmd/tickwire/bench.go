@@ -15,7 +15,7 @@ import (
 
 // benchCmd measures.
 type benchCmd struct {
-	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep, door or limit; peers, the same load on what could be taken instead; or chaos, what becomes of subscribers while processes, links and Redis fail. [steady]"`
+	Scenario string            `arg:"" default:"steady" help:"What is measured: steady, slow, burst, churn, storm, idle, soak, saturate, sweep, door or limit; peers, the same load on what could be taken instead; tape, what the tape costs; or chaos, what becomes of subscribers while processes, links and Redis fail. [steady]"`
 	Bench    bench.Config      `embed:""`
 	Peers    bench.PeersConfig `embed:""`
 	page     *os.File
@@ -23,6 +23,8 @@ type benchCmd struct {
 
 // errUnverified has said what was wrong.
 var errUnverified = errors.New("bench: not verified")
+
+var errTape = errors.New("bench: a run of the tape broke off: the table says why")
 
 func (c *benchCmd) Validate() error {
 	c.Bench.Scenario = c.Scenario
@@ -59,6 +61,8 @@ func (c *benchCmd) Run(ctx context.Context) error {
 		return c.peers(ctx)
 	case "chaos":
 		return c.chaos(ctx)
+	case "tape":
+		return c.tape(ctx)
 	}
 	res, err := bench.Run(ctx, c.Bench, os.Stderr)
 	fmt.Fprintln(os.Stderr)
@@ -98,7 +102,7 @@ func (c *benchCmd) openDoor() (remove func(), err error) {
 	return made.remove, nil
 }
 
-// report is a Result, a Comparison or an Ordeal.
+// report is a Result, a Comparison, an Ordeal or what the tape costs.
 type report interface{ Print(io.Writer) }
 
 // peers compares. That a peer loses something is a result; that we do is a failure.
@@ -132,14 +136,22 @@ func (c *benchCmd) chaos(ctx context.Context) error {
 	return err
 }
 
+// tape measures the tape.
+func (c *benchCmd) tape(ctx context.Context) error {
+	res, err := bench.RunTape(ctx, c.Bench, os.Stderr)
+	if res == nil {
+		return err
+	}
+	c.print(res)
+	if err == nil && res.Failed() {
+		err = errTape
+	}
+	return err
+}
+
 // show prints a report as it was asked for, and writes its page.
 func (c *benchCmd) show(res report) error {
-	if c.Bench.JSON {
-		text, _ := json.MarshalIndent(res, "", "  ")
-		fmt.Println(string(text))
-	} else {
-		res.Print(os.Stdout)
-	}
+	c.print(res)
 	page, ok := res.(interface{ WriteHTML(io.Writer) error })
 	if c.page == nil || !ok {
 		return nil
@@ -147,9 +159,23 @@ func (c *benchCmd) show(res report) error {
 	return errors.Join(c.page.Truncate(0), page.WriteHTML(c.page))
 }
 
+func (c *benchCmd) print(res report) {
+	if c.Bench.JSON {
+		text, _ := json.MarshalIndent(res, "", "  ")
+		fmt.Println(string(text))
+		return
+	}
+	res.Print(os.Stdout)
+}
+
 // benchFloorCmd is the bare loop that a run is held against; the harness forks it.
 type benchFloorCmd struct {
 	bench.Floor `embed:""`
+}
+
+// benchWriterCmd gives Redis every update by itself; the harness forks it.
+type benchWriterCmd struct {
+	bench.TapeWriter `embed:""`
 }
 
 // benchWorkerCmd is some of the subscribers of a run; the harness forks it.

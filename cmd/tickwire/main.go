@@ -33,6 +33,7 @@ type commands struct {
 	Tape    tapeCmd        `cmd:"" help:"Look at the tape in Redis: how it is, what comes, whether it is right."`
 	Floor   benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
 	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
+	Writer  benchWriterCmd `cmd:"" name:"bench-writer" hidden:""`
 	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`
 
 	Log string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
