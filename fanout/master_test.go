@@ -61,7 +61,8 @@ func TestMerge(t *testing.T) {
 		{"a gap", says(1006, codec.Gap, values{codec.Bid: 9}), []string{"sim:A seq=1006 gap bid=9"}},
 		{"an image of what is known", says(1006, codec.Image, values{codec.Bid: 9, codec.Status: codec.Live}), nil},
 		{"an image replaces", says(1009, codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1009 bid=none ask=14"}},
-		{"seq never goes back", says(1007, 0, values{codec.Ask: 15}), []string{"sim:A seq=1009 ask=15"}},
+		{"what is older is not shown", says(1007, 0, values{codec.Ask: 15}), nil},
+		{"nor is an older image", says(1008, codec.Image, values{codec.Bid: 15, codec.Status: codec.Live}), nil},
 		{"another history", renewed, []string{"sim:A seq=1009 image history=2000 gap bid=1 status=0"}},
 	}
 	m, s := newMaster(), new(stream)
