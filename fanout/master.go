@@ -30,6 +30,7 @@ type masterRow struct {
 	gap     int64                  // the seq of the newest GAP
 	said    int64                  // the status as the tape has it; see status
 	doubted bool                   // the stream was taken up anew since: a change has GAP
+	apart   bool                   // the tape was found to be older: its deltas are of another quote
 }
 
 // rowsMax bounds the board: as many as a feed's stream may have, and ten times the
@@ -100,9 +101,13 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 		id = m.add(string(symbol))
 	}
 	r := &m.rows[id]
-	if known && r.stream == s && u.Seq < r.update.Seq && !(image && u.History != r.update.History) {
-		return true // of a checkpoint, or a tape, that is older than what is known
+	if known && r.stream == s && (r.apart && !image || u.Seq < r.update.Seq && !(image && u.History != r.update.History)) {
+		// The tape went back. What is known is newer, and what the tape adds to is not it.
+		r.apart = r.apart || image
+		s.apart = s.apart || r.apart
+		return true
 	}
+	r.apart = false
 	to, quote := &r.update, r.update.Quote
 	if image {
 		quote = codec.Empty

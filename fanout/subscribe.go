@@ -113,7 +113,7 @@ func (l *loop) noteAhead(held []codec.Position) {
 	for _, p := range held {
 		if id, known := l.board.ids[string(p.Symbol)]; known {
 			u := &l.board.rows[id].update
-			l.note(id).ahead = p.History >= u.History && p.Seq > u.Seq
+			l.note(id).ahead = p.Seq > u.Seq
 		}
 	}
 }

@@ -42,6 +42,7 @@ type stream struct {
 	behind atomic.Int64 // entries that were not read when it was asked
 	silent atomic.Bool  // stale
 
+	apart  bool     // rows are newer than what was read: a later checkpoint is needed
 	below  codec.ID // the newest entry, as it was seen below what is known
 	failed int      // times in a row that Redis did not answer
 	broken bool     // the checkpoint cannot be read, which was said
@@ -229,6 +230,9 @@ func (s *stream) apply(checkpoint bool) {
 			m.restate(b, s)
 		}
 	})
+	if s.apart {
+		s.apart, s.cursor.Need = false, codec.ID{Epoch: s.cursor.Last.Epoch, N: s.cursor.Last.N + 1}
+	}
 	s.tape.counts.updates.Add(float64(len(s.cursor.Items)))
 	s.tape.counts.refused.Add(float64(refused))
 }
