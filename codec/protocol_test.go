@@ -132,3 +132,16 @@ func TestProtocolHex(t *testing.T) {
 		}
 	}
 }
+
+// Every section is there once.
+func TestProtocolSections(t *testing.T) {
+	text, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range regexp.MustCompile(`(?m)^## (\d+)\. `).FindAllStringSubmatch(string(text), -1) {
+		if m[1] != strconv.Itoa(i+1) {
+			t.Errorf("section %s is the %d.", m[1], i+1)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func TestStale(t *testing.T) {
 		}
 		b = newBatch()
 	}
-	restate := func(s *stream, stale bool) { s.stale = stale; m.restate(b, s) }
+	restate := func(s *stream, stale bool) { s.stale.Store(stale); m.restate(b, s) }
 	b = newBatch()
 	restate(one, true)
 	check("silence", "sim:A seq=5 status=1", "sim:B seq=6 status=1")

@@ -59,14 +59,14 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 
 // How far the node is behind each stream is known when it is asked for.
 var (
-	tapeAge     = prometheus.NewDesc("tickwire_tape_age_seconds", "Since the newest entry read of a stream was sent, by the feed's clock: an idle stream has one every 0.25 s.", []string{"stream"}, nil)
-	tapeBehind  = prometheus.NewDesc("tickwire_tape_behind_entries", "Entries of a stream that are known to be there and were not read yet.", []string{"stream"}, nil)
-	tapeEpochs  = prometheus.NewDesc("tickwire_tape_epoch_seconds", "Start of the reign that is read, Unix time: it changes when another feed takes over.", []string{"stream"}, nil)
-	tapeSilence = prometheus.NewDesc("tickwire_tape_stale", "1 while a stream's symbols say stale, because it is silent, cannot be read, or has a hole.", []string{"stream"}, nil)
+	tapeAge    = prometheus.NewDesc("tickwire_tape_age_seconds", "Since the newest entry read of a stream was sent, by the feed's clock: an idle stream has one every 0.25 s.", []string{"stream"}, nil)
+	tapeBehind = prometheus.NewDesc("tickwire_tape_behind_entries", "Entries of a stream that are known to be there and were not read yet.", []string{"stream"}, nil)
+	tapeEpochs = prometheus.NewDesc("tickwire_tape_epoch_seconds", "Start of the reign that is read, Unix time: it changes when another feed takes over.", []string{"stream"}, nil)
+	tapeStale  = prometheus.NewDesc("tickwire_tape_stale", "1 while a stream's symbols say stale, because it is silent, cannot be read, or has a hole.", []string{"stream"}, nil)
 )
 
 func (t *tape) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tapeAge, tapeBehind, tapeEpochs, tapeSilence} {
+	for _, d := range []*prometheus.Desc{tapeAge, tapeBehind, tapeEpochs, tapeStale} {
 		to <- d
 	}
 }
@@ -84,9 +84,9 @@ func (t *tape) Collect(to chan<- prometheus.Metric) {
 		gauge(tapeBehind, float64(s.behind.Load()))
 		gauge(tapeEpochs, float64(s.epoch.Load())/1e3)
 		stale := 0.0
-		if s.silent.Load() {
+		if s.stale.Load() {
 			stale = 1
 		}
-		gauge(tapeSilence, stale)
+		gauge(tapeStale, stale)
 	}
 }

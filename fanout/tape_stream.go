@@ -29,7 +29,6 @@ type stream struct {
 	cursor codec.Cursor  // its Need is not 0-0: a hole
 
 	heardAt time.Time // when the tape last spoke
-	stale   bool      // its rows say so
 	askedAt time.Time // how far it is behind
 
 	soughtAt time.Time // when a silent one was looked for over a new line
@@ -40,7 +39,7 @@ type stream struct {
 	sentAt atomic.Int64 // when the newest entry read was, us since the Unix epoch
 	epoch  atomic.Int64 // its reign
 	behind atomic.Int64 // entries that were not read when it was asked
-	silent atomic.Bool  // stale
+	stale  atomic.Bool  // its rows say so
 
 	apart  bool     // rows are newer than what was read: a later checkpoint is needed
 	below  codec.ID // the newest entry, as it was seen below what is known
@@ -215,11 +214,11 @@ func (s *stream) reads(epoch int64) (another bool) {
 func (s *stream) apply(checkpoint bool) {
 	refused := 0
 	s.change(func(m *master, b *batch) {
-		spoke := s.stale && !checkpoint
+		spoke := s.stale.Load() && !checkpoint
 		if checkpoint {
 			m.doubt(s)
 		} else {
-			s.speak(false)
+			s.stale.Store(false)
 		}
 		for i := range s.cursor.Items {
 			if !m.merge(b, s, s.cursor.Items[i].Symbol, &s.cursor.Items[i].Update) {
@@ -239,19 +238,13 @@ func (s *stream) apply(checkpoint bool) {
 
 // setStale has the stream's rows say stale, or what the tape says.
 func (s *stream) setStale(stale bool) {
-	if s.stale == stale {
+	if s.stale.Load() == stale {
 		return
 	}
 	s.change(func(m *master, b *batch) {
-		s.speak(stale)
+		s.stale.Store(stale)
 		m.restate(b, s)
 	})
-}
-
-// speak notes that its rows say stale, or do not.
-func (s *stream) speak(stale bool) {
-	s.stale = stale
-	s.silent.Store(stale)
 }
 
 // change changes the master board and posts what that changed, if anything.

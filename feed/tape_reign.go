@@ -20,7 +20,8 @@ var errForeign = errors.New("which is not a feed's")
 
 // reign begins a reign over the stream: first the fence, after which no older writer
 // can append, and only then the state, from the checkpoint and the tape up to the
-// fence. So every seq goes on where the last reign left it. asOf is when that was said.
+// fence. So every seq goes on where the last reign left it, or beyond, where it is not sure
+// that nobody has gone on from there. asOf is when that was said.
 func (t *tape) reign(ctx context.Context, q *sequencer, l *lease) (asOf time.Time, err error) {
 	t.bound = false
 	err = t.over(ctx, func(ctx context.Context) error {

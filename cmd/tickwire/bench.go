@@ -69,13 +69,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
-	if werr := c.show(res); werr != nil {
-		return werr
-	}
-	if err == nil && res.Failed() {
-		err = errUnverified
-	}
-	return err
+	return c.judge(res, res.Failed(), err)
 }
 
 // openDoor makes what nodes need to speak TLS and to ask for tokens, and subscribers to come
@@ -111,13 +105,7 @@ func (c *benchCmd) peers(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
-	if werr := c.show(res); werr != nil {
-		return werr
-	}
-	if err == nil && !res.Verified("tickwire") {
-		err = errUnverified
-	}
-	return err
+	return c.judge(res, !res.Verified("tickwire"), err)
 }
 
 // chaos has things go wrong.
@@ -127,13 +115,7 @@ func (c *benchCmd) chaos(ctx context.Context) error {
 	if res == nil {
 		return err
 	}
-	if werr := c.show(res); werr != nil {
-		return werr
-	}
-	if err == nil && res.Failed() {
-		err = errUnverified
-	}
-	return err
+	return c.judge(res, res.Failed(), err)
 }
 
 // tape measures the tape.
@@ -145,6 +127,17 @@ func (c *benchCmd) tape(ctx context.Context) error {
 	c.print(res)
 	if err == nil && res.Failed() {
 		err = errTape
+	}
+	return err
+}
+
+// judge shows a report, and returns why it is none to be proud of.
+func (c *benchCmd) judge(res report, failed bool, err error) error {
+	if werr := c.show(res); werr != nil {
+		return werr
+	}
+	if err == nil && failed {
+		err = errUnverified
 	}
 	return err
 }
