@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // What the driver waits for; callers' contexts are shorter.
@@ -61,6 +62,8 @@ func Open(url string, role Role) (*Redis, error) {
 	o.MaxRetries, o.DialerRetries = -1, 1 // of which 0 is five
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
 	o.ContextTimeoutEnabled = true // the shorter limits are contexts
+	// A plain server has none to give, and two connections that find it out at once race.
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if !o.IsClusterMode {
 		o.ConnMaxLifetime = connLife
 	}

@@ -2,6 +2,7 @@ package tapes
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,26 @@ func TestIdentity(t *testing.T) {
 	m := open(t, "redis://"+miniredis.RunT(t).Addr())
 	if n, err := m.Line("x").Identity(t.Context()); n != 0 || err != nil {
 		t.Error(n, err)
+	}
+}
+
+// Lines that begin at the same time do not disturb each other.
+func TestLinesAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	for range 20 {
+		r := open(t, s.url())
+		var lines sync.WaitGroup
+		for range 16 {
+			lines.Go(func() {
+				line := r.Line("x")
+				defer line.Close()
+				if err := line.Get(t.Context(), "x").Err(); err != redis.Nil {
+					t.Error(err)
+				}
+			})
+		}
+		lines.Wait()
 	}
 }
 
