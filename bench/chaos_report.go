@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func (o *Ordeal) finish(c *chaos, err error) {
 	c.stand.mu.Unlock()
 	w := c.crowd.wrongs
 	w.mu.Lock()
-	o.Wrongs, o.Examples = w.counts, w.examples
+	o.Wrongs, o.Examples = maps.Clone(w.counts), slices.Clone(w.examples)
 	w.mu.Unlock()
 	o.Kinds = kinds(o.Misfortunes)
 	for kind, n := range o.Wrongs {
