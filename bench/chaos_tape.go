@@ -58,7 +58,7 @@ func (s *survivor) follow(ctx context.Context) error {
 	if errors.Is(err, redis.Nil) {
 		return nil
 	}
-	if err != nil {
+	if err != nil || len(got) == 0 {
 		return err
 	}
 	for _, m := range got[0].Messages {
