@@ -15,13 +15,15 @@ type link struct {
 	proxy *toxiproxy.Proxy
 }
 
-// proxies say nothing.
-var proxies = toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-
-func init() { zerolog.SetGlobalLevel(zerolog.Disabled) }
+// newProxies is what proxies share. They say nothing: some of them would to a logger of
+// the whole process.
+func newProxies() *toxiproxy.ApiServer {
+	zerolog.SetGlobalLevel(zerolog.Disabled)
+	return toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+}
 
 // newLink opens the way from one address to another.
-func newLink(name, from, to string) (*link, error) {
+func newLink(proxies *toxiproxy.ApiServer, name, from, to string) (*link, error) {
 	l := &link{from, toxiproxy.NewProxy(proxies, name, from, to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("bench: the proxy of %s: %w", name, err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
@@ -53,9 +54,9 @@ func beginRedis(dir string) (*redisPair, error) {
 	if err != nil {
 		return nil, errors.New("bench chaos needs redis-server, which is not installed")
 	}
-	r := &redisPair{dir: dir}
+	r, proxies := &redisPair{dir: dir}, newProxies()
 	for i := range r.servers {
-		if r.servers[i], err = newServer(exe, r.conf("server", i), string(rune('A'+i))); err != nil {
+		if r.servers[i], err = newServer(proxies, exe, r.conf("server", i), string(rune('A'+i))); err != nil {
 			r.close()
 			return nil, err
 		}
@@ -80,7 +81,7 @@ func (r *redisPair) conf(what string, i int) string {
 	return filepath.Join(r.dir, fmt.Sprintf("%s%d.conf", what, i+1))
 }
 
-func newServer(exe, conf, name string) (*redisServer, error) {
+func newServer(proxies *toxiproxy.ApiServer, exe, conf, name string) (*redisServer, error) {
 	own, err := lastingPort()
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func newServer(exe, conf, name string) (*redisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLink(name, from, own)
+	l, err := newLink(proxies, name, from, own)
 	if err != nil {
 		return nil, err
 	}
