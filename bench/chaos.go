@@ -33,7 +33,7 @@ type chaos struct {
 	ledger *ledger
 	crowd  *crowd
 	subs   []*subscriber
-	res    *Ordeal
+	res    *ChaosReport
 	alive  sync.WaitGroup // what goes on until the end
 
 	lasts  atomic.Bool    // the fault that struck has not ended
@@ -46,7 +46,7 @@ type chaos struct {
 
 // RunChaos has one thing after another go wrong, and finds out whether subscribers are
 // told the truth meanwhile, and have all of it soon after.
-func RunChaos(ctx context.Context, cfg Config, progress io.Writer) (*Ordeal, error) {
+func RunChaos(ctx context.Context, cfg Config, progress io.Writer) (*ChaosReport, error) {
 	if err := cfg.Complete(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
@@ -80,12 +80,12 @@ func newChaos(ctx context.Context, stand *chaosStand, progress io.Writer) (*chao
 	if err != nil {
 		return nil, err
 	}
-	w := &wrongs{began: time.Now(), counts: make(map[string]int64)}
+	v := newViolations()
 	c := &chaos{
-		cfg: stand.cfg, rng: rand.New(rand.NewPCG(stand.cfg.Seed, 0x6368616f73)), stand: stand, ledger: newLedger(symbols, w),
-		res: newOrdeal(stand), tick: newTicker(progress),
+		cfg: stand.cfg, rng: rand.New(rand.NewPCG(stand.cfg.Seed, 0x6368616f73)), stand: stand, ledger: newLedger(symbols, v),
+		res: newChaosReport(stand), tick: newTicker(progress),
 	}
-	c.crowd = &crowd{ledger: c.ledger, wrongs: w}
+	c.crowd = &crowd{ledger: c.ledger, violations: v}
 	for _, e := range stand.at {
 		c.crowd.nodes = append(c.crowd.nodes, "ws://"+e.Host+e.Path)
 	}
@@ -106,7 +106,7 @@ func (c *chaos) begin(ctx context.Context) error {
 		}
 		c.alive.Go(func() { s.run(ctx) })
 	}
-	c.alive.Go(func() { c.stand.watch(ctx, c.crowd.wrongs) })
+	c.alive.Go(func() { c.stand.watch(ctx, c.crowd.violations) })
 	for i := range c.cfg.Conns {
 		s := newSubscriber(c.crowd, i, c.rng.Perm(chaosSymbols)[:chaosSubs])
 		c.subs = append(c.subs, s)
@@ -133,19 +133,19 @@ func (c *chaos) run(ctx context.Context) error {
 		return err
 	}
 	for c.at() < c.cfg.Duration.Seconds() {
-		f := c.choose()
-		what, strike := f.plan(c)
+		k := c.choose()
+		what, strike := k.plan(c)
 		pause := c.between(300*time.Millisecond, 2*time.Second)
 		c.do("a moment")
 		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
-		if f.whole {
+		if k.whole {
 			if err := c.whole(ctx); err != nil {
 				return err
 			}
 		}
-		if err := c.suffer(ctx, f.kind, what, strike); err != nil {
+		if err := c.suffer(ctx, k.name, what, strike); err != nil {
 			return err
 		}
 	}
@@ -156,32 +156,32 @@ func (c *chaos) run(ctx context.Context) error {
 func (c *chaos) suffer(ctx context.Context, kind, what string, strike func(context.Context) error) error {
 	c.do(kind)
 	began := time.Now()
-	m := Misfortune{Kind: kind, What: what, At: c.at()}
+	f := Fault{Kind: kind, What: what, At: c.at()}
 	if err := strike(ctx); err != nil && !errors.Is(err, errMaster) {
 		return err
 	}
 	c.do(kind + ": recovering")
 	if c.lasts.Swap(false) {
-		if err := c.recover(ctx, &m); err != nil {
+		if err := c.recover(ctx, &f); err != nil {
 			return err
 		}
 		c.ending.Wait()
 	}
 	err := c.stand.heal()
-	if err == nil && len(m.Lacking) == 0 {
-		err = c.recover(ctx, &m)
+	if err == nil && len(f.Lacking) == 0 {
+		err = c.recover(ctx, &f)
 	}
 	if err != nil {
 		return err
 	}
-	m.Survived = len(m.Lacking) == 0
-	m.Seconds = time.Since(began).Seconds()
-	c.res.add(m)
-	if m.Survived {
-		c.say("%6.1f s  %s: %s: recovered in %.2f s", m.At, kind, what, m.Recovery)
+	f.Survived = len(f.Lacking) == 0
+	f.Seconds = time.Since(began).Seconds()
+	c.res.add(f)
+	if f.Survived {
+		c.say("%6.1f s  %s: %s: recovered in %.2f s", f.At, kind, what, f.Recovery)
 		return nil
 	}
-	c.say("%6.1f s  %s: %s: NOT RECOVERED in %v: %s", m.At, kind, what, convergeWithin, m.Lacking[0])
+	c.say("%6.1f s  %s: %s: NOT RECOVERED in %v: %s", f.At, kind, what, convergeWithin, f.Lacking[0])
 	_, lacking, err := c.converge(ctx, time.Now(), convergeMost)
 	if err == nil && len(lacking) > 0 {
 		err = c.startOver(ctx)
@@ -222,9 +222,9 @@ func (c *chaos) ends(ctx context.Context, after time.Duration, end func() error)
 
 // recover notes how long everybody takes to be whole, and what is lacking if that is too
 // long.
-func (c *chaos) recover(ctx context.Context, m *Misfortune) error {
+func (c *chaos) recover(ctx context.Context, f *Fault) error {
 	since, lacking, err := c.converge(ctx, time.Now(), convergeWithin)
-	m.Recovery, m.Lacking = max(m.Recovery, time.Since(since).Seconds()), lacking
+	f.Recovery, f.Lacking = max(f.Recovery, time.Since(since).Seconds()), lacking
 	return err
 }
 
@@ -313,7 +313,7 @@ func (c *chaos) lacking(of []*subscriber, due []position) (still []*subscriber, 
 }
 
 // at is the time of the run, in seconds.
-func (c *chaos) at() float64 { return time.Since(c.crowd.wrongs.began).Seconds() }
+func (c *chaos) at() float64 { return time.Since(c.crowd.violations.began).Seconds() }
 
 // do says what is under way, for the progress line.
 func (c *chaos) do(what string) {

@@ -9,9 +9,9 @@ import (
 
 // crowd is what all subscribers of a chaos run share.
 type crowd struct {
-	nodes  []string // ws://HOST:PORT/v1/stream
-	ledger *ledger
-	wrongs *wrongs
+	nodes      []string // ws://HOST:PORT/v1/stream
+	ledger     *ledger
+	violations *violations
 
 	updates, gaps, connects, left, lost atomic.Int64
 }

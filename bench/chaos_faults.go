@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// fault is something that goes wrong. It is planned, by the seed alone, and then strikes:
-// when that returns, it is over, or what is left of it is for Tickwire to get over.
-type fault struct {
-	kind   string
+// faultKind is something that can go wrong. A fault is planned, by the seed alone, and then
+// strikes: when that returns, it is over, or what is left of it is for Tickwire to get over.
+type faultKind struct {
+	name   string
 	weight int
 	whole  bool // of Redis, only where a replica can take over
 	plan   func(*chaos) (what string, strike func(context.Context) error)
 }
 
-// faults are those of which one is chosen at a time. Two at once are of the table too.
-var faults = []fault{
+// faultKinds are those of which one is chosen at a time. Two at once are of the table too.
+var faultKinds = []faultKind{
 	{"kill a feed", 4, false, killFeed},
 	{"freeze a feed", 3, false, freezeFeed},
 	{"stop a feed", 2, false, stopFeed},
@@ -51,23 +51,23 @@ const (
 	bothWeight = 5
 )
 
-// choose draws a fault, or two.
-func (c *chaos) choose() fault {
+// choose draws a kind of fault, or two.
+func (c *chaos) choose() faultKind {
 	sum := bothWeight
-	for _, f := range faults {
+	for _, f := range faultKinds {
 		sum += f.weight
 	}
 	n := c.rng.IntN(sum)
-	for _, f := range faults {
+	for _, f := range faultKinds {
 		if n -= f.weight; n < 0 {
 			return f
 		}
 	}
-	a, b := faults[c.rng.IntN(len(faults))], faults[c.rng.IntN(len(faults))]
-	return fault{bothKind, 0, a.whole || b.whole, func(c *chaos) (string, func(context.Context) error) {
+	a, b := faultKinds[c.rng.IntN(len(faultKinds))], faultKinds[c.rng.IntN(len(faultKinds))]
+	return faultKind{bothKind, 0, a.whole || b.whole, func(c *chaos) (string, func(context.Context) error) {
 		what, strike := a.plan(c)
 		whatElse, strikeElse := b.plan(c)
-		return fmt.Sprintf("%s (%s) and %s (%s)", a.kind, what, b.kind, whatElse), func(ctx context.Context) error {
+		return fmt.Sprintf("%s (%s) and %s (%s)", a.name, what, b.name, whatElse), func(ctx context.Context) error {
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return strike(ctx) })
 			g.Go(func() error { return strikeElse(ctx) })

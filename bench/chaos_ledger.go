@@ -19,9 +19,9 @@ func (p position) String() string { return fmt.Sprintf("seq %d of history %d", p
 // ledger has the quote of every seq, as the tape says it or, until that is read, as the
 // first subscriber does: of one seq all must say the same.
 type ledger struct {
-	wrongs *wrongs
-	ids    map[string]int
-	rows   []ledgerRow
+	violations *violations
+	ids        map[string]int
+	rows       []ledgerRow
 
 	mu        sync.Mutex           // protects what follows
 	published map[string]time.Time // by stream: when the newest updates were sent
@@ -51,9 +51,9 @@ type ledgerQuote struct {
 // ledgerDepth is how many versions of a symbol are kept: some minutes.
 const ledgerDepth = 1000
 
-func newLedger(symbols []string, w *wrongs) *ledger {
+func newLedger(symbols []string, v *violations) *ledger {
 	l := &ledger{
-		wrongs: w, ids: make(map[string]int), rows: make([]ledgerRow, len(symbols)),
+		violations: v, ids: make(map[string]int), rows: make([]ledgerRow, len(symbols)),
 		published: make(map[string]time.Time), histories: make(map[int64]bool),
 	}
 	for i, symbol := range symbols {
@@ -93,14 +93,14 @@ func (l *ledger) enterUpdate(r *ledgerRow, u *codec.Update, checkpoint bool) {
 	if at.seq >= r.newest.seq {
 		r.newest = at
 	} else if !v.published && !checkpoint { // of these an old one may be all that is left
-		l.wrongs.add(wrongTape, "%s: %v after %v", r.symbol, at, r.newest)
+		l.violations.add(tapeViolation, "%s: %v after %v", r.symbol, at, r.newest)
 	}
 	quote[codec.Status] = 0
 	if v.seen && !v.published {
 		if wrong := v.differs(at.history, &quote); wrong == "" {
 			l.count(&l.checked)
 		} else {
-			l.wrongs.add(wrongValue, "%s: %v: the tape has what a subscriber was shown otherwise:%s", r.symbol, at, wrong)
+			l.violations.add(valueViolation, "%s: %v: the tape has what a subscriber was shown otherwise:%s", r.symbol, at, wrong)
 		}
 	}
 	v.history, v.quote, v.published = at.history, quote, true
@@ -238,39 +238,43 @@ func (l *ledger) sums() (checked, unproved int64, histories []int64) {
 	return l.checked, l.unproved + unproved, slices.Sorted(maps.Keys(l.histories))
 }
 
-// wrongs are what must not happen and did: how often, and some of each kind.
-type wrongs struct {
+// violations are what must not happen and did: how often, and some of each kind.
+type violations struct {
 	began    time.Time
 	mu       sync.Mutex // protects what follows
 	counts   map[string]int64
 	examples []string
 }
 
-// The kinds of wrongs.
+// The kinds of violations, as they are told.
 const (
-	wrongSeq      = "a seq went back"
-	wrongTape     = "a feed wrote a seq below one that was on the tape: nodes cannot show it"
-	wrongTime     = "event_time went back: an older price was shown as a newer one"
-	wrongValue    = "a value that was not published at its seq"
-	wrongProtocol = "the protocol was broken"
-	wrongEnd      = "a process ended by itself"
+	seqViolation      = "a seq went back"
+	tapeViolation     = "a feed wrote a seq below one that was on the tape: nodes cannot show it"
+	timeViolation     = "event_time went back: an older price was shown as a newer one"
+	valueViolation    = "a value that was not published at its seq"
+	protocolViolation = "the protocol was broken"
+	exitViolation     = "a process ended by itself"
 
 	examplesEach = 5 // of a kind
 )
 
+func newViolations() *violations {
+	return &violations{began: time.Now(), counts: make(map[string]int64)}
+}
+
 // add notes one.
-func (w *wrongs) add(kind, format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.counts[kind]++; w.counts[kind] <= examplesEach {
-		w.examples = append(w.examples, fmt.Sprintf("at %.1f s: %s: ", time.Since(w.began).Seconds(), kind)+fmt.Sprintf(format, args...))
+func (v *violations) add(kind, format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.counts[kind]++; v.counts[kind] <= examplesEach {
+		v.examples = append(v.examples, fmt.Sprintf("at %.1f s: %s: ", time.Since(v.began).Seconds(), kind)+fmt.Sprintf(format, args...))
 	}
 }
 
-func (w *wrongs) sum() (n int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, count := range w.counts {
+func (v *violations) sum() (n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, count := range v.counts {
 		n += count
 	}
 	return n

@@ -152,7 +152,7 @@ func (s *chaosStand) heal() error {
 
 // watch looks after the stand until ctx ends: which server is the master, and which
 // process has ended by itself. Those are begun again, as whoever runs them would do.
-func (s *chaosStand) watch(ctx context.Context, w *wrongs) {
+func (s *chaosStand) watch(ctx context.Context, v *violations) {
 	var beginning sync.WaitGroup
 	defer beginning.Wait()
 	for sleep(ctx, 100*time.Millisecond) {
@@ -173,7 +173,7 @@ func (s *chaosStand) watch(ctx context.Context, w *wrongs) {
 				s.ends++
 				s.mu.Unlock()
 			} else {
-				w.add(wrongEnd, "%v", err)
+				v.add(exitViolation, "%v", err)
 			}
 			beginning.Go(func() {
 				if sleep(ctx, rand.N(time.Second)) {
@@ -203,9 +203,9 @@ func (s *chaosStand) redisSince() (steady, away time.Time) {
 	return s.steady, s.away
 }
 
-// keepWords writes down what all processes said, and returns where.
-func (s *chaosStand) keepWords() (string, error) {
-	dir, err := os.MkdirTemp("", "tickwire-chaos-said")
+// keepLogs writes down what all processes said, and returns where.
+func (s *chaosStand) keepLogs() (string, error) {
+	dir, err := os.MkdirTemp("", "tickwire-chaos-logs")
 	if err != nil {
 		return "", fmt.Errorf("bench: %w", err)
 	}

@@ -79,7 +79,7 @@ func (s *subscriber) run(ctx context.Context) {
 		}
 		if errors.Is(err, errServer) && ctx.Err() == nil {
 			if err != errLie {
-				s.wrong(wrongProtocol, "%v", err)
+				s.violated(protocolViolation, "%v", err)
 			}
 			s.distrust()
 		}
@@ -89,11 +89,11 @@ func (s *subscriber) run(ctx context.Context) {
 // errLeft: it was time to go elsewhere.
 var errLeft = errors.New("left")
 
-// errLie has been added to the wrongs.
+// errLie has been added to the violations.
 var errLie = fmt.Errorf("%w: as was said", errServer)
 
-func (s *subscriber) wrong(kind, format string, args ...any) error {
-	s.crowd.wrongs.add(kind, "subscriber %d of node %d: "+format, append([]any{s.number, s.node + 1}, args...)...)
+func (s *subscriber) violated(kind, format string, args ...any) error {
+	s.crowd.violations.add(kind, "subscriber %d of node %d: "+format, append([]any{s.number, s.node + 1}, args...)...)
 	return errLie
 }
 
@@ -310,12 +310,12 @@ func (s *subscriber) update(u *codec.Update) error {
 	before, now := h.quote[codec.EventTime], quote[codec.EventTime]
 	switch {
 	case at.seq < h.at.seq:
-		return s.wrong(wrongSeq, "%s: %v after %v, flags %v", symbol, at, h.at, u.Flags.Words())
+		return s.violated(seqViolation, "%s: %v after %v, flags %v", symbol, at, h.at, u.Flags.Words())
 	case now < before:
-		return s.wrong(wrongTime, "%s: by %v, at %v after %v, flags %v", symbol, time.Duration(before-now)*time.Microsecond, at, h.at, u.Flags.Words())
+		return s.violated(timeViolation, "%s: by %v, at %v after %v, flags %v", symbol, time.Duration(before-now)*time.Microsecond, at, h.at, u.Flags.Words())
 	}
 	if wrong := s.crowd.ledger.compare(h.id, at, &quote); wrong != "" {
-		return s.wrong(wrongValue, "%s: %v, flags %v:%s", symbol, at, u.Flags.Words(), wrong)
+		return s.violated(valueViolation, "%s: %v, flags %v:%s", symbol, at, u.Flags.Words(), wrong)
 	}
 	h.at, h.quote = at, quote
 	return nil

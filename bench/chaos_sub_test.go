@@ -32,42 +32,42 @@ func TestSubscriberTells(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		spoil func(int64, *codec.Update) bool
-		want  string // kind of wrongs; "": none
+		want  string // kind of violations; "": none
 	}{
 		{"honest", func(int64, *codec.Update) bool { return true }, ""},
-		{"a wrong price", spoilOne(1<<codec.Bid, func(u *codec.Update) { u.Quote[codec.Bid]++ }), wrongValue},
+		{"a wrong price", spoilOne(1<<codec.Bid, func(u *codec.Update) { u.Quote[codec.Bid]++ }), valueViolation},
 		{"a price is kept back", func(n int64, u *codec.Update) bool {
 			if n%50 == 0 && u.Flags&codec.Image == 0 {
 				u.Mask &^= 1 << codec.Bid
 			}
 			return true
-		}, wrongValue},
-		{"a lower seq", spoilOne(0, func(u *codec.Update) { u.Seq -= 1000 }), wrongSeq},
-		{"a seq that is to come", spoilOne(0, func(u *codec.Update) { u.Seq++ }), wrongValue},
-		{"an older event", spoilOne(1<<codec.EventTime, func(u *codec.Update) { u.Quote[codec.EventTime] -= 60e6 }), wrongTime},
-		{"another history", spoilOne(0, func(u *codec.Update) { u.Flags, u.History = u.Flags|codec.Image, 1 }), wrongValue},
-		{"a number that was not asked for", spoilOne(0, func(u *codec.Update) { u.ID += 1000 }), wrongProtocol},
+		}, valueViolation},
+		{"a lower seq", spoilOne(0, func(u *codec.Update) { u.Seq -= 1000 }), seqViolation},
+		{"a seq that is to come", spoilOne(0, func(u *codec.Update) { u.Seq++ }), valueViolation},
+		{"an older event", spoilOne(1<<codec.EventTime, func(u *codec.Update) { u.Quote[codec.EventTime] -= 60e6 }), timeViolation},
+		{"another history", spoilOne(0, func(u *codec.Update) { u.Flags, u.History = u.Flags|codec.Image, 1 }), valueViolation},
+		{"a number that was not asked for", spoilOne(0, func(u *codec.Update) { u.ID += 1000 }), protocolViolation},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := server(t, (&spoiler{node: s.endpoints[0].Addr, spoil: test.spoil}).pass)
-			w := &wrongs{began: time.Now(), counts: make(map[string]int64)}
-			c := &crowd{nodes: []string{"ws://" + e.Host + e.Path}, ledger: newLedger(symbols, w), wrongs: w}
+			v := newViolations()
+			c := &crowd{nodes: []string{"ws://" + e.Host + e.Path}, ledger: newLedger(symbols, v), violations: v}
 			subs, stop := beginFew(t, c, s.redis, len(symbols))
 			defer stop()
 			end := time.Now().Add(15 * time.Second)
 			whole := false
-			for time.Now().Before(end) && !(whole && (w.sum() > 0 || test.want == "")) {
+			for time.Now().Before(end) && !(whole && (v.sum() > 0 || test.want == "")) {
 				time.Sleep(20 * time.Millisecond)
 				checked, _, _ := c.ledger.sums()
 				whole = checked > 300 && (test.want != "" || everybody(subs, c.ledger.newest()))
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
+			v.mu.Lock()
+			defer v.mu.Unlock()
 			if !whole {
 				t.Error(subs[0].lacks(c.ledger.newest()))
 			}
-			if n := w.counts[test.want]; len(w.counts) > 1 || (n > 0) != (test.want != "") || len(w.counts) == 1 && n == 0 {
-				t.Errorf("want %q: %s", test.want, strings.Join(w.examples, "\n"))
+			if n := v.counts[test.want]; len(v.counts) > 1 || (n > 0) != (test.want != "") || len(v.counts) == 1 && n == 0 {
+				t.Errorf("want %q: %s", test.want, strings.Join(v.examples, "\n"))
 			}
 		})
 	}
@@ -117,17 +117,17 @@ func beginFew(t *testing.T, c *crowd, redis string, symbols int) (subs []*subscr
 
 // Faults are added up by kind.
 func TestKinds(t *testing.T) {
-	all := []Misfortune{{Kind: "b", Survived: true, Recovery: 3}, {Kind: "a"}, {Kind: "b", Survived: true, Recovery: 1}, {Kind: "b", Survived: true, Recovery: 2}, {Kind: "b"}}
+	all := []Fault{{Kind: "b", Survived: true, Recovery: 3}, {Kind: "a"}, {Kind: "b", Survived: true, Recovery: 1}, {Kind: "b", Survived: true, Recovery: 2}, {Kind: "b"}}
 	got := kinds(all)
 	if len(got) != 2 || got[0] != (Kind{Kind: "a", Injected: 1}) || got[1] != (Kind{"b", 4, 3, 2, 3, 3}) {
 		t.Errorf("%+v", got)
 	}
-	var o Ordeal
-	for _, m := range all {
-		o.add(m)
+	var r ChaosReport
+	for _, f := range all {
+		r.add(f)
 	}
-	if !o.Failed() || len(o.Problems) != 2 {
-		t.Errorf("%+v", o)
+	if !r.Failed() || len(r.Problems) != 2 {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -137,9 +137,9 @@ func TestFaultsArePlanned(t *testing.T) {
 		c := plannedChaos(1)
 		chosen = make(map[string]bool)
 		for range 1000 {
-			f := c.choose()
-			what, _ := f.plan(c)
-			text, chosen[f.kind] = text+f.kind+" "+what+"\n", true
+			k := c.choose()
+			what, _ := k.plan(c)
+			text, chosen[k.name] = text+k.name+" "+what+"\n", true
 		}
 		return text, chosen
 	}
@@ -147,9 +147,9 @@ func TestFaultsArePlanned(t *testing.T) {
 	if again, _ := plan(); again != text {
 		t.Error("another plan for the same seed")
 	}
-	for _, f := range faults {
-		if !chosen[f.kind] {
-			t.Errorf("%s is not chosen", f.kind)
+	for _, k := range faultKinds {
+		if !chosen[k.name] {
+			t.Errorf("%s is not chosen", k.name)
 		}
 	}
 	if !chosen[bothKind] {

@@ -36,7 +36,7 @@ func TestChaos(t *testing.T) {
 	var text bytes.Buffer
 	res.Print(&text)
 	t.Log(text.String())
-	if !res.Survived || len(res.Misfortunes) < 5 {
+	if !res.Survived || len(res.Faults) < 5 {
 		t.Error("not survived")
 	}
 }
@@ -152,7 +152,7 @@ func beside(t *testing.T, c *chaos, url string) *ledger {
 	for i := range c.ledger.rows {
 		symbols = append(symbols, c.ledger.rows[i].symbol)
 	}
-	l := newLedger(symbols, &wrongs{began: time.Now(), counts: make(map[string]int64)})
+	l := newLedger(symbols, newViolations())
 	ctx, stop := context.WithCancel(t.Context())
 	for _, stream := range c.stand.streams {
 		r, err := newSurvivor(rdb, l, stream)

@@ -96,7 +96,7 @@ func (c *benchCmd) openDoor() (remove func(), err error) {
 	return made.remove, nil
 }
 
-// report is a Result, a Comparison, an Ordeal or what the tape costs.
+// report is a Result, a Comparison, a ChaosReport or what the tape costs.
 type report interface{ Print(io.Writer) }
 
 // peers compares. That a peer loses something is a result; that we do is a failure.
