@@ -38,7 +38,7 @@ func beginCluster(t *testing.T, s *chaosStand) (all []*shardServer) {
 			t.Fatal(err)
 		}
 		_, port, _ := strings.Cut(addr, ":")
-		m := newMember(fmt.Sprintf("redis %d", i+1), exe, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
+		m := newMember(s.dir, fmt.Sprintf("redis %d", i+1), exe, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
 			"--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes%d.conf", i+1), "--cluster-node-timeout", "5000")
 		if err := m.begin(); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func moveSlot(t *testing.T, all []*shardServer, slot int64, from, to *shardServe
 // Streams move from one master of a Cluster to another while they are written and read:
 // nobody misses anything, or hears of it.
 func TestCluster(t *testing.T) {
-	s := emptyStand(t, 2000)
+	s := testStand(t, 2000)
 	all := beginCluster(t, s)
 	s.url = fmt.Sprintf("redis://%s?cluster=true&addr=%s&addr=%s", all[0].addr, all[1].addr, all[2].addr)
 	must(t, s.beginService(t.Context(), 8, 2))

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,35 +17,52 @@ import (
 // member is a process of a stand that is killed, stopped and begun again.
 type member struct {
 	name string
+	log  string // the file of all that it says, however often it is begun
 	exe  string
 	args []string
 
-	mu   sync.Mutex // protects what follows
-	p    *proc      // the last one
-	said tailBuffer // what those before it said
+	mu sync.Mutex // protects p
+	p  *proc      // the last one
 }
 
-func newMember(name, exe string, args ...string) *member {
-	return &member{name: name, exe: exe, args: args}
+// newMember is one whose log is in a directory.
+func newMember(dir, name, exe string, args ...string) *member {
+	return &member{name: name, log: filepath.Join(dir, name+".log"), exe: exe, args: args}
 }
 
 // begin begins it, unless it runs.
 func (m *member) begin() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	after := ""
 	if m.p != nil {
 		select {
 		case <-m.p.gone:
-			fmt.Fprintf(&m.said, "%s\n-- it ended: %v\n", m.p.log.String(), m.p.err)
+			after = fmt.Sprintf(", after it ended: %v", m.p.cmd.ProcessState)
 		default:
 			return nil
 		}
 	}
-	p, err := start(m.name, nil, nil, nil, m.exe, m.args...)
-	if err == nil {
-		m.p = p
+	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
 	}
-	return err
+	defer log.Close() // the process has its own
+	if _, err := fmt.Fprintf(log, "-- begun at %s%s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), after); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	before := len(m.text())
+	said := func() string {
+		text := m.text()
+		return text[min(before, len(text)):]
+	}
+	p := &proc{name: m.name, cmd: exec.Command(m.exe, m.args...), said: said}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.start(nil); err != nil {
+		return err
+	}
+	m.p = p
+	return nil
 }
 
 // end ends it with a signal, and waits until it has.
@@ -72,6 +92,14 @@ func (m *member) now() *proc {
 	return m.p
 }
 
+// procs are those of members that have begun, in the lives they have now.
+func procs(all []*member) (now []*proc) {
+	for _, m := range all {
+		now = append(now, m.now())
+	}
+	return now
+}
+
 // died says how it ended by itself; nil if it did not. It is said once.
 func (m *member) died() error {
 	p := m.now()
@@ -85,14 +113,13 @@ func (m *member) died() error {
 	return err
 }
 
-// text is all that is left of what it said.
+// text is all that it has said.
 func (m *member) text() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.p == nil {
-		return ""
+	text, err := os.ReadFile(m.log)
+	if err != nil {
+		return err.Error()
 	}
-	return m.said.String() + "\n" + m.p.log.String() + "\n"
+	return string(text)
 }
 
 // crashed reports whether the error of a process that ended is one that no process may

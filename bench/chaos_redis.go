@@ -56,7 +56,7 @@ func beginRedis(dir string) (*redisPair, error) {
 	}
 	r, proxies := &redisPair{dir: dir}, newProxies()
 	for i := range r.servers {
-		if r.servers[i], err = newServer(proxies, exe, r.conf("server", i), string(rune('A'+i))); err != nil {
+		if r.servers[i], err = r.newServer(proxies, exe, i); err != nil {
 			r.close()
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func beginRedis(dir string) (*redisPair, error) {
 			r.close()
 			return nil, err
 		}
-		m := newMember(fmt.Sprintf("sentinel %d", i+1), exe, r.conf("sentinel", i), "--sentinel")
+		m := newMember(r.dir, fmt.Sprintf("sentinel %d", i+1), exe, r.conf("sentinel", i), "--sentinel")
 		r.sentinels[i] = &sentinel{m, addr, redis.NewSentinelClient(clientTo(addr))}
 	}
 	if err := r.anew(); err != nil {
@@ -81,7 +81,8 @@ func (r *redisPair) conf(what string, i int) string {
 	return filepath.Join(r.dir, fmt.Sprintf("%s%d.conf", what, i+1))
 }
 
-func newServer(proxies *toxiproxy.ApiServer, exe, conf, name string) (*redisServer, error) {
+func (r *redisPair) newServer(proxies *toxiproxy.ApiServer, exe string, i int) (*redisServer, error) {
+	name := string(rune('A' + i))
 	own, err := lastingPort()
 	if err != nil {
 		return nil, err
@@ -94,7 +95,8 @@ func newServer(proxies *toxiproxy.ApiServer, exe, conf, name string) (*redisServ
 	if err != nil {
 		return nil, err
 	}
-	return &redisServer{member: newMember("redis "+name, exe, conf), link: l, rdb: redis.NewClient(clientTo(own)), far: redis.NewClient(clientTo(from))}, nil
+	m := newMember(r.dir, "redis "+name, exe, r.conf("server", i))
+	return &redisServer{member: m, link: l, rdb: redis.NewClient(clientTo(own)), far: redis.NewClient(clientTo(from))}, nil
 }
 
 func clientTo(addr string) *redis.Options {

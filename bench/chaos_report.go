@@ -112,9 +112,7 @@ func (r *ChaosReport) finish(c *chaos, err error) {
 	}
 	r.Survived = len(r.Problems) == 0
 	if r.Failed() || r.Partial && err != errInterrupted {
-		if r.Logs, err = c.stand.keepLogs(); err != nil {
-			r.Problems = append(r.Problems, err.Error())
-		}
+		r.Logs = c.stand.keepLogs()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,7 +25,8 @@ const (
 // chaosStand is all processes of a chaos run: each may be killed at any time.
 type chaosStand struct {
 	cfg     *Config
-	dir     string
+	dir     string     // of their logs, and of what Redis writes
+	kept    bool       // dir is, in the end
 	redis   *redisPair // nil: another, that is not looked after
 	url     string     // of Redis
 	feeds   []*member
@@ -43,11 +43,10 @@ type chaosStand struct {
 
 // newChaosStand begins everything, and waits until it is ready.
 func newChaosStand(ctx context.Context, cfg *Config) (*chaosStand, error) {
-	dir, err := os.MkdirTemp("", "tickwire-chaos")
+	s, err := emptyStand(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		return nil, err
 	}
-	s := &chaosStand{cfg: cfg, dir: dir}
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*startWithin, errNotReady)
 	defer cancel()
 	if err = s.beginRedis(ctx); err == nil {
@@ -60,12 +59,21 @@ func newChaosStand(ctx context.Context, cfg *Config) (*chaosStand, error) {
 	return s, nil
 }
 
+// emptyStand is one of which nothing has begun.
+func emptyStand(cfg *Config) (*chaosStand, error) {
+	dir, err := os.MkdirTemp("", "tickwire-chaos-logs")
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	return &chaosStand{cfg: cfg, dir: dir}, nil
+}
+
 func (s *chaosStand) beginRedis(ctx context.Context) (err error) {
 	if s.redis, err = beginRedis(s.dir); err != nil {
 		return err
 	}
 	s.url, s.away = s.redis.url(), time.Now()
-	return wait(ctx, "Redis and its Sentinels", nil, func() bool { return s.redis.whole(ctx) })
+	return wait(ctx, "Redis and its Sentinels", procs(s.redis.members()), func() bool { return s.redis.whole(ctx) })
 }
 
 func (s *chaosStand) beginService(ctx context.Context, shards, feeds int) error {
@@ -96,7 +104,7 @@ func (s *chaosStand) beginNodes(ctx context.Context) error {
 		}
 	}
 	for i := range s.at {
-		if err := wait(ctx, s.nodes[i].name, nil, func() bool { return s.at[i].ready(ctx) }); err != nil {
+		if err := wait(ctx, s.nodes[i].name, procs(s.nodes), func() bool { return s.at[i].ready(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -104,12 +112,12 @@ func (s *chaosStand) beginNodes(ctx context.Context) error {
 }
 
 func (s *chaosStand) feed(i int, redis string) *member {
-	return newMember(fmt.Sprintf("feed %d", i+1), s.cfg.Exe, "feed", "--redis", redis, "--metrics", "off", "--venue", "sim", "--shards", strconv.Itoa(len(s.streams)),
+	return newMember(s.dir, fmt.Sprintf("feed %d", i+1), s.cfg.Exe, "feed", "--redis", redis, "--metrics", "off", "--venue", "sim", "--shards", strconv.Itoa(len(s.streams)),
 		"--sim-symbols", strconv.Itoa(chaosSymbols), "--sim-rate", strconv.Itoa(chaosRate), "--sim-seed", strconv.FormatUint(s.cfg.Seed, 10))
 }
 
 func (s *chaosStand) node(i int, addr string) *member {
-	return newMember(fmt.Sprintf("node %d", i+1), s.cfg.Exe, "fanout", "--redis", s.url, "--listen", addr, "--metrics", "off",
+	return newMember(s.dir, fmt.Sprintf("node %d", i+1), s.cfg.Exe, "fanout", "--redis", s.url, "--listen", addr, "--metrics", "off",
 		"--drain", "0s", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(2*s.cfg.Conns+100))
 }
 
@@ -203,18 +211,10 @@ func (s *chaosStand) redisSince() (steady, away time.Time) {
 	return s.steady, s.away
 }
 
-// keepLogs writes down what all processes said, and returns where.
-func (s *chaosStand) keepLogs() (string, error) {
-	dir, err := os.MkdirTemp("", "tickwire-chaos-logs")
-	if err != nil {
-		return "", fmt.Errorf("bench: %w", err)
-	}
-	for _, m := range s.members() {
-		if err := os.WriteFile(filepath.Join(dir, m.name+".log"), []byte(m.text()), 0o600); err != nil {
-			return "", fmt.Errorf("bench: %w", err)
-		}
-	}
-	return dir, nil
+// keepLogs has the logs outlive the stand, and returns where they are.
+func (s *chaosStand) keepLogs() string {
+	s.kept = true
+	return s.dir
 }
 
 // close ends everything at once.
@@ -225,5 +225,7 @@ func (s *chaosStand) close() {
 	if s.redis != nil {
 		s.redis.close()
 	}
-	os.RemoveAll(s.dir)
+	if !s.kept {
+		os.RemoveAll(s.dir)
+	}
 }

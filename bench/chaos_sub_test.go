@@ -161,13 +161,13 @@ func TestFaultsArePlanned(t *testing.T) {
 func plannedChaos(seed uint64) *chaos {
 	s := &chaosStand{cfg: &Config{Seed: seed}, redis: new(redisPair), streams: []string{"sim/0", "sim/1"}}
 	for i := range s.redis.servers {
-		s.redis.servers[i] = &redisServer{member: newMember("redis", "")}
+		s.redis.servers[i] = &redisServer{member: newMember("", "redis", "")}
 	}
 	for i := range s.redis.sentinels {
-		s.redis.sentinels[i] = &sentinel{member: newMember("sentinel", "")}
+		s.redis.sentinels[i] = &sentinel{member: newMember("", "sentinel", "")}
 	}
 	for range 3 {
-		s.feeds, s.nodes = append(s.feeds, newMember("feed", "")), append(s.nodes, newMember("node", ""))
+		s.feeds, s.nodes = append(s.feeds, newMember("", "feed", "")), append(s.nodes, newMember("", "node", ""))
 	}
 	return &chaos{rng: rand.New(rand.NewPCG(seed, 0)), stand: s}
 }

@@ -53,6 +53,7 @@ func underway(t *testing.T, s *chaosStand) *chaos {
 		stop()
 		c.alive.Wait()
 		if c.res.finish(c, nil); t.Failed() || !c.res.Survived {
+			c.res.Logs = s.keepLogs()
 			var text bytes.Buffer
 			c.res.Print(&text)
 			t.Error(text.String())
@@ -79,11 +80,15 @@ func (c *chaos) mustConverge(t *testing.T, what string) {
 	}
 }
 
-// emptyStand is a stand of which nothing has begun.
-func emptyStand(t *testing.T, conns int) *chaosStand {
+// testStand is a stand of which nothing has begun.
+func testStand(t *testing.T, conns int) *chaosStand {
 	t.Helper()
 	cfg := chaosConfig(t, conns)
-	s := &chaosStand{cfg: &cfg, dir: t.TempDir(), steady: time.Now()}
+	s, err := emptyStand(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.steady = time.Now()
 	t.Cleanup(s.close)
 	return s
 }
@@ -92,7 +97,7 @@ func emptyStand(t *testing.T, conns int) *chaosStand {
 // there. Nobody is shown any of it once another has taken over; and when the master is
 // made a replica, the writer disturbs nobody.
 func TestSplit(t *testing.T) {
-	s := emptyStand(t, 500)
+	s := testStand(t, 500)
 	if err := s.beginRedis(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 type proc struct {
 	name string
 	cmd  *exec.Cmd
-	log  tailBuffer
+	said func() string // of its log, the end at least
 	gone chan struct{} // closed when it has ended
 	// expected: its end is part of the run.
 	expected atomic.Bool
@@ -50,16 +49,27 @@ func (t *tailBuffer) Write(p []byte) (int, error) {
 func (t *tailBuffer) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.buf))
+	return string(t.buf)
 }
 
-// start runs a command on the given cores (none: all), and ends it when we do.
+// start runs a command on the given cores (none: all), and ends it when we do. The end of
+// what it says is kept.
 func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe string, args ...string) (*proc, error) {
-	p := &proc{name: name, cmd: exec.Command(exe, args...), gone: make(chan struct{})}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, &p.log
+	log := new(tailBuffer)
+	p := &proc{name: name, cmd: exec.Command(exe, args...), said: log.String}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, log
 	if stdout == nil {
-		p.cmd.Stdout = &p.log
+		p.cmd.Stdout = log
 	}
+	if err := p.start(cpus); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// start runs what cmd says.
+func (p *proc) start(cpus []int) error {
+	p.gone = make(chan struct{})
 	p.cmd.WaitDelay = 2 * time.Second // for what it has said to be read
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	began := make(chan error)
@@ -85,9 +95,9 @@ func start(name string, cpus []int, stdin io.Reader, stdout io.Writer, exe strin
 		// The thread ends with the goroutine: it is locked.
 	}()
 	if err := <-began; err != nil {
-		return nil, fmt.Errorf("bench: %s: %w", name, err)
+		return fmt.Errorf("bench: %s: %w", p.name, err)
 	}
-	return p, nil
+	return nil
 }
 
 // dead says why a process has ended; nil while it runs.
@@ -112,7 +122,7 @@ const wordsMost = 2 << 10
 
 // lastWords is the end of what a process said, or how it panicked.
 func (p *proc) lastWords() string {
-	said := p.log.String()
+	said := strings.TrimSpace(p.said())
 	if i := strings.LastIndex(said, "panic: "); i >= 0 {
 		return said[i:min(len(said), i+wordsMost)]
 	}
