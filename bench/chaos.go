@@ -176,7 +176,7 @@ func (c *chaos) suffer(ctx context.Context, kind, what string, strike func(conte
 	}
 	f.Survived = len(f.Lacking) == 0
 	f.Seconds = time.Since(began).Seconds()
-	c.res.add(f)
+	c.res.add(f, c.crowd.violations.sum())
 	if f.Survived {
 		c.say("%6.1f s  %s: %s: recovered in %.2f s", f.At, kind, what, f.Recovery)
 		return nil

@@ -49,13 +49,14 @@ type ChaosReport struct {
 
 // Fault is a fault that struck.
 type Fault struct {
-	At       float64  `json:"at_s"`
-	Kind     string   `json:"kind"`
-	What     string   `json:"what"`
-	Seconds  float64  `json:"seconds"` // from when it struck until all had recovered
-	Recovery float64  `json:"recovery_s"`
-	Survived bool     `json:"survived"`
-	Lacking  []string `json:"lacking"` // when the time was over
+	At         float64  `json:"at_s"`
+	Kind       string   `json:"kind"`
+	What       string   `json:"what"`
+	Seconds    float64  `json:"seconds"` // from when it struck until all had recovered
+	Recovery   float64  `json:"recovery_s"`
+	Survived   bool     `json:"survived"`
+	Lacking    []string `json:"lacking"`    // when the time was over
+	Violations int64    `json:"violations"` // that came since the fault before
 }
 
 // Kind is all faults of one kind. Recovery is from when a fault was over and Redis had a
@@ -77,11 +78,24 @@ func newChaosReport(s *chaosStand) *ChaosReport {
 	}
 }
 
-func (r *ChaosReport) add(f Fault) {
+// add takes a fault that is over. There have been so many violations by now.
+func (r *ChaosReport) add(f Fault, violations int64) {
+	f.Violations = violations - r.noted()
 	r.Faults = append(r.Faults, f)
+	if f.Violations > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("at %.1f s: %s: %s: %d violations", f.At, f.Kind, f.What, f.Violations))
+	}
 	if !f.Survived {
 		r.Problems = append(r.Problems, fmt.Sprintf("at %.1f s: %s: %s: not recovered after %v: %s", f.At, f.Kind, f.What, convergeWithin, strings.Join(f.Lacking, "; ")))
 	}
+}
+
+// noted is how many violations came by the end of the newest fault.
+func (r *ChaosReport) noted() (n int64) {
+	for _, f := range r.Faults {
+		n += f.Violations
+	}
+	return n
 }
 
 // finish adds up the run, which err broke off unless it is nil.
@@ -103,8 +117,13 @@ func (r *ChaosReport) finish(c *chaos, err error) {
 	r.Violations, r.Examples = maps.Clone(v.counts), slices.Clone(v.examples)
 	v.mu.Unlock()
 	r.Kinds = kinds(r.Faults)
-	for kind, n := range r.Violations {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", n, kind))
+	late := -r.noted()
+	for _, kind := range slices.Sorted(maps.Keys(r.Violations)) {
+		late += r.Violations[kind]
+		r.Problems = append(r.Problems, fmt.Sprintf("%d times: %s", r.Violations[kind], kind))
+	}
+	if late > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("since the last fault that ended: %d violations", late))
 	}
 	if err != nil {
 		r.Partial = true

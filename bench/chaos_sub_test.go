@@ -1,8 +1,12 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,10 +128,51 @@ func TestKinds(t *testing.T) {
 	}
 	var r ChaosReport
 	for _, f := range all {
-		r.add(f)
+		r.add(f, 0)
 	}
 	if !r.Failed() || len(r.Problems) != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Violations are told by kind, and by the fault during which they came.
+func TestViolationsAreTold(t *testing.T) {
+	c := plannedChaos(1)
+	v := newViolations()
+	c.ledger, c.crowd, c.res = newLedger(nil, v), &crowd{violations: v}, newChaosReport(c.stand)
+	for i, n := range []int{2, 0, 7} {
+		for range n {
+			v.add(timeViolation, "here")
+		}
+		c.res.add(Fault{At: float64(10 * i), Kind: "flush Redis", What: "all keys are gone", Survived: true}, v.sum())
+	}
+	v.add(seqViolation, "there")
+	c.res.finish(c, nil)
+	v.add(seqViolation, "too late to be told")
+
+	var text bytes.Buffer
+	c.res.Print(&text)
+	const want = "FAILED\n  at 0.0 s: flush Redis: all keys are gone: 2 violations\n  at 20.0 s: flush Redis: all keys are gone: 7 violations\n" +
+		"  1 times: " + seqViolation + "\n  9 times: " + timeViolation + "\n  since the last fault that ended: 1 violations\nmachine "
+	if !strings.HasPrefix(text.String(), want) {
+		t.Errorf("%s\nwant %s", text.String(), want)
+	}
+	if n := strings.Count(text.String(), "\nviolation "); n != 1+examplesEach {
+		t.Errorf("%d examples", n)
+	}
+	var read struct {
+		Faults     []struct{ Violations int64 }
+		Violations map[string]int64
+	}
+	written, err := json.Marshal(c.res)
+	if err == nil {
+		err = json.Unmarshal(written, &read)
+	}
+	if err != nil || !slices.Equal(read.Faults, []struct{ Violations int64 }{{2}, {0}, {7}}) || !maps.Equal(read.Violations, map[string]int64{seqViolation: 1, timeViolation: 9}) {
+		t.Errorf("%v: %s", err, written)
+	}
+	if !c.stand.kept || !c.res.Failed() {
+		t.Error("no logs are kept of a run that failed")
 	}
 }
 
