@@ -86,7 +86,8 @@ func (t *tape) write(ctx context.Context, j job) error {
 		History: t.history, SentAt: time.Now().UnixMicro(), Server: t.server, Count: j.batch.count,
 	}
 	t.entry = codec.AppendEntry(t.entry[:0], &e, j.batch.body)
-	err := t.until(ctx, redisTimeout, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry) })
+	from := t.keepFrom(e.ID)
+	err := t.until(ctx, redisTimeout, func(ctx context.Context) error { return t.add(ctx, e.ID, t.entry, from) })
 	if err != nil {
 		return err
 	}
@@ -129,6 +130,8 @@ func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
 	var set *redis.StatusCmd
 	var list *redis.IntCmd
 	t.line.Pipelined(ctx, func(p redis.Pipeliner) error {
+		// It cannot be renewed while a large one is on its way. Of another's lease, no harm is done.
+		p.PExpire(ctx, codec.WriterKey(t.stream), leaseFor+time.Duration(len(t.entry))*checkpointPace)
 		set = p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
 		list = p.SAdd(ctx, codec.TapesKey, t.stream)
 		return nil
@@ -178,14 +181,14 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 	}
 }
 
-// add appends an entry under its id. Done before, it is done: a lost answer makes
-// no second entry.
-func (t *tape) add(ctx context.Context, id codec.ID, blob []byte) error {
+// add appends an entry under its id, and lets those below another id go; 0-0 is none. Done
+// before, it is done: a lost answer makes no second entry.
+func (t *tape) add(ctx context.Context, id codec.ID, blob []byte, from codec.ID) error {
 	args := &redis.XAddArgs{
 		Stream: codec.TapeKey(t.stream), ID: id.String(), Values: []any{codec.EntryField, blob},
 	}
-	if from := t.keepFrom(id.N); from > 0 {
-		args.MinID, args.Approx = codec.ID{Epoch: id.Epoch, N: from}.String(), true
+	if from != (codec.ID{}) {
+		args.MinID, args.Approx = from.String(), true
 	}
 	err := t.line.XAdd(ctx, args).Err()
 	if err == nil || !strings.Contains(err.Error(), "equal or smaller") {
@@ -217,16 +220,19 @@ func (e *fencedError) Error() string {
 	return ErrFenced.Error() + " (the stream is at " + e.last[0].ID + ", we were to write " + e.mine.String() + ")"
 }
 
-// keepFrom is the n below which entries of this reign may go; what is older, other
-// reigns included, goes with them. 0 is nothing yet.
-func (t *tape) keepFrom(n int64) int64 {
+// keepFrom is the id below which entries may go when the next one is written: of this
+// reign, and with them what older reigns left. 0-0 is nothing yet.
+func (t *tape) keepFrom(next codec.ID) codec.ID {
 	old := func(m mark) bool { return time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size }
 	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]
 	}
-	from := n - t.most
+	from := next.N - t.most
 	if len(t.marks) > 0 && old(t.marks[0]) {
 		from = max(from, t.marks[0].n)
 	}
-	return from
+	if from <= 0 {
+		return codec.ID{}
+	}
+	return codec.ID{Epoch: next.Epoch, N: from}
 }

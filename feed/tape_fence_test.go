@@ -87,13 +87,13 @@ func TestOneReignAMillisecond(t *testing.T) {
 	s := startRedis(t)
 	one, two := s.tape(), s.tape()
 	id := codec.ID{Epoch: time.Now().UnixMilli()}
-	if err := one.add(t.Context(), id, []byte("one")); err != nil {
+	if err := one.add(t.Context(), id, []byte("one"), codec.ID{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := two.add(t.Context(), id, []byte("two")); !errors.Is(err, ErrFenced) {
+	if err := two.add(t.Context(), id, []byte("two"), codec.ID{}); !errors.Is(err, ErrFenced) {
 		t.Errorf("the second: %v", err)
 	}
-	if err := one.add(t.Context(), id, []byte("one")); err != nil {
+	if err := one.add(t.Context(), id, []byte("one"), codec.ID{}); err != nil {
 		t.Errorf("the first again: %v", err)
 	}
 	if n := s.client().XLen(t.Context(), codec.TapeKey("x/0")).Val(); n != 1 {

@@ -24,6 +24,8 @@ const (
 	leaseRenew  = 250 * time.Millisecond // while it is held
 	leaseTry    = 100 * time.Millisecond // while it is not
 	leaseAnswer = 500 * time.Millisecond
+
+	checkpointPace = 100 * time.Nanosecond // a byte of a checkpoint, over a line of 80 Mbit/s
 )
 
 // crew is what the streams of one feed share: its name, and how many of them it writes.
@@ -60,6 +62,7 @@ type lease struct {
 	load    int       // how many streams that one writes
 	seen    int64     // the newest epoch there is, as far as this feed or the heir knows
 	watched time.Time // since when Redis answers, and is the same; zero: it is not
+	asked   time.Time // when it last did
 	calm    time.Time // a lease that has gone is not taken before
 }
 
@@ -114,7 +117,8 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	l.holder, _ = l.note(holder.Val())
 	switch {
 	case l.holder == l.crew.name:
-		return true, rdb.PExpire(ctx, key, leaseTaken).Err()
+		err = rdb.PExpire(ctx, key, leaseTaken).Err()
+		return err == nil, err
 	case l.holder != "":
 		l.calm = time.Now().Add(min(left.Val(), leaseTaken) + deaf)
 		return false, nil
@@ -134,7 +138,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 // reigns tells who stands by of the epoch. Whoever has taken the lease since is fenced.
 func (l *lease) reigns(ctx context.Context, rdb *tapes.Line, epoch int64) error {
 	l.seen = max(l.seen, epoch)
-	return rdb.Set(ctx, codec.WriterKey(l.stream), l.value(epoch), leaseTaken).Err()
+	return rdb.Set(ctx, codec.WriterKey(l.stream), l.value(epoch), leaseFor).Err()
 }
 
 // renew keeps the lease of a reign, and looks who stands by. It is not held any more if
@@ -158,7 +162,10 @@ func (l *lease) renew(ctx context.Context, rdb *tapes.Line, epoch int64) (held b
 	}
 	if l.holder, _ = l.note(holder.Val()); l.holder == "" {
 		err = rdb.SetArgs(ctx, key, l.value(epoch), redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
-		return !errors.Is(err, redis.Nil), nil
+		if errors.Is(err, redis.Nil) {
+			return false, nil // another was faster
+		}
+		return true, err
 	}
 	return l.holder == l.crew.name, nil
 }

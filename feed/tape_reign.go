@@ -81,56 +81,75 @@ func (t *tape) begin(ctx context.Context, q *sequencer, l *lease) (asOf time.Tim
 // lost entries that the checkpoint is as of.
 func (t *tape) fence(ctx context.Context, seen int64) (e codec.Entry, behind bool, err error) {
 	for {
-		if e, behind, err = t.known(ctx); err != nil {
+		last, checkpoint, err := t.known(ctx)
+		if err != nil {
 			return e, false, err
 		}
-		if e.Prev = e.ID; e.Prev.Epoch >= codec.MaxInt/1000 {
+		behind = last.ID.Less(checkpoint.ID)
+		if e.Prev = last.ID; behind {
+			e.Prev = checkpoint.ID
+		}
+		if e.Prev.Epoch >= codec.MaxInt/1000 {
 			return e, false, fmt.Errorf("no id comes after %s, %w", e.Prev, errForeign)
 		}
 		e.ID = codec.ID{Epoch: max(time.Now().UnixMilli(), e.Prev.Epoch+1, seen+1)}
-		e.SentAt, e.Server, e.History = time.Now().UnixMicro(), t.server, cmp.Or(e.History, t.history, e.ID.Epoch)
-		try, cancel := context.WithTimeout(ctx, redisTimeout)
-		err = t.add(try, e.ID, codec.AppendEntry(nil, &e, nil))
-		cancel()
+		e.SentAt, e.Server = time.Now().UnixMicro(), t.server
+		e.History = cmp.Or(max(last.History, checkpoint.History), t.history, e.ID.Epoch)
+		err = t.put(ctx, &e, checkpoint.ID)
 		if !errors.Is(err, ErrFenced) { // by a later reign that began in between
 			return e, behind, err
 		}
 	}
 }
 
-// known is the newest id there is a trace of, on the tape or in the checkpoint, and
-// the history it belongs to; zeros when there is neither. The checkpoint is looked at
-// first: of a feed that still writes, the tape is not behind it.
-func (t *tape) known(ctx context.Context) (e codec.Entry, behind bool, err error) {
+// put appends a fence. Entries may go with it of reigns that had ended before what is to be
+// kept, unless a checkpoint is older. An epoch is the time at which its reign began: the
+// reign before had ended by then.
+func (t *tape) put(ctx context.Context, fence *codec.Entry, checkpoint codec.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	young := codec.ID{Epoch: time.Now().Add(-t.keep).UnixMilli()}
+	old, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "("+young.String(), "-", 1).Result()
+	if err != nil {
+		return err
+	}
+	var from codec.ID
+	for i := range old {
+		from, _ = codec.ParseID(old[i].ID) // of a stranger's none go
+		from.N = 0
+	}
+	if checkpoint.Less(from) {
+		from = checkpoint
+	}
+	return t.add(ctx, fence.ID, codec.AppendEntry(nil, fence, nil), from)
+}
+
+// known is the newest id there is a trace of on the tape, with the history it belongs to,
+// and what the checkpoint says of itself; zeros when there is none. The checkpoint is looked
+// at first: of a feed that still writes, the tape is not behind it.
+func (t *tape) known(ctx context.Context) (last, checkpoint codec.Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	head, err := t.line.GetRange(ctx, codec.CheckpointKey(t.stream), 0, codec.HeaderMax-1).Bytes()
 	if err != nil {
-		return e, false, err
+		return last, checkpoint, err
 	}
-	checkpoint, _, _ := codec.ParseEntry(head)
+	checkpoint, _, _ = codec.ParseEntry(head)
 	info, err := t.line.XInfoStream(ctx, codec.TapeKey(t.stream)).Result()
 	switch {
 	case err == nil:
-		if e.ID, err = codec.ParseID(info.LastGeneratedID); err != nil {
-			return e, false, err
+		if last.ID, err = codec.ParseID(info.LastGeneratedID); err != nil {
+			return last, checkpoint, err
 		}
 	case !strings.Contains(err.Error(), "no such key"):
-		return e, false, err
+		return last, checkpoint, err
 	}
-	last, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
-	if err != nil {
-		return e, false, err
+	tops, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
+	for i := range tops {
+		top, _, _ := codec.ParseEntry(entryBytes(&tops[i]))
+		last.History = top.History
 	}
-	for i := range last {
-		top, _, _ := codec.ParseEntry(entryBytes(&last[i]))
-		e.History = top.History
-	}
-	e.History = max(e.History, checkpoint.History)
-	if behind = e.ID.Less(checkpoint.ID); behind {
-		e.ID = checkpoint.ID
-	}
-	return e, behind, nil
+	return last, checkpoint, err
 }
 
 // entryBytes is the one value of an entry.

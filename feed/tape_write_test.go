@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,9 +179,52 @@ func TestRetention(t *testing.T) {
 	}
 	for tp, n := newTape(nil, "", 0, nil, nil), int64(0); n < 1000; n++ { // marks do not pile up
 		tp.marks = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n})
-		if tp.keepFrom(n); len(tp.marks) > 2 {
+		if tp.keepFrom(codec.ID{N: n}); len(tp.marks) > 2 {
 			t.Fatalf("%d marks", len(tp.marks))
 		}
+	}
+}
+
+// A fence has reigns go that ended long ago, and nothing that is young or that a reader
+// needs after the checkpoint, whatever this feed wrote before.
+func TestAFenceKeepsWhatIsYoung(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb, tp := s.client(), s.tape()
+	ago := func(d time.Duration) int64 { return time.Now().Add(-d).UnixMilli() }
+	gone, stays, young := ago(2*time.Hour), ago(time.Hour), ago(10*time.Second)
+	write := func(epoch int64, checkpoint *batch) {
+		tp.id = codec.ID{Epoch: epoch}
+		for range 300 {
+			if err := tp.write(t.Context(), job{batch: new(batch), checkpoint: checkpoint}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	reign := func() {
+		tp.marks = []mark{{at: time.Now().Add(-time.Hour), n: 299}} // of the reign before
+		if _, err := tp.reign(t.Context(), newSequencer(tp.counts), &lease{stream: "x/0", crew: newCrew()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(epoch int64) int {
+		from := codec.ID{Epoch: epoch}
+		return len(rdb.XRange(t.Context(), codec.TapeKey("x/0"), from.String(), strconv.FormatInt(epoch, 10)).Val())
+	}
+	write(gone, new(batch))
+	reign() // the checkpoint is older than what could go
+	if left(gone) != 300 {
+		t.Errorf("of the reign that has the checkpoint %d entries are left", left(gone))
+	}
+	rdb.Del(t.Context(), codec.TapeKey("x/0"))
+	write(gone, nil)
+	write(stays, nil)
+	write(young, new(batch))
+	for range 3 {
+		reign()
+	}
+	if left(gone) > 100 || left(stays) != 300 || left(young) != 300 || rdb.XLen(t.Context(), codec.TapeKey("x/0")).Val() != int64(left(gone)+603) {
+		t.Errorf("left are %d, %d and %d entries", left(gone), left(stays), left(young))
 	}
 }
 
