@@ -25,8 +25,8 @@ type sequencer struct {
 	at      time.Time // when what is under way came: it has no clock
 }
 
-// state is one symbol. Invariants: seq counts published changes, without a hole; the
-// quote is what all of them add up to, recv_time included.
+// state is one symbol. Invariants: seq counts published changes, without a hole but where a
+// reign begins; the quote is what all of them add up to, recv_time included.
 type state struct {
 	symbol string
 	update codec.Update // Seq, History, the full Quote; Flags and Mask are scratch

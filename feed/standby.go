@@ -25,10 +25,11 @@ func (q *sequencer) stand() {
 	q.muted, q.pending = true, batch{body: q.pending.body[:0], dirty: q.pending.dirty[:0]}
 }
 
-// live reports whether the venue is heard.
+// live reports whether the venue was heard since the last interruption. That symbols are
+// silent is their habit's matter.
 func (q *sequencer) live() bool {
 	for i := range q.states {
-		if q.states[i].update.Quote[codec.Status] == codec.Live {
+		if !q.states[i].since.IsZero() {
 			return true
 		}
 	}
@@ -37,7 +38,8 @@ func (q *sequencer) live() bool {
 
 // adopt begins a reign with what was restored, as of a time, and on top of it with what
 // was heard standing by. Symbols that were not say stale, and the next data GAP; if the tape
-// has lost them, or their end, they are as this feed has written them before.
+// has lost them, or their end, they are as this feed has written them before. Where seqs
+// jump all symbols say so: a node may have shown more of a reign that was lost.
 func (q *sequencer) adopt(own *sequencer, asOf time.Time) {
 	for i := range own.states {
 		switch from := &own.states[i]; {
@@ -53,6 +55,9 @@ func (q *sequencer) adopt(own *sequencer, asOf time.Time) {
 			q.status(i, codec.Stale, true)
 			s.floor = floor
 		}
+		if s := &q.states[i]; s.flags&codec.Gap != 0 && s.unsent == 0 && s.known() {
+			q.publish(i, 1<<codec.Status)
+		}
 	}
 }
 
@@ -63,7 +68,8 @@ func (q *sequencer) adoptWritten(from *state) {
 		return
 	}
 	s := &q.states[i]
-	if s.known() && (from.update.History != s.update.History || from.update.Seq <= s.read) {
+	if s.known() && (from.update.History != s.update.History || from.update.Seq <= s.read ||
+		from.update.Quote[codec.EventTime] < s.update.Quote[codec.EventTime]) { // numbered, and never written
 		return
 	}
 	s.update.Quote = from.update.Quote

@@ -156,7 +156,7 @@ func (s *stream) adopt() {
 // stand has the stream stand by.
 func (s *stream) stand() {
 	s.seq.stand()
-	s.restored, s.writes, s.heir, s.yields, s.passed = nil, false, false, false, false
+	s.restored, s.writes, s.heir, s.yields, s.passed, s.ended = nil, false, false, false, false, false
 }
 
 // give gives the writer its next job, if there is one and it has none.

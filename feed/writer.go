@@ -104,13 +104,17 @@ func (w *writer) step(ctx context.Context) {
 	}
 }
 
-// watch notes since when nobody can have written the stream elsewhere without our knowing.
+// watch notes since when nobody can have written the stream elsewhere without our knowing:
+// not while Redis did not answer, nor while this process stood still.
 func (w *writer) watch(err error) {
-	if err != nil {
-		w.lease.watched = time.Time{}
-	} else if w.lease.watched.IsZero() {
-		w.lease.watched = time.Now()
+	l, now := w.lease, time.Now().Round(0) // without the monotonic clock, which stands still while a machine sleeps
+	switch {
+	case err != nil:
+		l.watched = time.Time{}
+	case l.watched.IsZero(), now.Sub(l.asked) > leaseFor:
+		l.watched = now
 	}
+	l.asked = now
 }
 
 // took is what follows from having tried for the lease.
