@@ -63,7 +63,7 @@ func (b *board) grow(names []string) {
 // apply merges an update into its row in cycle now.
 func (b *board) apply(u *codec.Update, now uint64) {
 	r := &b.rows[u.ID]
-	if u.Seq < r.update.Seq && u.History <= r.update.History {
+	if u.Seq < r.update.Seq {
 		return // was queued when this loop read the master board, which knew better
 	}
 	mask := u.Mask
@@ -110,6 +110,9 @@ func (b *board) catchUp(m *masterRow, now uint64) {
 		return
 	}
 	before := r.update.Seq
+	if m.gap > before && mask == 0 {
+		mask = 1 << codec.Status // there is nothing else to say GAP with
+	}
 	r.update.Quote, r.update.History = m.update.Quote, m.update.History
 	b.change(r, mask, m.update.Seq, now)
 	if renewed {

@@ -20,14 +20,15 @@ type master struct {
 	names atomic.Pointer[[]string]
 }
 
-// masterRow is one symbol. Invariant: update.Seq never goes back, whatever the tape
-// says; only a client that sees it grow can count what was merged.
+// masterRow is one symbol. Invariant: update.Seq never goes back, whatever the tape says:
+// the higher seq is the newer, in another history too.
 type masterRow struct {
 	stream  *stream // whose tape named it last
 	symbol  string
 	update  codec.Update           // ID, Seq, History, the full Quote
 	changed [codec.NumFields]int64 // the seq at which each field last changed
 	gap     int64                  // the seq of the newest GAP
+	from    int64                  // the seq since which changed has every change
 	said    int64                  // the status as the tape has it; see status
 	doubted bool                   // the stream was taken up anew since: a change has GAP
 	apart   bool                   // the tape was found to be older: its deltas are of another quote
@@ -89,19 +90,19 @@ func (r *masterRow) status() int64 {
 }
 
 // merge applies an update of the tape to its symbol's row and adds what changed to
-// the batch; false if it may not. A row is one stream's: the deltas of another would
-// be merged into a quote they do not belong to. The caller holds mu.
+// the batch; false if it may not. A row is one stream's, until another has a newer image:
+// the deltas of that would be merged into a quote they do not belong to. The caller holds mu.
 func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool {
 	image := u.Flags&codec.Image != 0
 	id, known := m.ids[string(symbol)]
 	switch {
-	case known && m.rows[id].stream != s && !image, !known && len(m.rows) >= rowsMax:
+	case known && m.rows[id].stream != s && !(image && u.Seq >= m.rows[id].update.Seq), !known && len(m.rows) >= rowsMax:
 		return false
 	case !known:
 		id = m.add(string(symbol))
 	}
 	r := &m.rows[id]
-	if known && r.stream == s && (r.apart && !image || u.Seq < r.update.Seq && !(image && u.History != r.update.History)) {
+	if r.apart && !image || u.Seq < r.update.Seq {
 		// The tape went back. What is known is newer, and what the tape adds to is not it.
 		r.apart = r.apart || image
 		s.apart = s.apart || r.apart
@@ -126,16 +127,21 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 	if known && (anew || doubted) {
 		flags |= codec.Gap // nobody knows what lies between
 	}
+	if flags&codec.Gap != 0 {
+		if r.gap = u.Seq; mask == 0 {
+			mask = 1 << codec.Status // there is nothing else to say it with
+		}
+	}
 	if anew {
 		to.History, flags, mask = u.History, flags|codec.Image, quote.Present()
 		r.changed = [codec.NumFields]int64{}
 	}
-	to.Quote, to.Seq = quote, max(to.Seq, u.Seq)
+	if anew || flags&codec.Gap != 0 {
+		r.from = u.Seq
+	}
+	to.Quote, to.Seq = quote, u.Seq
 	for rest := uint32(mask); rest != 0; rest &= rest - 1 {
 		r.changed[bits.TrailingZeros32(rest)] = to.Seq
-	}
-	if flags&codec.Gap != 0 {
-		r.gap = to.Seq
 	}
 	out := b.grow()
 	*out = *to

@@ -44,8 +44,9 @@ func told(m *master, b *batch) (lines []string) {
 
 func TestMerge(t *testing.T) {
 	type values = map[codec.Field]int64
-	renewed := says(7, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live})
-	renewed.History = 2000
+	older := says(1008, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live})
+	renewed := says(1012, codec.Image, values{codec.Bid: 1, codec.Status: codec.Live})
+	older.History, renewed.History = 2000, 2000
 	steps := []struct {
 		name   string
 		update *codec.Update
@@ -63,7 +64,10 @@ func TestMerge(t *testing.T) {
 		{"an image replaces", says(1009, codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1009 bid=none ask=14"}},
 		{"what is older is not shown", says(1007, 0, values{codec.Ask: 15}), nil},
 		{"nor is an older image", says(1008, codec.Image, values{codec.Bid: 15, codec.Status: codec.Live}), nil},
-		{"another history", renewed, []string{"sim:A seq=1009 image history=2000 gap bid=1 status=0"}},
+		{"a gap in which nothing changed", says(1010, codec.Gap|codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1010 gap status=0"}},
+		{"nor is one of another history", older, nil},
+		{"nor what adds to that", says(1011, 0, values{codec.Bid: 15}), nil},
+		{"another history", renewed, []string{"sim:A seq=1012 image history=2000 gap bid=1 status=0"}},
 	}
 	m, s := newMaster(), new(stream)
 	for _, step := range steps {
@@ -77,8 +81,8 @@ func TestMerge(t *testing.T) {
 		}
 	}
 	r := &m.rows[0]
-	if r.changed[codec.Bid] != 1009 || r.changed[codec.Ask] != 0 || r.gap != 1009 {
-		t.Fatalf("changed bid %d ask %d, gap %d", r.changed[codec.Bid], r.changed[codec.Ask], r.gap)
+	if r.changed[codec.Bid] != 1012 || r.changed[codec.Ask] != 0 || r.gap != 1012 || r.from != 1012 {
+		t.Fatalf("changed bid %d ask %d, gap %d, from %d", r.changed[codec.Bid], r.changed[codec.Ask], r.gap, r.from)
 	}
 }
 
@@ -129,6 +133,9 @@ func TestStale(t *testing.T) {
 		t.Fatal("another stream's delta is merged")
 	}
 	check("another stream's delta")
+	if m.merge(b, two, []byte("sim:A"), says(10, codec.Image, values{codec.Bid: 2, codec.Status: codec.Live})) {
+		t.Fatal("another stream's older image is merged")
+	}
 	m.merge(b, two, []byte("sim:A"), says(12, codec.Image, values{codec.Bid: 2, codec.Status: codec.Live}))
 	check("another stream's", "sim:A seq=12 gap bid=2 status=0")
 	restate(one, true)

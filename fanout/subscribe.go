@@ -119,7 +119,8 @@ func (l *loop) noteAhead(held []codec.Position) {
 }
 
 // resumeAll sends what a client lacks that told what it holds. What does not fit
-// one message gets images, as do other histories.
+// one message gets images, as do other histories, and what a client may have that this
+// node does not know of: of a reign that was lost another node may have shown more.
 func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 	l.frame.begin(l.conns[ci].json)
 	for _, p := range held {
@@ -132,13 +133,13 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 			continue
 		}
 		*l.subAt(n) &^= isNew
-		mask, gap := l.master.since(id, p.Seq)
-		var flags codec.Flags
-		if row.update.Seq-p.Seq > 1 {
-			flags = codec.Conflated | codec.ReasonCatchUp
-		}
-		if gap {
-			flags |= codec.Gap
+		mask, flags := l.master.since(id, p.Seq)
+		switch {
+		case flags&codec.Image != 0:
+			mask = row.update.Quote.Present()
+			l.count[images]++
+		case row.update.Seq-p.Seq > 1:
+			flags |= codec.Conflated | codec.ReasonCatchUp
 		}
 		if mask &= ln.view; mask != 0 {
 			l.putUpdate(row, mask, flags)
@@ -149,18 +150,24 @@ func (l *loop) resumeAll(ci uint32, held []codec.Position) {
 	}
 }
 
-// since returns the fields of a row that changed after seq, and whether there was a
-// GAP: what a client that resumes lacks. A loop that is behind sends them as it knows
-// them. Status is always among them, for a node may have told it stale without a seq
-// of its own.
-func (m *master) since(id uint32, seq int64) (mask codec.Mask, gap bool) {
+// since returns the fields of a row that changed after seq, which is what a client that
+// resumes lacks: with GAP if there was one, or IMAGE if it lacks all. A loop that is behind
+// sends them as it knows them. Status is always among them, for a node may have told it
+// stale without a seq of its own.
+func (m *master) since(id uint32, seq int64) (mask codec.Mask, flags codec.Flags) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	r := &m.rows[id]
+	if r.gap > seq {
+		flags |= codec.Gap
+	}
+	if r.from > seq {
+		flags |= codec.Image
+	}
 	for f, changed := range &r.changed {
 		if changed > seq {
 			mask |= 1 << f
 		}
 	}
-	return mask | 1<<codec.Status, r.gap > seq
+	return mask | 1<<codec.Status, flags
 }

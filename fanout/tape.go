@@ -151,6 +151,7 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 	}
 	for name, s := range t.streams {
 		if s.missing > missingMost {
+			t.counts.holes[holeGone].Inc()
 			t.log.Info("tape: the stream is gone", "stream", name)
 			s.stop()
 			delete(t.streams, name)

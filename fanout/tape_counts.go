@@ -7,17 +7,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Why a checkpoint was needed.
+// Why a checkpoint was needed, or nothing more comes.
 const (
 	holeCorrupt = "corrupt" // an entry cannot be read
 	holeTrimmed = "trimmed" // the reader came too late: what followed had gone
 	holeLost    = "lost"    // what followed was never there, as when Redis failed over
 	holeReign   = "reign"   // a new writer does not know all that was read
+	holeBack    = "back"    // the stream began again below what was read
+	holeOlder   = "older"   // quotes are older than what was shown
+	holeGone    = "gone"    // the stream is not listed any more
 )
 
 // tapeCounts counts what was read, and every way in which it was not good.
 type tapeCounts struct {
-	entries, updates, refused, checkpoints, corrupt, rewinds, epochs, errors prometheus.Counter
+	entries, updates, refused, checkpoints, corrupt, epochs, errors prometheus.Counter
 
 	holes             map[string]prometheus.Counter // by reason
 	latency, readback prometheus.Histogram
@@ -41,7 +44,6 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 		refused:     counter("updates_refused", "Updates read from the tape and not taken: their symbol is another stream's, or one too many."),
 		checkpoints: counter("checkpoints_read", "Checkpoints of the tape loaded, at the start of a stream and after holes."),
 		corrupt:     counter("corrupt", "Entries and checkpoints of the tape that could not be parsed."),
-		rewinds:     counter("rewinds", "Times a stream of the tape began again below what was read, as when Redis lost data."),
 		epochs:      counter("epochs", "Times another reign was read than the one before: a feed took over, or was restarted."),
 		errors:      counter("redis_errors", "Reads of the tape that Redis did not answer."),
 		latency:     histogram("latency", "From when a feed sent an entry, by its clock, to when its updates are on the node's board.", 50e-6, 1.5, 28),
@@ -49,9 +51,9 @@ func newTapeCounts(reg prometheus.Registerer) tapeCounts {
 		holes:       make(map[string]prometheus.Counter),
 	}
 	holes := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "tickwire_tape_holes_total", Help: "Times a checkpoint was needed, by reason: an entry could not be parsed (corrupt), was gone before it was read (trimmed), is not there (lost), or a new writer does not know all that was read (reign).",
+		Name: "tickwire_tape_holes_total", Help: "Holes of the tape, by reason: an entry could not be parsed (corrupt), was gone before it was read (trimmed) or is not there (lost), a new writer does not know all that was read (reign), the stream began again below that, as when Redis lost data (back), its quotes are older than what was shown (older), or it is not listed any more (gone).",
 	}, []string{"reason"})
-	for _, reason := range []string{holeCorrupt, holeTrimmed, holeLost, holeReign} {
+	for _, reason := range []string{holeCorrupt, holeTrimmed, holeLost, holeReign, holeBack, holeOlder, holeGone} {
 		c.holes[reason] = holes.WithLabelValues(reason)
 	}
 	return c

@@ -57,7 +57,8 @@ func (s *stream) repair(ctx context.Context) error {
 // rewind takes up the stream anew if its newest entry is below what is known of it, and
 // yet another than when it was looked for last: Redis lost some or all of it, and its feed
 // goes on. XREAD would wait for ever for what comes after. What stands still below is a dead
-// feed's, or a replica's that lags: what is known stays.
+// feed's, or a replica's that lags: what is known stays. One that catches up meanwhile is
+// taken up, too: no quote that was shown is older than what it has then.
 func (s *stream) rewind(ctx context.Context) error {
 	known := s.cursor.Last
 	if known.Less(s.cursor.Need) {
@@ -72,15 +73,20 @@ func (s *stream) rewind(ctx context.Context) error {
 		s.below = top
 		return s.advance(ctx, known)
 	}
+	s.tape.log.Warn("tape: the stream began again", "stream", s.name, "last", s.cursor.Last, "top", top)
+	need := s.cursor.Need
 	s.cursor.Need = codec.ID{}
 	loaded, err := s.load(ctx)
-	// Without a checkpoint the tape is all there is. An empty one may yet go on from
-	// what we have.
-	if err != nil || loaded || top == (codec.ID{}) || top == s.cursor.Last {
+	if err != nil {
+		s.cursor.Need = need
 		return err
 	}
-	s.tape.counts.rewinds.Inc()
-	s.tape.log.Warn("tape: the stream began again", "stream", s.name, "last", s.cursor.Last, "top", top)
+	s.tape.counts.holes[holeBack].Inc()
+	// Without a checkpoint the tape is all there is. An empty one may yet go on from
+	// what we have.
+	if loaded || top == (codec.ID{}) || top == s.cursor.Last {
+		return nil
+	}
 	s.cursor.Last = codec.ID{}
 	s.change(func(m *master, b *batch) {
 		m.doubt(s)
@@ -139,6 +145,10 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 		cancel()
 		if away != nil {
 			return false, away
+		}
+		// Meanwhile it may have become another.
+		if e, _, err = codec.ParseEntry(blob); err == nil && e.ID.Less(s.cursor.Need) {
+			return false, nil
 		}
 		_, err = s.cursor.Load(blob)
 	}

@@ -97,11 +97,9 @@ func TestTapeOlderCheckpoint(t *testing.T) {
 	s.rdb.SAdd(ctx, codec.TapesKey, sim)
 	r.status(5*time.Second, "sim:A", codec.Stale)
 	time.Sleep(silence)
-	r.master.mu.RLock()
-	got := r.master.rows[r.master.ids["sim:A"]].update
-	r.master.mu.RUnlock()
-	if got.Quote[codec.Bid] != 3 || got.Quote[codec.Status] != codec.Stale {
-		t.Errorf("bid %d, status %d", got.Quote[codec.Bid], got.Quote[codec.Status])
+	r.status(0, "sim:A", codec.Stale)
+	if bid := r.bid("sim:A"); bid != 3 {
+		t.Errorf("bid %d", bid)
 	}
 }
 

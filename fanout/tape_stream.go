@@ -44,6 +44,7 @@ type stream struct {
 	apart  bool     // rows are newer than what was read: a later checkpoint is needed
 	below  codec.ID // the newest entry, as it was seen below what is known
 	failed int      // times in a row that Redis did not answer
+	older  bool     // and that was said
 	broken bool     // the checkpoint cannot be read, which was said
 
 	stop    func() // ends the reader
@@ -55,7 +56,8 @@ func (s *stream) run(ctx context.Context) {
 	s.heardAt = time.Now()
 	s.setStale(true) // until the tape speaks, what a checkpoint says may be of yesterday
 	defer s.hangUp()
-	for next := s.begin; ; {
+	next := s.begin
+	for {
 		if s.line == nil {
 			s.line = s.tape.rdb.Line(codec.TapeKey(s.name))
 		}
@@ -66,13 +68,15 @@ func (s *stream) run(ctx context.Context) {
 			return
 		case err != nil:
 			s.fail(ctx, err)
-			continue
 		case s.failed > 0:
 			s.failed = 0
 			s.tape.log.Info("tape: reading again", "stream", s.name, "last", s.cursor.Last)
 		}
-		if next = s.follow; s.cursor.Need != (codec.ID{}) {
+		switch {
+		case s.cursor.Need != (codec.ID{}):
 			next = s.repair
+		case err == nil:
+			next = s.follow
 		}
 	}
 }
@@ -230,8 +234,13 @@ func (s *stream) apply(checkpoint bool) {
 		}
 	})
 	if s.apart {
-		s.apart, s.cursor.Need = false, codec.ID{Epoch: s.cursor.Last.Epoch, N: s.cursor.Last.N + 1}
+		s.cursor.Need = codec.ID{Epoch: s.cursor.Last.Epoch, N: s.cursor.Last.N + 1}
+		if !s.older {
+			s.tape.counts.holes[holeOlder].Inc()
+			s.tape.log.Warn("tape: quotes are older than what was shown: a later checkpoint is needed, or that a feed begins whose clock is right", "stream", s.name, "last", s.cursor.Last)
+		}
 	}
+	s.apart, s.older = false, s.apart || s.older && !checkpoint
 	s.tape.counts.updates.Add(float64(len(s.cursor.Items)))
 	s.tape.counts.refused.Add(float64(refused))
 }

@@ -55,6 +55,13 @@ func (r *reader) gapsOf(symbol string) int {
 	return r.gaps[symbol]
 }
 
+// bid is what is shown of a symbol.
+func (r *reader) bid(symbol string) int64 {
+	r.master.mu.RLock()
+	defer r.master.mu.RUnlock()
+	return r.master.rows[r.master.ids[symbol]].update.Quote[codec.Bid]
+}
+
 // stalesOf is how often a symbol was told to be stale.
 func (r *reader) stalesOf(symbol string) int {
 	r.mu.Lock()
@@ -262,9 +269,9 @@ func TestTapeWipedUnderWriter(t *testing.T) {
 	wantHoles(t, r, 1)
 }
 
-// A Redis and a feed that lost everything: a new history. What it does not name
-// stays on the board, stale. Also with a clock that was set back, where XREAD alone
-// would wait for ever.
+// A Redis and a feed that lost everything: a new history. What it does not name stays on
+// the board, stale. By a clock that was set back it is older than what was shown, and is
+// not: all is stale until a feed begins whose clock is right.
 func TestTapeNewHistory(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -293,6 +300,23 @@ func TestTapeNewHistory(t *testing.T) {
 			}
 			// Silence is what gives a stream away that began again below.
 			time.Sleep(2500 * time.Millisecond)
+			if c.epoch < epoch0 {
+				r.within(5*time.Second, func() string {
+					w.tick(0)
+					if value(r.tape.counts.holes[holeOlder]) != 1 || value(r.tape.counts.holes[holeBack]) != 1 {
+						return "not known to be older"
+					}
+					return ""
+				})
+				w.checkpoint()
+				r.status(0, "sim:A", codec.Stale)
+				if bid := r.bid("sim:A"); bid != 1 || r.gapsOf("sim:A") > 0 {
+					t.Errorf("bid %d is shown", bid)
+				}
+				w.begin(epoch0 + 9000)
+				w.tick(7, "sim:A")
+				w.checkpoint()
+			}
 			r.agrees(w)
 			r.status(0, "sim:B", codec.Stale)
 			if r.gapsOf("sim:A") == 0 {
