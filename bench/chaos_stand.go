@@ -25,6 +25,7 @@ const (
 // chaosStand is all processes of a chaos run: each may be killed at any time.
 type chaosStand struct {
 	cfg     *Config
+	began   time.Time
 	dir     string     // of their logs, and of what Redis writes
 	kept    bool       // dir is, in the end
 	redis   *redisPair // nil: another, that is not looked after
@@ -65,7 +66,7 @@ func emptyStand(cfg *Config) (*chaosStand, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	return &chaosStand{cfg: cfg, dir: dir}, nil
+	return &chaosStand{cfg: cfg, dir: dir, began: time.Now().UTC()}, nil
 }
 
 func (s *chaosStand) beginRedis(ctx context.Context) (err error) {
@@ -113,7 +114,8 @@ func (s *chaosStand) beginNodes(ctx context.Context) error {
 
 func (s *chaosStand) feed(i int, redis string) *member {
 	return newMember(s.dir, fmt.Sprintf("feed %d", i+1), s.cfg.Exe, "feed", "--redis", redis, "--metrics", "off", "--venue", "sim", "--shards", strconv.Itoa(len(s.streams)),
-		"--sim-symbols", strconv.Itoa(chaosSymbols), "--sim-rate", strconv.Itoa(chaosRate), "--sim-seed", strconv.FormatUint(s.cfg.Seed, 10))
+		"--sim-symbols", strconv.Itoa(chaosSymbols), "--sim-rate", strconv.Itoa(chaosRate), "--sim-seed", strconv.FormatUint(s.cfg.Seed, 10),
+		"--sim-start", s.began.Format(time.RFC3339)) // all feeds hear the same venue
 }
 
 func (s *chaosStand) node(i int, addr string) *member {

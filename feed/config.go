@@ -31,6 +31,7 @@ type Config struct {
 	SimRate    float64           `default:"200" env:"TICKWIRE_SIM_RATE" placeholder:"N" help:"Of the simulated market: updates a second, of all symbols; event_time is when one was due. [${default}]"`
 	SimBurst   float64           `default:"1" env:"TICKWIRE_SIM_BURST" placeholder:"N" help:"Of the simulated market: all updates of a second come in its first 1/N. [${default}]"`
 	SimCalm    bool              `env:"TICKWIRE_SIM_CALM" help:"Of the simulated market: no storms, in which one symbol has two updates in three for a while."`
+	SimStart   time.Time         `env:"TICKWIRE_SIM_START" placeholder:"TIME" help:"Of the simulated market: when it began, as 2026-01-02T15:04:05Z. Feeds with the same have the same market. [now]"`
 	SimSeed    uint64            `default:"1" env:"TICKWIRE_SIM_SEED" placeholder:"N" help:"Of the simulated market: the same seed, the same market. [${default}]"`
 	Shards     int               `default:"1" env:"TICKWIRE_SHARDS" placeholder:"N" help:"Streams that a venue's symbols are spread over: the same for all feeds of it. [${default}]"`
 
@@ -207,6 +208,9 @@ func (cfg *Config) Validate() error {
 	}
 	if cfg.SimSymbols < 1 || cfg.SimSymbols > symbolsMax || !(cfg.SimRate >= 0 && cfg.SimRate <= rateMax) || !(cfg.SimBurst >= 1 && cfg.SimBurst <= 1000) {
 		return fmt.Errorf("--sim-symbols is from 1 to %d, --sim-rate from 0 to %d, --sim-burst from 1 to 1000", symbolsMax, rateMax)
+	}
+	if age := time.Since(cfg.SimStart); !cfg.SimStart.IsZero() && (age < 0 || age.Seconds()*cfg.SimRate > simAgeMost) {
+		return fmt.Errorf("--sim-start is not in the future, and not longer ago than %.0f updates take: all of them are made to take the market up", simAgeMost)
 	}
 	for _, symbol := range cfg.Symbols {
 		if venue, _, ok := strings.Cut(symbol, ":"); ok && !slices.Contains(cfg.Venue, venue) {

@@ -23,9 +23,10 @@ import (
 // event_time; recv_time is when it was made. Who measures from event_time therefore also counts what an
 // overloaded sim is late, instead of taking a slower market for a faster ticker.
 type sim struct {
-	pace simPace
-	calm bool // there are no storms
-	in   *source
+	pace  simPace
+	start time.Time // when it began; zero: when it is run
+	calm  bool      // there are no storms
+	in    *source
 
 	rng     *rand.Rand
 	symbols []simSymbol
@@ -73,17 +74,21 @@ const (
 	simSizeScale = 4
 	simTick      = 2 * time.Millisecond // how often due updates are made
 	simBurstMax  = 5000                 // updates made at once: those due after them are left out
+	simAgeMost   = 1e8                  // updates that are made before it is taken up: some 10 s
 	simDayMost   = 5e17                 // value, when a new day begins: turnover has two decimals less, or more
 )
 
 // newSim is a shard's part of the market. Its rate is that of its symbols.
 func newSim(cfg *Config, part shard) *sim {
-	s := &sim{calm: cfg.SimCalm, rng: rand.New(rand.NewPCG(cfg.SimSeed, 0x7469636b))}
+	s := &sim{start: cfg.SimStart, calm: cfg.SimCalm, rng: rand.New(rand.NewPCG(cfg.SimSeed, 0x7469636b))}
 	for i := range cfg.SimSymbols {
 		s.symbols = append(s.symbols, s.born(i))
 		if part.has(s.symbols[i].name) {
 			s.part = append(s.part, i)
 		}
+	}
+	for _, i := range s.part {
+		s.symbols[i].trade(s.rng)
 	}
 	s.pace = simPace{cfg.SimRate * float64(len(s.part)) / float64(cfg.SimSymbols), cfg.SimBurst}
 	return s
@@ -214,24 +219,30 @@ func (y *simSymbol) tellTrade(t *tick) {
 	t.quote[codec.PriceScale], t.quote[codec.SizeScale], t.quote[codec.VolumeScale] = y.scale, simSizeScale, simSizeScale
 }
 
-// first says a symbol whole, before the first step.
+// first says a symbol whole.
 func (s *sim) first(i int, t *tick) {
 	y := &s.symbols[i]
 	t.symbol = y.name
-	y.trade(s.rng)
 	y.tellTrade(t)
 	y.tellBook(t)
 }
 
-// run makes ticks at their pace until ctx ends: then its symbols say closed.
+// run makes ticks at their pace until ctx ends: then its symbols say closed. A market that
+// has begun before is taken up where it is by now.
 func (s *sim) run(ctx context.Context) error {
+	start, made := s.start, 0
+	if start.IsZero() {
+		start = time.Now().Round(0) // without the monotonic clock, which stands still while a machine sleeps
+	}
+	for unsaid := new(tick); made < s.pace.due(time.Since(start)) && ctx.Err() == nil; made++ {
+		s.step(unsaid)
+	}
 	for _, i := range s.part {
 		s.first(i, s.next(ctx, time.Now()))
 	}
 	s.in.flush(ctx)
 	clock := time.NewTicker(simTick)
 	defer clock.Stop()
-	start, made := time.Now().Round(0), 0 // without the monotonic clock, which stands still while a machine sleeps
 	for {
 		select {
 		case <-ctx.Done():

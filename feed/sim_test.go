@@ -225,6 +225,42 @@ func TestSimPace(t *testing.T) {
 	}
 }
 
+// Ensure that feeds of one market say the same, whenever they began.
+func TestSimStart(t *testing.T) {
+	cfg := simOf(3, 1000, 1)
+	cfg.SimStart = time.Now().Add(-10 * time.Second)
+	hear := func(ticks int) map[int64]string { // by when they were due
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		s, in, said := newSim(cfg, shard{}), make(chan *block, 1000), make(map[int64]string)
+		s.in = newSource(nil, in, newCounts(nil, "x/0"))
+		go s.run(ctx)
+		<-in // the symbols themselves
+		for len(said) < ticks {
+			for _, k := range (<-in).ticks {
+				due := k.quote[codec.EventTime]
+				k.quote[codec.RecvTime] = 0
+				said[due] = fmt.Sprint(k.symbol, k.quote)
+			}
+		}
+		return said
+	}
+	other := make(chan map[int64]string)
+	go func() { other <- hear(900) }()
+	time.Sleep(200 * time.Millisecond)
+	one, two, both := hear(300), <-other, 0
+	for due, tick := range one {
+		if same, ok := two[due]; ok {
+			if both++; same != tick {
+				t.Fatalf("at %d: %s and %s", due, tick, same)
+			}
+		}
+	}
+	if both < 200 {
+		t.Errorf("only %d ticks are of both", both)
+	}
+}
+
 // Ensure that storms come, about one symbol at a time, and that a calm market has none.
 func TestSimStorms(t *testing.T) {
 	for _, calm := range []bool{false, true} {
