@@ -29,9 +29,11 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(silent{}) }
 
-// Redis is the tapes' Redis. It retries nothing: who writes has ids that must not be
-// written twice without its knowing, who reads must know of an outage. Only a Cluster's
-// redirections are followed, thrice at the most.
+// Redis is the tapes' Redis. It retries nothing: who writes and who reads must know of an
+// outage. But in a Cluster the driver says a command up to four times, within the time of
+// its context: it goes where it is redirected to, and tries again when a connection ends or
+// is not made, and when a node is loading, or no master. So an entry may be written again
+// whose answer was lost; its id makes that harmless.
 type Redis struct {
 	At string // where it is, to be shown: without a password
 
@@ -62,6 +64,9 @@ func Open(url string, role Role) (*Redis, error) {
 	o.MaxRetries, o.DialerRetries = -1, 1 // of which 0 is five
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, answerTimeout, answerTimeout
 	o.ContextTimeoutEnabled = true // the shorter limits are contexts
+	// Else each connection says CLIENT SETINFO, which Redis 7.2 and Valkey 8 have: our users
+	// may not, and ACL LOG would be full of it.
+	o.DisableIdentity = true
 	// A plain server has none to give, and two connections that find it out at once race.
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if !o.IsClusterMode {

@@ -43,6 +43,18 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// A connection begins without a word that Redis refuses: this one what it does not know,
+// one with users what they may not say.
+func TestConnectingIsNotRefused(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.client().ConfigResetStat(t.Context()) // of what the test's own client says
+	info, err := open(t, s.url()).Now().Info(t.Context(), "errorstats").Result()
+	if err != nil || strings.Contains(info, "errorstat_") {
+		t.Error(info, err)
+	}
+}
+
 // Lines that begin at the same time do not disturb each other.
 func TestLinesAtOnce(t *testing.T) {
 	t.Parallel()
