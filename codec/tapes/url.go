@@ -87,6 +87,9 @@ func complete(o *redis.UniversalOptions, own url.Values, scheme string) error {
 		}
 	}
 	several := o.MasterName != "" || o.IsClusterMode
+	if several && o.TLSConfig != nil {
+		o.TLSConfig.ServerName = "" // that of the first: each host has a certificate of its own
+	}
 	switch {
 	case o.MasterName != "" && o.IsClusterMode:
 		return errors.New("master_name is of Sentinels, cluster of a Cluster: a Redis URL has one of them")

@@ -8,22 +8,26 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// certificate writes one, and its key, and returns their files.
+// certificate writes one of 127.0.0.1, and its key, and returns their files.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +154,28 @@ func TestURLRefusals(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// Who has several hosts holds the certificate of each against its own name.
+func TestURLHosts(t *testing.T) {
+	t.Parallel()
+	for url, name := range map[string]string{
+		"rediss://one:1": "one", "rediss://one:1?master_name=m&addr=two:2": "", "rediss://one:1?cluster=true&addr=two:2": "",
+	} {
+		if o, err := parse(url); err != nil || o.TLSConfig.ServerName != name {
+			t.Errorf("%s: %v, %+v", url, err, o)
+		}
+	}
+	cert, key := certificate(t)
+	free := startRedis(t) // a port for TLS
+	free.kill()
+	s := startRedis(t, "--tls-port", free.port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
+		"--tls-auth-clients", "no", "--tls-cluster", "yes", "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
+	if err := s.client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, "rediss://localhost:"+free.port+"?cluster=true&addr="+free.addr()+"&ca="+cert)
+	eventually(t, "the one with a certificate answers", func() bool { return r.Now().Get(t.Context(), "x").Err() == redis.Nil })
 }
 
 // A client by its URL is one that works, and says no password when it does not.
