@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -16,11 +15,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// options are what a URL may have behind its question mark, besides an address.
-var options = map[string]bool{
-	"addr": true, "master_name": true, "sentinel_username": true, "sentinel_password": true, "cluster": true,
-	"replicas": true, "ca": true, "cert": true, "key": true, "skip_verify": true, "db": true, "protocol": true,
-}
+// What a URL may have behind its question mark: what is read here, and with it what the
+// driver reads.
+var (
+	ownOptions = []string{"addr", "master_name", "sentinel_username", "sentinel_password", "cluster", "replicas", "ca", "cert", "key"}
+	options    = slices.Sorted(slices.Values(append([]string{"skip_verify", "db", "protocol"}, ownOptions...)))
+)
 
 var errURL = errors.New("a URL is redis://HOST:PORT, rediss:// for TLS, or unix:///PATH; of Sentinels redis://HOST:PORT?master_name=NAME, of a Cluster redis://HOST:PORT?cluster=true")
 
@@ -46,16 +46,16 @@ func parse(text string) (*redis.UniversalOptions, error) {
 	query := u.Query()
 	for name, values := range query {
 		switch {
-		case !options[name] && strings.Contains(u.RawQuery, "@"):
+		case !slices.Contains(options, name) && strings.Contains(u.RawQuery, "@"):
 			return nil, errEscape // the name may be part of a password
-		case !options[name]:
-			return nil, fmt.Errorf("a Redis URL has no option %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+		case !slices.Contains(options, name):
+			return nil, fmt.Errorf("a Redis URL has no option %q: there are %s", name, strings.Join(options, ", "))
 		case len(values) > 1 && name != "addr":
 			return nil, fmt.Errorf("the option %s is there twice in a Redis URL", name)
 		}
 	}
 	own := url.Values{}
-	for _, name := range []string{"addr", "master_name", "sentinel_username", "sentinel_password", "cluster", "replicas", "ca", "cert", "key"} {
+	for _, name := range ownOptions {
 		own[name] = query[name]
 		query.Del(name)
 	}
