@@ -40,9 +40,10 @@ type tapeStreams struct {
 const tapeConns = 300
 
 // with does something with the tape until ctx ends. A read that waits does not see that,
-// but the end of its connection.
-func (c *tapeRedis) with(ctx context.Context, reads bool, do func(*tapes.Redis) error) error {
-	r, err := tapes.Open(c.Redis, tapes.Role{Name: "tickwire-tape", Conns: tapeConns, Reads: reads})
+// but the end of its connection. The master is asked, also of a URL with replicas=true: two
+// answers may be of two replicas, which are never equally far.
+func (c *tapeRedis) with(ctx context.Context, do func(*tapes.Redis) error) error {
+	r, err := tapes.Open(c.Redis, tapes.Role{Name: "tickwire-tape", Conns: tapeConns})
 	if err != nil {
 		return fmt.Errorf("tape: --redis: %w", err)
 	}
@@ -70,7 +71,7 @@ type tapeStatusCmd struct {
 }
 
 func (c *tapeStatusCmd) Run(ctx context.Context) error {
-	return c.with(ctx, true, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout, os.Stderr) })
+	return c.with(ctx, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout, os.Stderr) })
 }
 
 func (c *tapeStatusCmd) run(ctx context.Context, r *tapes.Redis, stdout, stderr io.Writer) error {
@@ -180,7 +181,7 @@ func (c *tapeVerifyCmd) Validate() error {
 }
 
 func (c *tapeVerifyCmd) Run(ctx context.Context) error {
-	return c.with(ctx, true, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout) })
+	return c.with(ctx, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout) })
 }
 
 func (c *tapeVerifyCmd) run(ctx context.Context, r *tapes.Redis, stdout io.Writer) error {
@@ -247,7 +248,7 @@ type tapeDropCmd struct {
 }
 
 func (c *tapeDropCmd) Run(ctx context.Context) error {
-	return c.with(ctx, false, func(r *tapes.Redis) error {
+	return c.with(ctx, func(r *tapes.Redis) error {
 		removed, err := r.Drop(ctx, c.Stream)
 		for _, key := range removed {
 			fmt.Println("removed", codec.Printable(key))

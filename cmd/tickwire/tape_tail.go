@@ -51,7 +51,7 @@ func (c *tapeTailCmd) Run(ctx context.Context) error {
 	go untilClosed(ctx, os.Stdout, stop)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.with(ctx, true, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout, os.Stderr, stop) })
+		done <- c.with(ctx, func(r *tapes.Redis) error { return c.run(ctx, r, os.Stdout, os.Stderr, stop) })
 	}()
 	select {
 	case err := <-done:
