@@ -66,12 +66,13 @@ func (c *tapeTailCmd) Run(ctx context.Context) error {
 	}
 }
 
-// untilClosed waits until nobody reads what is written to a pipe. Of an idle tape there is
-// nothing to write, which would find that out.
+// untilClosed waits until nobody reads what is written to a pipe, a socket or a terminal. Of
+// an idle tape there is nothing to write, which would find that out.
 func untilClosed(ctx context.Context, f *os.File, stop func()) {
+	const closed = unix.POLLERR | unix.POLLHUP | unix.POLLNVAL // which are told unasked
 	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
 	for ctx.Err() == nil {
-		if n, err := unix.Poll(fds, 200); n > 0 && fds[0].Revents&unix.POLLERR != 0 || err != nil && !errors.Is(err, unix.EINTR) {
+		if n, err := unix.Poll(fds, 200); n > 0 && fds[0].Revents&closed != 0 || err != nil && !errors.Is(err, unix.EINTR) {
 			stop()
 			return
 		}

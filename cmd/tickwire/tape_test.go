@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sys/unix"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/tapes"
@@ -127,6 +128,39 @@ func TestTapeInterrupted(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	if code, took := p.stop(interrupt); code != 0 || took > time.Second {
 		t.Errorf("a tail whose pipe is full ended with %d after %v", code, took)
+	}
+}
+
+// Whatever stdout is, it is found out that nobody reads it, and not before.
+func TestTapeUntilClosed(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		stdout *os.File
+		end    func()
+	}{
+		"a pipe":   {w, func() { r.Close() }},
+		"a socket": {os.NewFile(uintptr(pair[0]), "socket"), func() { unix.Close(pair[1]) }},
+		"no file":  {os.NewFile(1<<20, "none"), func() {}},
+	} {
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		go untilClosed(ctx, c.stdout, stop)
+		time.Sleep(50 * time.Millisecond)
+		if ctx.Err() != nil && what != "no file" {
+			t.Errorf("%s is taken for closed", what)
+		}
+		c.end()
+		<-ctx.Done()
+		if ctx.Err() != context.Canceled {
+			t.Errorf("it is not found out that nobody reads %s", what)
+		}
+		c.stdout.Close()
 	}
 }
 
