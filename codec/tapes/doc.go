@@ -8,8 +8,9 @@
 //
 // # The look
 //
-// [Redis.Statuses] says of each stream how it is, at a glance: nothing is read that can be
-// known from ids and headers. status.go
+// [Redis.Statuses] says of each stream how it is, at a glance: of its entries the newest are
+// read, 256 at the most, and those at the ends of reigns; all, if one is missing, back to
+// there. status.go, status_hole.go
 //
 // [Tail.Run] reads entries as they come, with whole quotes. A change on the tape has no
 // scale unless that changed too, so that what came before must be known: the checkpoint,

@@ -95,6 +95,23 @@ func (s *server) client() *redis.Client {
 	return rdb
 }
 
+// answered is told of every command that was answered, but of those in pipelines.
+type answered func(redis.Cmder)
+
+func (a answered) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a answered) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (a answered) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		a(cmd)
+		return err
+	}
+}
+
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {

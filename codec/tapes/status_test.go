@@ -4,12 +4,10 @@ import (
 	"context"
 	"math"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -61,81 +59,6 @@ func TestStatus(t *testing.T) {
 				t.Error("nothing is wrong")
 			}
 		})
-	}
-}
-
-// The newest hole is found; a reign that goes on is none.
-func TestStatusHoles(t *testing.T) {
-	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	for stream, c := range map[string]struct {
-		hole string
-		do   func(*writer)
-	}{
-		"x/0": {"", func(w *writer) { w.reign(epoch0+1, w.id) }},
-		"x/1": {"1700000000001-0", func(w *writer) { w.reign(epoch0+1, codec.ID{}) }},
-		"x/2": {"1700000000000-105", func(w *writer) { w.next(); w.next(); w.tick(1); w.next(); w.tick(1) }},
-		"x/3": {"1700000000000-101", func(w *writer) { w.raw(w.next().ID.String(), []byte("rubbish")) }},
-		"x/4": {"1700000000000-101", func(w *writer) {
-			id := w.next().ID.String()
-			w.raw(id, codec.AppendEntry(nil, &codec.Entry{ID: codec.ID{Epoch: epoch0, N: 9}}, nil))
-		}},
-		"x/5": {"1700000000000-2", func(w *writer) { w.rdb.XDel(context.Background(), codec.TapeKey(w.stream), "1700000000000-1") }},
-		"x/6": {"", func(w *writer) { w.rdb.XTrimMaxLen(context.Background(), codec.TapeKey(w.stream), 30) }},
-	} {
-		w := newWriter(t, s.client(), stream)
-		w.paced(time.Millisecond, 100)
-		w.checkpoint()
-		c.do(w)
-		w.tick(1)
-		got := status(t, r, stream)
-		switch {
-		case c.hole == "" && got.Hole != nil, c.hole != "" && (got.Hole == nil || got.Hole.ID != c.hole):
-			t.Errorf("%s: hole %+v, want %q", stream, got.Hole, c.hole)
-		case got.Hole != nil && (got.Hole.Age <= 0 || got.Hole.Age > 10*time.Second):
-			t.Errorf("%s: the hole is %v old", stream, got.Hole.Age)
-		}
-	}
-}
-
-// counter counts the commands of a name.
-type counter struct {
-	name  string
-	count atomic.Int64
-}
-
-func (c *counter) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (c *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == c.name {
-			c.count.Add(1)
-		}
-		return next(ctx, cmd)
-	}
-}
-
-// A tape without a hole is not read to know that.
-func TestStatusIsCheap(t *testing.T) {
-	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	w := newWriter(t, s.client(), "x/0")
-	w.paced(50*time.Millisecond, 1000)
-	r.Now().XTrimMaxLen(t.Context(), codec.TapeKey("x/0"), 900)
-	c := &counter{name: "xrevrange"}
-	r.Now().AddHook(c)
-	if got := status(t, r, "x/0"); got.Hole != nil || c.count.Load() != 1 {
-		t.Errorf("hole %v, %d pages read", got.Hole, c.count.Load())
-	}
-	r.Now().XDel(t.Context(), codec.TapeKey("x/0"), "1700000000000-600")
-	if got := status(t, r, "x/0"); got.Hole == nil || got.Hole.ID != "1700000000000-601" || c.count.Load() > 1+1+7 {
-		t.Errorf("hole %+v, %d pages read", got.Hole, c.count.Load())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -203,22 +204,6 @@ func TestVerifyOfWhatIsStill(t *testing.T) {
 	}
 }
 
-// after calls a function once, when a command of a name has been answered.
-type after struct {
-	counter
-	do func()
-}
-
-func (a *after) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if cmd.Name() == a.name && a.count.Add(1) == 1 {
-			a.do()
-		}
-		return err
-	}
-}
-
 // Entries that are trimmed before they are read are no hole.
 func TestVerifyTrimmed(t *testing.T) {
 	t.Parallel()
@@ -228,8 +213,12 @@ func TestVerifyTrimmed(t *testing.T) {
 	w.paced(time.Millisecond, 200)
 	w.checkpoint()
 	w.run(nil)
-	trim := func() { rdb.XTrimMinID(context.Background(), codec.TapeKey("x/0"), "1700000000000-150") }
-	r.Now().AddHook(&after{counter: counter{name: "xread"}, do: trim})
+	trim := sync.OnceFunc(func() { rdb.XTrimMinID(context.Background(), codec.TapeKey("x/0"), "1700000000000-150") })
+	r.Now().AddHook(answered(func(cmd redis.Cmder) {
+		if cmd.Name() == "xread" {
+			trim()
+		}
+	}))
 	if got := verify(t, r, "x/0"); !got.Good() || got.Trimmed != 1 || got.Compared != 2 || got.Entries > 64+51+100 {
 		t.Errorf("%+v", got)
 	}
