@@ -38,10 +38,34 @@ func answers(t *testing.T, port, want string, args ...string) {
 }
 
 // shape is a Redis, the URLs by which feeds and nodes reach it, and something that may
-// happen to it.
+// happen to it; flow checks that prices go on coming meanwhile.
 type shape struct {
 	feed, node string
-	happens    func()
+	happens    func(flow func(what string))
+}
+
+// usersFile has the users of deploy/redis.
+func usersFile(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(root, "deploy/redis/users.acl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// operator says something as one of them to a Redis that has them.
+func operator(t *testing.T, port string, args ...string) string {
+	t.Helper()
+	return redisCLI(t, port, append([]string{"-a", "operator-secret", "--no-auth-warning"}, args...)...)
+}
+
+// nothingRefused checks that they have all that they need.
+func nothingRefused(t *testing.T, port string) {
+	t.Helper()
+	if log := operator(t, port, "acl", "log"); log != "" {
+		t.Errorf("the users of deploy/redis/users.acl lack something: %s", log)
+	}
 }
 
 // secured is a server with TLS that asks for certificates, and the users of deploy/redis.
@@ -53,19 +77,11 @@ func secured(t *testing.T) shape {
 	t.Cleanup(func() { made.remove() })
 	mine, key := writeClientCert(t)
 	tls := freePort(t)
-	users, err := filepath.Abs(filepath.Join(root, "deploy/redis/users.acl"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, port := startServer(t, "--tls-port", tls, "--tls-cert-file", made.cert, "--tls-key-file", made.key,
-		"--tls-ca-cert-file", mine, "--tls-auth-clients", "yes", "--aclfile", users)
+		"--tls-ca-cert-file", mine, "--tls-auth-clients", "yes", "--aclfile", usersFile(t))
 	answers(t, port, "PONG", "-a", "operator-secret", "ping")
 	url := "rediss://%s:%[1]s-secret@localhost:" + tls + "?ca=" + made.cert + "&cert=" + mine + "&key=" + key
-	return shape{fmt.Sprintf(url, "feed"), fmt.Sprintf(url, "node"), func() {
-		if n := redisCLI(t, port, "-a", "operator-secret", "acl", "log"); strings.Contains(n, "reason") {
-			t.Errorf("the users of deploy/redis/users.acl lack something: %s", n)
-		}
-	}}
+	return shape{fmt.Sprintf(url, "feed"), fmt.Sprintf(url, "node"), func(func(string)) { nothingRefused(t, port) }}
 }
 
 // sentinels are a master, two replicas, of which nodes read, and three Sentinels.
@@ -90,7 +106,7 @@ func sentinels(t *testing.T) shape {
 	answers(t, one, "num-other-sentinels\n2", "sentinel", "master", "tape")
 	answers(t, one, "num-slaves\n2", "sentinel", "master", "tape")
 	url := "redis://" + hosts[0] + "?master_name=tape&addr=" + hosts[1] + "&addr=" + hosts[2]
-	return shape{url, url + "&replicas=true", func() {
+	return shape{url, url + "&replicas=true", func(func(string)) {
 		redisCLI(t, one, "sentinel", "failover", "tape")
 		within(t, 20*time.Second, "another is the master", func() bool {
 			return !strings.Contains(redisCLI(t, one, "sentinel", "get-master-addr-by-name", "tape"), master)
@@ -98,42 +114,43 @@ func sentinels(t *testing.T) shape {
 	}}
 }
 
-// cluster is three masters; a stream's slot moves to another while it is written and read.
+// cluster is three masters, with the users of deploy/redis; a stream's slot moves to another
+// while it is written and read, and both are asked for it for a while.
 func cluster(t *testing.T) shape {
+	users := usersFile(t)
 	var ports []string
 	for i, slots := range [][2]string{{"0", "5460"}, {"5461", "10922"}, {"10923", "16383"}} {
-		_, port := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-		answers(t, port, "PONG", "ping")
-		redisCLI(t, port, "cluster", "addslotsrange", slots[0], slots[1])
-		redisCLI(t, port, "cluster", "set-config-epoch", fmt.Sprint(i+1))
+		_, port := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--aclfile", users)
+		answers(t, port, "PONG", "-a", "operator-secret", "ping")
+		operator(t, port, "cluster", "addslotsrange", slots[0], slots[1])
+		operator(t, port, "cluster", "set-config-epoch", fmt.Sprint(i+1))
 		ports = append(ports, port)
-		redisCLI(t, ports[0], "cluster", "meet", "127.0.0.1", port)
+		operator(t, ports[0], "cluster", "meet", "127.0.0.1", port)
 	}
 	for _, port := range ports {
-		answers(t, port, "cluster_state:ok", "cluster", "info")
-		answers(t, port, "cluster_known_nodes:3", "cluster", "info")
+		answers(t, port, "cluster_state:ok", "-a", "operator-secret", "cluster", "info")
+		answers(t, port, "cluster_known_nodes:3", "-a", "operator-secret", "cluster", "info")
 	}
-	url := "redis://127.0.0.1:" + ports[0] + "?cluster=true&addr=127.0.0.1:" + ports[1]
-	return shape{url, url, func() {
+	url := "redis://%s:%[1]s-secret@127.0.0.1:" + ports[0] + "?cluster=true&addr=127.0.0.1:" + ports[1]
+	return shape{fmt.Sprintf(url, "feed"), fmt.Sprintf(url, "node") + "&replicas=true", func(flow func(string)) {
 		const slot = "8256" // of sim/0, the second's
-		from, to := redisCLI(t, ports[1], "cluster", "myid"), redisCLI(t, ports[2], "cluster", "myid")
-		if keys := redisCLI(t, ports[1], "cluster", "getkeysinslot", slot, "10"); !strings.Contains(keys, "tape:{sim/0}") {
+		from, to := operator(t, ports[1], "cluster", "myid"), operator(t, ports[2], "cluster", "myid")
+		if keys := operator(t, ports[1], "cluster", "getkeysinslot", slot, "10"); !strings.Contains(keys, "tape:{sim/0}") {
 			t.Fatalf("slot %s has %s", slot, keys)
 		}
-		redisCLI(t, ports[2], "cluster", "setslot", slot, "importing", from)
-		redisCLI(t, ports[1], "cluster", "setslot", slot, "migrating", to)
-		for {
-			keys := strings.Fields(redisCLI(t, ports[1], "cluster", "getkeysinslot", slot, "10"))
-			if len(keys) == 0 {
-				break
-			}
-			for _, key := range keys {
-				redisCLI(t, ports[1], "migrate", "127.0.0.1", ports[2], key, "0", "2000")
-			}
-			time.Sleep(100 * time.Millisecond) // asked here, and told to ask there
+		operator(t, ports[2], "cluster", "setslot", slot, "importing", from)
+		operator(t, ports[1], "cluster", "setslot", slot, "migrating", to)
+		keys := func() []string { return strings.Fields(operator(t, ports[1], "cluster", "getkeysinslot", slot, "10")) }
+		for left := keys(); len(left) > 0; left = keys() {
+			operator(t, ports[1], append([]string{"migrate", "127.0.0.1", ports[2], "", "0", "2000", "auth2", "default", "operator-secret", "keys"}, left...)...)
 		}
-		redisCLI(t, ports[2], "cluster", "setslot", slot, "node", to)
-		redisCLI(t, ports[1], "cluster", "setslot", slot, "node", to)
+		flow("while the slot moves")
+		answers(t, ports[1], "errorstat_ASK", "-a", "operator-secret", "info", "errorstats")
+		operator(t, ports[2], "cluster", "setslot", slot, "node", to)
+		operator(t, ports[1], "cluster", "setslot", slot, "node", to)
+		for _, port := range ports {
+			nothingRefused(t, port)
+		}
 	}}
 }
 
@@ -172,7 +189,7 @@ func TestRedisShapes(t *testing.T) {
 				})
 			}
 			flow("at first")
-			s.happens()
+			s.happens(flow)
 			flow("after it happened")
 			feeds[0].kill()
 			flow("the other feed has them all")
