@@ -30,7 +30,7 @@ func (r *Redis) Drop(ctx context.Context, stream string) (removed []string, err 
 		return nil, fmt.Errorf("%s is about to be written by a feed that stands by, %s: end that first", stream, codec.Printable(l.standby))
 	}
 	if l.last != nil {
-		last, _, err := codec.ParseEntry(entryBytes(l.last))
+		last, _, err := codec.ParseEntry(EntryBytes(l.last))
 		if sent := age(last.SentAt); err == nil && sent < dropAfter {
 			return nil, fmt.Errorf("%s has an entry that was sent %v ago: end the feed that writes it, and wait until it is %v", stream, sent.Round(100*time.Millisecond), dropAfter)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 
@@ -236,7 +237,7 @@ func (r *reader) between(ctx context.Context, after, to codec.ID, visit func(*re
 
 // parse reads an entry into the cursor's items, whatever it follows.
 func (r *reader) parse(m *redis.XMessage) (codec.Entry, error) {
-	blob := entryBytes(m)
+	blob := EntryBytes(m)
 	if e, _, err := codec.ParseEntry(blob); err == nil {
 		r.cursor.Last = e.Prev
 	}
@@ -244,10 +245,11 @@ func (r *reader) parse(m *redis.XMessage) (codec.Entry, error) {
 	return e, newUnreadable(r.stream, blob, err)
 }
 
-// entryBytes is the one value of an entry.
-func entryBytes(m *redis.XMessage) []byte {
+// EntryBytes is the one value of an entry. It is not copied, for the driver made the string
+// for us: the bytes must not be changed.
+func EntryBytes(m *redis.XMessage) []byte {
 	text, _ := m.Values[codec.EntryField].(string)
-	return []byte(text)
+	return unsafe.Slice(unsafe.StringData(text), len(text))
 }
 
 // before is the greatest id below another.

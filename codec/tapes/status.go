@@ -80,7 +80,7 @@ func (r *Redis) status(ctx context.Context, stream string) (Status, error) {
 		s.Trouble = strings.Join(troubles, "; ")
 		return s, nil
 	}
-	last, _, err := codec.ParseEntry(entryBytes(l.last))
+	last, _, err := codec.ParseEntry(EntryBytes(l.last))
 	if id, bad := codec.ParseID(l.last.ID); bad == nil {
 		s.Epoch, s.N = id.Epoch, id.N
 	}
@@ -91,7 +91,7 @@ func (r *Redis) status(ctx context.Context, stream string) (Status, error) {
 		s.Silent = s.Lag > Silence
 	}
 	s.Trouble = strings.Join(troubles, "; ")
-	if first, _, err := codec.ParseEntry(entryBytes(l.first)); err == nil {
+	if first, _, err := codec.ParseEntry(EntryBytes(l.first)); err == nil {
 		s.Retained = max(0, time.Duration(last.SentAt-first.SentAt)*time.Microsecond)
 	}
 	if err := r.recent(ctx, &s); err != nil {

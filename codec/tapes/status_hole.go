@@ -25,7 +25,7 @@ type holes struct {
 
 // take is the entry's header.
 func (h *holes) take(m *redis.XMessage) (codec.Entry, error) {
-	e, _, err := codec.ParseEntry(entryBytes(m))
+	e, _, err := codec.ParseEntry(EntryBytes(m))
 	switch {
 	case h.newest != nil:
 	case err != nil || e.ID.String() != m.ID:

@@ -138,7 +138,7 @@ func (v *verifier) begin(ctx context.Context) error {
 		return nil
 	}
 	c, _, err := codec.ParseEntry(l.head)
-	first, _, bad := codec.ParseEntry(entryBytes(l.first))
+	first, _, bad := codec.ParseEntry(EntryBytes(l.first))
 	last, _ := codec.ParseID(l.last.ID)
 	switch {
 	case len(l.head) == 0:
