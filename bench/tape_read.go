@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/redis/go-redis/v9"
@@ -70,7 +69,7 @@ func (r *tapeReader) begin(ctx context.Context, t transport, beside int) error {
 	ctx, r.stop = context.WithCancel(ctx)
 	if t.as == asPublish {
 		for n := range 1 + beside {
-			take := r.takeUpdate
+			take := func(text string) error { return r.takeUpdate([]byte(text)) }
 			if n > 0 {
 				take = func(string) error { return nil }
 			}
@@ -176,7 +175,7 @@ func (r *tapeReader) follow(ctx context.Context, key string, count int64, take f
 
 // takeEntry takes an entry of the tape.
 func (r *tapeReader) takeEntry(c *codec.Cursor, m *redis.XMessage) error {
-	blob := bytesOf(textOf(m))
+	blob := tapes.EntryBytes(m)
 	if _, err := c.Take(m.ID, blob); err != nil {
 		return err
 	}
@@ -186,26 +185,17 @@ func (r *tapeReader) takeEntry(c *codec.Cursor, m *redis.XMessage) error {
 
 // takeSingle takes an entry that is one update.
 func (r *tapeReader) takeSingle(m *redis.XMessage) error {
-	return r.takeUpdate(textOf(m))
+	return r.takeUpdate(tapes.EntryBytes(m))
 }
 
-func (r *tapeReader) takeUpdate(text string) (err error) {
+func (r *tapeReader) takeUpdate(blob []byte) (err error) {
 	it := &r.items[0]
-	if it.Symbol, _, err = codec.ParseTapeUpdate(bytesOf(text), &it.Update); err != nil {
+	if it.Symbol, _, err = codec.ParseTapeUpdate(blob, &it.Update); err != nil {
 		return err
 	}
-	r.merge(r.items[:], len(text))
+	r.merge(r.items[:], len(blob))
 	return nil
 }
-
-// textOf is the one value of an entry.
-func textOf(m *redis.XMessage) string {
-	text, _ := m.Values[codec.EntryField].(string)
-	return text
-}
-
-// bytesOf is what the driver made for us, where it is.
-func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
 // merge brings a message to the board. When that is done all of its updates have arrived.
 func (r *tapeReader) merge(items []codec.TapeItem, bytes int) {

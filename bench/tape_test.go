@@ -196,7 +196,7 @@ func TestTapeReader(t *testing.T) {
 	for _, u := range []struct{ seq, due int64 }{{5, 999}, {6, 1000}, {9, 1999}, {10, 2000}} {
 		up := codec.Update{Seq: u.seq, Mask: 1 << codec.EventTime, Quote: codec.Empty}
 		up.Quote[codec.EventTime] = u.due
-		if err := r.takeUpdate(string(codec.AppendTapeUpdate(nil, "sim:A", &up))); err != nil {
+		if err := r.takeUpdate(codec.AppendTapeUpdate(nil, "sim:A", &up)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,7 +204,7 @@ func TestTapeReader(t *testing.T) {
 		t.Errorf("%v: %d arrived, %+v", err, r.arrived, took)
 	}
 	for _, text := range []string{"", "\x00", "\x94\xa1", "\xdd\xff\xff\xff\xff"} {
-		if r.takeUpdate(text) == nil {
+		if r.takeUpdate([]byte(text)) == nil {
 			t.Errorf("%q is an update", text)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tickwire/tickwire/codec/tapes"
 	"github.com/tickwire/tickwire/fanout/token"
 )
 
@@ -65,8 +66,8 @@ func (cfg *Config) Complete() error {
 		return fmt.Errorf("--token-cookie %q: no cookie has such a name; take letters, digits and any of !#$%%&'*+-.^_`|~", cfg.TokenCookie)
 	case cfg.Drain < 0:
 		return errors.New("--drain is at least 0s")
-	case cfg.StaleAfter != 0 && cfg.StaleAfter < silence:
-		return fmt.Errorf("--stale-after is at least %v, the silence after which a stream is asked about, or 0s", silence)
+	case cfg.StaleAfter != 0 && cfg.StaleAfter < tapes.Silence:
+		return fmt.Errorf("--stale-after is at least %v, the silence after which a stream is asked about, or 0s", tapes.Silence)
 	}
 	if err := cfg.Limits.validate(); err != nil {
 		return err

@@ -17,8 +17,7 @@ import (
 // The reader's pace. A stream that is alive has an entry every 250 ms.
 const (
 	discoverEvery = time.Second
-	silence       = 1500 * time.Millisecond // after which a stream's rows are stale
-	seekEvery     = 5 * time.Second         // how often a silent stream is looked for over a new line
+	seekEvery     = 5 * time.Second // how often a silent stream is looked for over a new line
 	xreadBlock    = 500 * time.Millisecond
 	xreadCount    = 64 // entries a read; a writer bounds one by some 256 KiB
 	// xreadEvery is the pace of a stream that always has more. A read costs some 90 us of
@@ -35,7 +34,6 @@ const (
 	retryMost         = time.Second
 	coverEvery        = 200 * time.Millisecond // how often a hole looks for its checkpoint
 	brokenAfter       = 5 * time.Second        // a stream without it keeps nobody waiting
-	streamsMax        = 256                    // a goroutine and a connection each
 	connsSpare        = 4                      // connections beside theirs: for lists, and what failed
 	missingMost       = 60                     // looks that do not list a stream, after which it is gone
 )
@@ -78,7 +76,7 @@ func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer
 
 // openRedis is the way to the Redis of a URL, for who only reads or for who does not.
 func openRedis(url string, reads bool) (*tapes.Redis, error) {
-	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-fanout", Conns: streamsMax + connsSpare, Reads: reads})
+	rdb, err := tapes.Open(url, tapes.Role{Name: "tickwire-fanout", Conns: tapes.StreamsMax + connsSpare, Reads: reads})
 	if err != nil {
 		return nil, fmt.Errorf("--redis: %w", err)
 	}
@@ -129,8 +127,8 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 			continue
 		}
 		cursor, err := codec.NewCursor(name)
-		if err == nil && len(t.streams) == streamsMax {
-			err = fmt.Errorf("there are %d", streamsMax)
+		if err == nil && len(t.streams) == tapes.StreamsMax {
+			err = fmt.Errorf("there are %d", tapes.StreamsMax)
 		}
 		if err != nil {
 			if !t.refused {

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // counted counts the lines of a log.
@@ -73,7 +74,7 @@ func TestTapeHostile(t *testing.T) {
 	time.Sleep(2500 * time.Millisecond)
 	r.agrees(w)
 	r.tape.mu.Lock()
-	if n := len(r.tape.streams); n != streamsMax {
+	if n := len(r.tape.streams); n != tapes.StreamsMax {
 		t.Errorf("%d streams", n)
 	}
 	r.tape.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 // Every hole has a reason, and a reign that goes on is none.
@@ -96,7 +97,7 @@ func TestTapeOlderCheckpoint(t *testing.T) {
 	s.rdb.RestoreReplace(ctx, codec.CheckpointKey(sim), 0, board)
 	s.rdb.SAdd(ctx, codec.TapesKey, sim)
 	r.status(5*time.Second, "sim:A", codec.Stale)
-	time.Sleep(silence)
+	time.Sleep(tapes.Silence)
 	r.status(0, "sim:A", codec.Stale)
 	if bid := r.bid("sim:A"); bid != 3 {
 		t.Errorf("bid %d", bid)
@@ -175,7 +176,7 @@ func TestTapeMetrics(t *testing.T) {
 		t.Error("stale, or behind")
 	}
 	r.status(3*time.Second, "sim:A", codec.Stale)
-	if gauge("tickwire_tape_stale") != 1 || gauge("tickwire_tape_age_seconds") < silence.Seconds()/2 {
+	if gauge("tickwire_tape_stale") != 1 || gauge("tickwire_tape_age_seconds") < tapes.Silence.Seconds()/2 {
 		t.Error("not stale, or young")
 	}
 	reg := prometheus.NewRegistry()

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
@@ -89,7 +88,7 @@ func (s *stream) fail(ctx context.Context, err error) {
 	if s.failed++; s.failed == 1 {
 		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", err)
 	}
-	if s.failed > 1 || time.Since(s.heardAt) > silence {
+	if s.failed > 1 || time.Since(s.heardAt) > tapes.Silence {
 		s.setStale(true)
 	}
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
@@ -114,7 +113,7 @@ func (s *stream) follow(ctx context.Context) error {
 		return s.lag(ctx)
 	}
 	s.caughtUp(s.failed == 0)
-	if time.Since(s.heardAt) > silence {
+	if time.Since(s.heardAt) > tapes.Silence {
 		s.setStale(true)
 		err = s.rewind(ctx)
 		if time.Since(s.soughtAt) > seekEvery {
@@ -180,10 +179,8 @@ func (s *stream) lag(ctx context.Context) error {
 
 // accept applies the next entry, or says why a checkpoint is needed.
 func (s *stream) accept(m *redis.XMessage) (why string) {
-	// The driver made the string for us, so its bytes can be read where they are.
-	text, _ := m.Values[codec.EntryField].(string)
 	last := s.cursor.Last
-	e, err := s.cursor.Take(m.ID, unsafe.Slice(unsafe.StringData(text), len(text)))
+	e, err := s.cursor.Take(m.ID, tapes.EntryBytes(m))
 	switch {
 	case err == nil:
 	case err != codec.ErrHole:

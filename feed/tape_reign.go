@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes"
 )
 
 const restoreCount = 64 // entries a read, of some 256 KiB at the most
@@ -146,16 +147,10 @@ func (t *tape) known(ctx context.Context) (last, checkpoint codec.Entry, err err
 	}
 	tops, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
 	for i := range tops {
-		top, _, _ := codec.ParseEntry(entryBytes(&tops[i]))
+		top, _, _ := codec.ParseEntry(tapes.EntryBytes(&tops[i]))
 		last.History = top.History
 	}
 	return last, checkpoint, err
-}
-
-// entryBytes is the one value of an entry.
-func entryBytes(m *redis.XMessage) []byte {
-	text, _ := m.Values[codec.EntryField].(string)
-	return []byte(text)
 }
 
 // restore reads checkpoint and tape before the fence into the sequencer, up to the
@@ -190,7 +185,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 			return last, true, err
 		}
 		for i := range entries {
-			e, err := cursor.Take(entries[i].ID, entryBytes(&entries[i]))
+			e, err := cursor.Take(entries[i].ID, tapes.EntryBytes(&entries[i]))
 			if err != nil {
 				if err != codec.ErrHole {
 					t.counts.corrupt.Inc()

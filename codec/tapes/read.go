@@ -15,11 +15,13 @@ import (
 	"github.com/tickwire/tickwire/codec"
 )
 
-// The pace of who looks at a tape.
+// The bounds of who reads a tape, and the pace of who looks at it.
 const (
 	// Silence is after how long without an entry something is wrong: an idle stream has a
 	// heartbeat every 250 ms.
 	Silence = 1500 * time.Millisecond
+	// StreamsMax is how many streams are read: a goroutine and a connection each.
+	StreamsMax = 256
 
 	smallTimeout = 2 * time.Second        // of all answers but a checkpoint's
 	blockFor     = 500 * time.Millisecond // a read waits, and smallTimeout

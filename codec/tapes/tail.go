@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	listEvery  = time.Second
-	streamsMax = 256 // a goroutine and a connection each
+	listEvery = time.Second
 	// bearFor is how long Redis may fail, a failover say, before a tail gives up.
 	bearFor   = 5 * time.Second
 	bearEvery = 200 * time.Millisecond
@@ -129,8 +128,8 @@ func (g *tailing) list(names []string, from From) {
 		}
 		g.streams[name] = true
 		r, err := g.redis.reader(name)
-		if err == nil && len(g.streams) > streamsMax {
-			err = fmt.Errorf("there are more than %d", streamsMax)
+		if err == nil && len(g.streams) > StreamsMax {
+			err = fmt.Errorf("there are more than %d", StreamsMax)
 		}
 		if err != nil {
 			g.note(name, fmt.Sprintf("is not read: %v", err))

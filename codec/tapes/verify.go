@@ -62,7 +62,7 @@ func (r *Redis) Verify(ctx context.Context, streams []string, during time.Durati
 	all := make([]Report, len(streams))
 	end := time.Now().Add(during)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(streamsMax)
+	g.SetLimit(StreamsMax)
 	for i, stream := range streams {
 		g.Go(func() error {
 			v := verifier{Report: Report{Stream: stream, Findings: []string{}}, board: make(board)}
