@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/tapes"
 )
 
@@ -100,11 +101,31 @@ func (p *publisher) sources() error {
 	}
 	g, ctx := errgroup.WithContext(p.ctx)
 	for _, name := range p.cfg.Venue {
+		if err := p.agrees(name); err != nil {
+			return err
+		}
 		for k := range p.cfg.Shards {
 			p.source(ctx, g, name, shard{k, p.cfg.Shards})
 		}
 	}
 	return g.Wait()
+}
+
+// agrees finds out whether who writes a venue spreads its symbols as this feed does: before
+// any of them is on another stream than there.
+func (p *publisher) agrees(venue string) error {
+	ctx, cancel := context.WithTimeout(p.ctx, leaseAnswer)
+	defer cancel()
+	l := &lease{stream: shard{}.stream(venue), crew: p.crew, shards: p.cfg.Shards}
+	key := codec.WriterKey(l.stream)
+	value, err := p.rdb.Now().Get(ctx, key).Result()
+	if err != nil {
+		return nil // there is none, or its writer finds out what is wrong
+	}
+	if err := l.agree(l.note(value)); err != nil {
+		return fmt.Errorf("feed: %s: %w", key, err)
+	}
+	return nil
 }
 
 // source runs that of a shard, unless it has no symbol.
@@ -150,7 +171,7 @@ func (p *publisher) newStream(venue string, part shard) *stream {
 		in: make(chan *block, 64), seq: newSequencer(c), gather: p.cfg.Gather, log: p.log, began: make(chan struct{}),
 		writer: &writer{
 			tape:  newTape(p.rdb, name, p.cfg.Retention, c, p.log),
-			lease: &lease{stream: name, crew: p.crew},
+			lease: &lease{stream: name, crew: p.crew, shards: max(1, part.n)},
 			crew:  p.crew, log: p.log, jobs: make(chan job, 1), said: make(chan report), shard: part,
 		},
 	}

@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -215,5 +217,80 @@ func TestALeaseIsNotPermitted(t *testing.T) {
 	f.begin()
 	if err := ended(t, f.over()); err == nil || !strings.Contains(err.Error(), "feed: x/0: lease: NOPERM") {
 		t.Error(err)
+	}
+}
+
+// A feed that spreads the symbols over another number of streams does not begin beside one
+// that writes, nor does it take over.
+func TestFeedsAgreeOnShards(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	one := func(ctx context.Context, shards int) error {
+		return Run(ctx, Config{Venue: []string{"sim"}, SimSymbols: 24, SimRate: 100, SimBurst: 1, Shards: shards, Redis: s.url()}, nil, quiet)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- one(ctx, 1) }()
+	rdb := s.client()
+	eventually(t, "one writes", func() bool { return rdb.Exists(t.Context(), codec.CheckpointKey("sim/0")).Val() == 1 })
+	if err := one(t.Context(), 3); !errors.Is(err, errShards) || !strings.Contains(err.Error(), "--shards 1, this feed 3") {
+		t.Error(err)
+	}
+	rdb.Set(t.Context(), codec.WriterKey("sim/0"), "other 0 2", time.Minute)
+	if err := <-ended; !errors.Is(err, errShards) {
+		t.Error("the first ended:", err)
+	}
+	stop()
+	if names := rdb.SMembers(t.Context(), codec.TapesKey).Val(); len(names) != 1 {
+		t.Errorf("streams %v", names)
+	}
+}
+
+// What somebody has written by hand, or a feed with a mad clock, keeps nobody from writing.
+func TestALeaseThatIsNoFeeds(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	for _, lease := range []string{"ghost 0", "  ", "ghost", "ghost x y", strings.Repeat("g", 1<<20)} {
+		rdb.Set(t.Context(), codec.WriterKey("x/0"), lease, 0)
+		f := beginFeed(t, s.url())
+		f.say(10, 1)
+		f.written("x:S9", 1)
+		rdb.Set(t.Context(), codec.StandbyKey("x/0"), "x 9007199254739 0", time.Second)
+		time.Sleep(2 * leaseRenew)
+		if n := value(f.stream.writer.tape.counts.reigns); n != 1 {
+			t.Errorf("%.20q: %d reigns", lease, n)
+		}
+		f.crash()
+		rdb.FlushAll(t.Context())
+	}
+}
+
+// A password that was refused for a while is none of the writer's business once it is right.
+func TestAPasswordIsRefused(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	user := func(password string) {
+		t.Helper()
+		for _, args := range [][]any{{"ACL", "SETUSER", "f", "on", "resetpass", ">" + password, "~*", "&*", "+@all"}, {"CLIENT", "KILL", "USER", "f"}} {
+			if err := rdb.Do(t.Context(), args...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	user("right")
+	f := beginFeed(t, strings.Replace(s.url(), "://", "://f:right@", 1))
+	f.say(10, 1)
+	f.written("x:S9", 1)
+	user("wrong")
+	f.say(10, 2)
+	eventually(t, "it says why", func() bool { return f.log.count("WRONGPASS") > 0 })
+	user("right")
+	f.written("x:S9", 2)
+	f.say(10, 3)
+	f.written("x:S9", 3)
+	if value(f.stream.writer.tape.counts.away) != 0 {
+		t.Error("redis is away")
 	}
 }

@@ -25,6 +25,9 @@ const (
 	leaseTry    = 100 * time.Millisecond // while it is not
 	leaseAnswer = 500 * time.Millisecond
 
+	epochAhead = 24 * time.Hour // no clock is
+	nameMost   = 128            // bytes of a feed's
+
 	checkpointPace = 100 * time.Nanosecond // a byte of a checkpoint, over a line of 80 Mbit/s
 )
 
@@ -56,6 +59,7 @@ func (c *crew) mayYield() bool {
 type lease struct {
 	stream string
 	crew   *crew
+	shards int // streams of its venue
 
 	holder  string    // as it was when Redis last said
 	heir    string    // who stood by then; "" is nobody
@@ -66,27 +70,39 @@ type lease struct {
 	calm    time.Time // a lease that has gone is not taken before
 }
 
-// The value of the lease is the writer's name and its epoch, that of the other key the
-// name, how many streams it writes, and the newest epoch it knows of.
-func (l *lease) value(epoch int64) string { return fmt.Sprintf("%s %d", l.crew.name, epoch) }
+// The values of the lease and of the standby's key are a name, an epoch, and a number: how
+// many streams the venue has, or how many of all this feed writes.
+func (l *lease) value(epoch int64, number int) string {
+	return fmt.Sprintf("%s %d %d", l.crew.name, epoch, number)
+}
 
 // note takes a value apart, and notes what epoch is in it.
-func (l *lease) note(value string) (name string, load int) {
-	var epoch int64
+func (l *lease) note(value string) (name string, number int) {
 	words := strings.Fields(value)
-	switch len(words) {
-	case 0:
+	if len(words) == 0 {
 		return "", 0
-	case 3:
-		load, _ = strconv.Atoi(words[1])
-		fallthrough
-	case 2:
-		epoch, _ = strconv.ParseInt(words[len(words)-1], 10, 64)
 	}
-	if epoch < codec.MaxInt/1000 { // else no feed's
-		l.seen = max(l.seen, epoch)
+	if len(words) > 1 {
+		epoch, _ := strconv.ParseInt(words[1], 10, 64)
+		if epoch < time.Now().Add(epochAhead).UnixMilli() { // else no feed's
+			l.seen = max(l.seen, epoch)
+		}
 	}
-	return words[0], load
+	if len(words) > 2 {
+		number, _ = strconv.Atoi(words[2])
+	}
+	return words[0][:min(len(words[0]), nameMost)], max(0, number)
+}
+
+// errShards: two feeds spread a venue's symbols in different ways.
+var errShards = errors.New("give all feeds of a venue the same --shards, or end them all before it is another")
+
+// agree finds out whether who has the lease spreads the symbols as we do.
+func (l *lease) agree(holder string, shards int) error {
+	if shards == 0 || shards == l.shards {
+		return nil
+	}
+	return fmt.Errorf("%s has --shards %d, this feed %d: %w", holder, shards, l.shards, errShards)
 }
 
 // take tries for the lease, and says that this feed stands by if it is live. A lease that
@@ -101,7 +117,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		holder, left = p.Get(ctx, key), p.PTTL(ctx, key)
 		if live {
-			p.Set(ctx, codec.StandbyKey(l.stream), fmt.Sprintf("%s %d %d", l.crew.name, l.crew.reigns.Load(), l.seen), leaseFor)
+			p.Set(ctx, codec.StandbyKey(l.stream), l.value(l.seen, int(l.crew.reigns.Load())), leaseFor)
 		}
 		return nil
 	})
@@ -114,8 +130,14 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 		l.calm = time.Now().Add(leaseFor + deaf)
 		return false, err
 	}
-	l.holder, _ = l.note(holder.Val())
+	var shards int
+	l.holder, shards = l.note(holder.Val())
+	if err := l.agree(l.holder, shards); err != nil {
+		return false, err
+	}
 	switch {
+	case holder.Err() == nil && left.Val() == -1: // it would not end: no feed's
+		return false, rdb.PExpire(ctx, key, leaseFor).Err()
 	case l.holder == l.crew.name:
 		err = rdb.PExpire(ctx, key, leaseTaken).Err()
 		return err == nil, err
@@ -125,7 +147,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	case time.Now().Before(l.calm):
 		return false, nil
 	}
-	err = rdb.SetArgs(ctx, key, l.value(0), redis.SetArgs{Mode: "NX", TTL: leaseTaken}).Err()
+	err = rdb.SetArgs(ctx, key, l.value(0, l.shards), redis.SetArgs{Mode: "NX", TTL: leaseTaken}).Err()
 	if errors.Is(err, redis.Nil) {
 		return false, nil // another was faster
 	}
@@ -138,7 +160,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 // reigns tells who stands by of the epoch. Whoever has taken the lease since is fenced.
 func (l *lease) reigns(ctx context.Context, rdb *tapes.Line, epoch int64) error {
 	l.seen = max(l.seen, epoch)
-	return rdb.Set(ctx, codec.WriterKey(l.stream), l.value(epoch), leaseFor).Err()
+	return rdb.Set(ctx, codec.WriterKey(l.stream), l.value(epoch, l.shards), leaseFor).Err()
 }
 
 // renew keeps the lease of a reign, and looks who stands by. It is not held any more if
@@ -161,7 +183,7 @@ func (l *lease) renew(ctx context.Context, rdb *tapes.Line, epoch int64) (held b
 		l.heir = "" // it was ours
 	}
 	if l.holder, _ = l.note(holder.Val()); l.holder == "" {
-		err = rdb.SetArgs(ctx, key, l.value(epoch), redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
+		err = rdb.SetArgs(ctx, key, l.value(epoch, l.shards), redis.SetArgs{Mode: "NX", TTL: leaseFor}).Err()
 		if errors.Is(err, redis.Nil) {
 			return false, nil // another was faster
 		}

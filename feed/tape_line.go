@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,7 +30,7 @@ func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, erro
 	}
 	if err != nil {
 		rdb.Close()
-		if lasting(err) {
+		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
 			return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, err)
 		}
 		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)
@@ -69,8 +70,8 @@ func (t *tape) over(ctx context.Context, do func(context.Context) error) error {
 		err = do(ctx)
 	}
 	t.rdb.Note(err)
-	if err != nil && !errors.Is(err, ErrFenced) && !lasting(err) {
-		t.hangUp()
+	if err != nil && !errors.Is(err, ErrFenced) {
+		t.hangUp() // after some errors it would never do again: it may have been refused itself
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/tapes"
 )
 
@@ -119,8 +120,8 @@ func (w *writer) watch(err error) {
 
 // took is what follows from having tried for the lease.
 func (w *writer) took(ctx context.Context, taken bool, err error) {
-	if err != nil && !w.heard && lasting(err) {
-		w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %w", w.tape.stream, err)})
+	if err != nil && (!w.heard && lasting(err) || errors.Is(err, errShards)) {
+		w.say(ctx, report{err: fmt.Errorf("feed: %s: %w", codec.WriterKey(w.tape.stream), err)})
 		return
 	}
 	w.heard = w.heard || err == nil
@@ -177,6 +178,7 @@ func (w *writer) reign(ctx context.Context) {
 func (w *writer) end() {
 	if w.reigns {
 		w.reigns, w.tape.bound = false, false
+		w.tape.back()
 		w.crew.reigns.Add(-1)
 		w.tape.counts.writer.Set(0)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,8 +27,8 @@ func (r *Redis) Drop(ctx context.Context, stream string) (removed []string, err 
 	if l.writer != "" {
 		return nil, fmt.Errorf("%s is written by the feed %s: end that first", stream, codec.Printable(l.writer))
 	}
-	if l.standby != "" {
-		return nil, fmt.Errorf("%s is about to be written by a feed that stands by, %s: end that first", stream, codec.Printable(l.standby))
+	if name, _, _ := strings.Cut(l.standby, " "); name != "" {
+		return nil, fmt.Errorf("%s is about to be written by a feed that stands by, %s: end that first", stream, codec.Printable(name))
 	}
 	if l.last != nil {
 		last, _, err := codec.ParseEntry(EntryBytes(l.last))

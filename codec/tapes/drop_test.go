@@ -40,8 +40,8 @@ func TestDrop(t *testing.T) {
 			r.Now().Set(ctx, codec.WriterKey("x/0"), "feed1", 0)
 			refused("x/0", "is written by the feed feed1")
 			r.Now().Del(ctx, codec.WriterKey("x/0"))
-			r.Now().Set(ctx, codec.StandbyKey("x/0"), "feed2 0", 0)
-			refused("x/0", "stands by, feed2 0")
+			r.Now().Set(ctx, codec.StandbyKey("x/0"), "feed2 0 3", 0)
+			refused("x/0", "stands by, feed2: end")
 			r.Now().Del(ctx, codec.StandbyKey("x/0"))
 			removed, err := r.Drop(ctx, "x/0")
 			if want := []string{"tape:{x/0}", "board:{x/0}", "x/0 in tapes"}; err != nil || !slices.Equal(removed, want) {

@@ -102,8 +102,8 @@ func (r *Redis) look(ctx context.Context, stream string) (l look, err error) {
 	}
 	l.length, l.head = length.Val(), []byte(texts[0].Val())
 	l.writer, _, _ = strings.Cut(texts[1].Val(), " ")
-	if words := strings.Fields(texts[2].Val()); len(words) > 1 {
-		l.standby = words[0] + " " + words[1]
+	if words := strings.Fields(texts[2].Val()); len(words) > 0 && words[0] != l.writer { // else its last word
+		l.standby = strings.Join(slices.Delete(words, 1, min(2, len(words))), " ")
 	}
 	return l, nil
 }

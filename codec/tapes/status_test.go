@@ -44,7 +44,7 @@ func TestStatus(t *testing.T) {
 			w.paced(100*time.Millisecond, 50)
 			w.checkpoint()
 			r.Now().Set(ctx, codec.WriterKey("x/0"), "feed\x1b1", 0)
-			r.Now().Set(ctx, codec.StandbyKey("x/0"), "feed2 3", 0)
+			r.Now().Set(ctx, codec.StandbyKey("x/0"), "feed2 0 3", 0)
 			got := status(t, r, "x/0")
 			if got.Writer != "feed 1" || got.Standby != "feed2 3" || got.Epoch != epoch0 || got.N != 50 || got.Entries != 51 || got.Symbols != 2 {
 				t.Error("it is not what was written")
