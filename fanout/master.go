@@ -83,7 +83,7 @@ func (m *master) publish() {
 // status is what the node says of a row: what the tape says, unless that is stale.
 // Nothing more comes of what is closed, so silence does not make it stale.
 func (r *masterRow) status() int64 {
-	if r.stream.stale.Load() && r.said != codec.Closed {
+	if r.apart || r.stream.stale.Load() && r.said != codec.Closed {
 		return codec.Stale
 	}
 	return r.said

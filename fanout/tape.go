@@ -54,9 +54,10 @@ type tape struct {
 	revokedFrom int64              // when they are read from, Redis's ms since the Unix epoch
 	revokedAway bool               // they could not be read, which was said
 
-	mu      sync.Mutex // protects streams, their stop and missing
+	mu      sync.Mutex // protects streams, their stop and missing, and trouble
 	streams map[string]*stream
-	refused bool // a stream's name was, which was said
+	refused bool  // a stream's name was, which was said
+	trouble error // with the list of streams
 }
 
 func newTape(url string, m *master, post func(*batch), reg prometheus.Registerer, log *slog.Logger) (*tape, error) {
@@ -98,6 +99,9 @@ func (t *tape) run(ctx context.Context) error {
 		if err == nil && away {
 			t.log.Info("tape: redis answers again")
 		}
+		t.mu.Lock()
+		t.trouble = err
+		t.mu.Unlock()
 		if away = err != nil; away {
 			t.revokedFrom = 0
 		} else {
@@ -133,7 +137,7 @@ func (t *tape) list(ctx context.Context, names []string, readers *sync.WaitGroup
 		if err != nil {
 			if !t.refused {
 				t.refused = true
-				t.log.Error("tape: a stream is not read, nor others like it", "stream", name, "err", err)
+				t.log.Error("tape: a stream is not read, nor others like it", "stream", name[:min(len(name), 80)], "err", err)
 			}
 			continue
 		}
@@ -169,6 +173,9 @@ func (t *tape) discover(ctx context.Context) ([]string, error) {
 func (t *tape) unready() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.streams) == 0 && t.trouble != nil {
+		return fmt.Sprintf("the tape at %s cannot be read: %v", t.rdb.At, t.trouble)
+	}
 	if len(t.streams) == 0 {
 		return "no stream on the tape yet: is a feed running?"
 	}
