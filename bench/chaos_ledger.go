@@ -25,6 +25,7 @@ type ledger struct {
 
 	mu        sync.Mutex           // protects what follows
 	published map[string]time.Time // by stream: when the newest updates were sent
+	epochs    map[string]int64     // by stream: the newest reign
 	histories map[int64]bool       // that were on the tape
 	holes     int64                // entries that did not follow, as they were read here
 	checked   int64                // seqs of which a subscriber and the tape said the same
@@ -54,7 +55,7 @@ const ledgerDepth = 1000
 func newLedger(symbols []string, v *violations) *ledger {
 	l := &ledger{
 		violations: v, ids: make(map[string]int), rows: make([]ledgerRow, len(symbols)),
-		published: make(map[string]time.Time), histories: make(map[int64]bool),
+		published: make(map[string]time.Time), epochs: make(map[string]int64), histories: make(map[int64]bool),
 	}
 	for i, symbol := range symbols {
 		l.ids[symbol] = i
@@ -63,11 +64,16 @@ func newLedger(symbols []string, v *violations) *ledger {
 	return l
 }
 
-// enter takes what an entry of the tape, or a checkpoint, has.
+// enter takes what an entry of the tape, or a checkpoint, has. Where Redis is another one
+// again, an entry may be of a reign that is over: on its way when that one was lost.
 func (l *ledger) enter(stream string, e *codec.Entry, items []codec.TapeItem, checkpoint bool) {
+	l.mu.Lock()
+	l.epochs[stream] = max(l.epochs[stream], e.ID.Epoch)
+	old := checkpoint || e.ID.Epoch < l.epochs[stream]
+	l.mu.Unlock()
 	for i := range items {
 		if id, ok := l.ids[string(items[i].Symbol)]; ok {
-			l.enterUpdate(&l.rows[id], &items[i].Update, checkpoint)
+			l.enterUpdate(&l.rows[id], &items[i].Update, old)
 		}
 	}
 	if checkpoint || len(items) == 0 {
@@ -81,7 +87,8 @@ func (l *ledger) enter(stream string, e *codec.Entry, items []codec.TapeItem, ch
 	}
 }
 
-func (l *ledger) enterUpdate(r *ledgerRow, u *codec.Update, checkpoint bool) {
+// enterUpdate takes an update. Of what is old it may be that a newer one was known before.
+func (l *ledger) enterUpdate(r *ledgerRow, u *codec.Update, old bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if u.Flags&codec.Image != 0 {
@@ -92,7 +99,7 @@ func (l *ledger) enterUpdate(r *ledgerRow, u *codec.Update, checkpoint bool) {
 	v, quote := r.version(l, at.seq), r.quote
 	if at.seq >= r.newest.seq {
 		r.newest = at
-	} else if !v.published && !checkpoint { // of these an old one may be all that is left
+	} else if !v.published && !old {
 		l.violations.add(tapeViolation, "%s: %v after %v", r.symbol, at, r.newest)
 	}
 	quote[codec.Status] = 0

@@ -77,6 +77,26 @@ func TestSubscriberTells(t *testing.T) {
 	}
 }
 
+// Ensure that a feed may not write below what was on the tape, and that what was on its way
+// in a reign that is over is no such thing.
+func TestLedgerReigns(t *testing.T) {
+	v := newViolations()
+	l := newLedger([]string{"sim:A"}, v)
+	enter := func(epoch, seq int64) {
+		u := codec.Update{Seq: seq, History: 1, Flags: codec.Image, Mask: 1 << codec.Status, Quote: codec.Empty}
+		e := codec.Entry{ID: codec.ID{Epoch: epoch}, History: 1, SentAt: seq}
+		l.enter("sim/0", &e, []codec.TapeItem{{Symbol: []byte("sim:A"), Update: u}}, false)
+	}
+	for _, one := range [][2]int64{{1, 10}, {2, 20}, {1, 11}, {3, 30}} {
+		if enter(one[0], one[1]); v.sum() > 0 {
+			t.Fatalf("%v: %v", one, v.examples)
+		}
+	}
+	if enter(4, 29); v.counts[tapeViolation] != 1 {
+		t.Error("a feed wrote below what was there")
+	}
+}
+
 func everybody(subs []*subscriber, due []position) bool {
 	for _, s := range subs {
 		if s.lacks(due) != "" {
