@@ -56,9 +56,13 @@ func (c *tapeRedis) with(ctx context.Context, do func(*tapes.Redis) error) error
 	switch text := err.Error(); {
 	case strings.Contains(text, "NOAUTH"), strings.Contains(text, "WRONGPASS"):
 		advice = "; the Redis asks for a password: give it redis://USER:PASSWORD@HOST:PORT in TICKWIRE_REDIS, which ps does not show"
+	case strings.Contains(text, "unknown authority"):
+		advice = "; name who has signed its certificate: &ca=FILE, or ?ca=FILE"
+	case strings.Contains(text, "certificate required"):
+		advice = "; it asks for a certificate: &cert=FILE&key=FILE"
 	case strings.HasPrefix(c.Redis, "rediss:") && strings.HasPrefix(text, "redis at "):
 		advice = "; rediss:// is TLS, take redis:// where it is not spoken"
-	case strings.HasPrefix(text, "redis at "):
+	case strings.Contains(text, "dial "):
 		advice = "; name the Redis of the feed with --redis: that of tickwire up, in memory, cannot be reached"
 	}
 	return fmt.Errorf("tape: %w%s", err, advice)
