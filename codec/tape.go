@@ -163,6 +163,10 @@ type TapeItem struct {
 	Update Update
 }
 
+// reignMost is more than any reign lasts, in us, of which each has one seq of a symbol at the
+// most.
+const reignMost = 320_000_000_000_000
+
 // itemsKept is the most items worth keeping for what is read next.
 const itemsKept = 8192
 
@@ -240,6 +244,9 @@ func (c *Cursor) parse(e *Entry, body []byte) (err error) {
 		}
 		if venue, _, _ := bytes.Cut(it.Symbol, []byte(":")); string(venue) != c.venue {
 			return ErrRange
+		}
+		if it.Update.Seq > e.ID.Epoch*1000+reignMost {
+			return ErrRange // taken, it would be above all that is true
 		}
 		if it.Update.Flags&Image == 0 {
 			it.Update.History = e.History

@@ -20,6 +20,8 @@ func blob(id, prev ID, symbols ...string) []byte {
 // a checkpoint is asked for that covers it.
 func TestCursorTake(t *testing.T) {
 	last, never := ID{10, 5}, ID{MaxInt, MaxInt}
+	mad := image()
+	mad.Seq = 10_000 + reignMost + 1
 	for _, c := range []struct {
 		name string
 		last ID
@@ -50,6 +52,7 @@ func TestCursorTake(t *testing.T) {
 		{"trailing", last, "10-6", append(blob(ID{10, 6}, last, "v:A"), 0), ErrTrailing, ID{10, 6}},
 		{"one more than there is", last, "10-6", AppendEntry(nil, &Entry{ID: ID{10, 6}, Prev: last, Count: 1}, nil), ErrTruncated, ID{10, 6}},
 		{"2^53-1 of them", last, "10-6", AppendEntry(nil, &Entry{ID: ID{10, 6}, Prev: last, Count: MaxInt}, nil), ErrCount, ID{10, 6}},
+		{"a seq that no reign has", last, "10-6", AppendEntry(nil, &Entry{ID: ID{10, 6}, Prev: last, Count: 1}, AppendTapeUpdate(nil, "v:A", &mad)), ErrRange, ID{10, 6}},
 		{"a star", last, "10-6", blob(ID{10, 6}, last, "v:A", "v:*"), ErrRange, ID{10, 6}},
 		{"no symbol", last, "10-6", blob(ID{10, 6}, last, "v:A", "vA"), ErrRange, ID{10, 6}},
 		{"another venue's", last, "10-6", blob(ID{10, 6}, last, "v:A", "va:A"), ErrRange, ID{10, 6}},

@@ -42,7 +42,7 @@ func TestTapeHostile(t *testing.T) {
 	w.checkpoint()
 	usurp := func(stream string) { // says something of a row that is sim/0's
 		other := newWriter(t, s.rdb, stream)
-		other.state["sim:A"] = &codec.Update{Seq: codec.MaxInt - 10, Quote: codec.Empty}
+		other.state["sim:A"] = &codec.Update{Seq: epoch0*1000 + 1e12, Quote: codec.Empty}
 		other.tick(666, "sim:A")
 		s.rdb.SAdd(ctx, codec.TapesKey, stream)
 	}
