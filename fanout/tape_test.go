@@ -116,7 +116,7 @@ func TestTapeBeforeAll(t *testing.T) {
 	s.kill()
 	r := newReader(t, s.addr())
 	time.Sleep(1200 * time.Millisecond)
-	if why := r.tape.unready(); !strings.Contains(why, "no stream") {
+	if why := r.tape.unready(); !strings.Contains(why, "cannot be read: dial") {
 		t.Errorf("unready: %q", why)
 	}
 	s.start()

@@ -215,7 +215,7 @@ func TestALeaseIsNotPermitted(t *testing.T) {
 	}
 	f := makeFeed(t, s.url(), Config{})
 	f.begin()
-	if err := ended(t, f.over()); err == nil || !strings.Contains(err.Error(), "feed: x/0: lease: NOPERM") {
+	if err := ended(t, f.over()); err == nil || !strings.Contains(err.Error(), "feed: x/0: lease: writer:{x/0}: NOPERM") {
 		t.Error(err)
 	}
 }

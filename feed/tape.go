@@ -57,7 +57,7 @@ type tape struct {
 	line    *tapes.Line   // to the server that has the stream; nil: it failed, or was not needed yet
 	bound   bool          // a reign is under way: the line leads to that server, or the reign is over
 	server  int64         // the server's identity
-	away    string        // why Redis does not take the tape; "": it does
+	away    string        // why Redis does not take the tape, as was said; "": it does
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
@@ -157,11 +157,13 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		over := errors.Is(err, ErrFenced) || errors.Is(err, errMoved)
 		if err != nil && !over && ctx.Err() == nil {
 			t.counts.redisErrors.Inc()
+			t.counts.away.Set(1)
 		}
 		switch {
 		case err == nil:
 			if t.away != "" {
-				t.back()
+				t.counts.away.Set(0)
+				t.away = ""
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
 			return nil
@@ -170,7 +172,6 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case t.away == "" || t.away != err.Error() && lasting(err):
-			t.counts.away.Set(1)
 			t.away = err.Error()
 			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", err)
 		}
@@ -178,12 +179,6 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 			return ctx.Err()
 		}
 	}
-}
-
-// back notes that Redis takes the tape, or need not.
-func (t *tape) back() {
-	t.counts.away.Set(0)
-	t.away = ""
 }
 
 // add appends an entry under its id, and lets those below another id go; 0-0 is none. Done

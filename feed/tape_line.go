@@ -2,9 +2,9 @@ package feed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,7 +30,8 @@ func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, erro
 	}
 	if err != nil {
 		rdb.Close()
-		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
+		_, cert := errors.AsType[*tls.CertificateVerificationError](err)
+		if _, alert := errors.AsType[tls.AlertError](err); alert || cert || lasting(err) {
 			return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, err)
 		}
 		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)

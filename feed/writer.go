@@ -121,7 +121,7 @@ func (w *writer) watch(err error) {
 // took is what follows from having tried for the lease.
 func (w *writer) took(ctx context.Context, taken bool, err error) {
 	if err != nil && (!w.heard && lasting(err) || errors.Is(err, errShards)) {
-		w.say(ctx, report{err: fmt.Errorf("feed: %s: %w", codec.WriterKey(w.tape.stream), err)})
+		w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %s: %w", w.tape.stream, codec.WriterKey(w.tape.stream), err)})
 		return
 	}
 	w.heard = w.heard || err == nil
@@ -178,9 +178,9 @@ func (w *writer) reign(ctx context.Context) {
 func (w *writer) end() {
 	if w.reigns {
 		w.reigns, w.tape.bound = false, false
-		w.tape.back()
 		w.crew.reigns.Add(-1)
 		w.tape.counts.writer.Set(0)
+		w.tape.counts.away.Set(0) // it need not take it
 	}
 }
 
