@@ -172,16 +172,7 @@ func (r *ChaosReport) Print(w io.Writer) {
 	if r.Partial && !r.Failed() {
 		verdict = fmt.Sprintf("SURVIVED %d faults so far", len(r.Faults))
 	}
-	if r.Partial {
-		verdict += " (partial: the run broke off)"
-	}
-	fmt.Fprintln(w, verdict)
-	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  "+p)
-	}
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
-	}
+	row := printHead(w, verdict, r.Partial, r.Problems)
 	row("machine", "%s; %s; tickwire %s", r.Machine, r.At.Format(time.RFC3339), r.Version)
 	row("stand", "%d feeds on %d streams, %d nodes, 2 redis-server and 3 Sentinels; seed %d", r.Feeds, r.Streams, r.Nodes, r.Seed)
 	row("subscribers", "%d x %d of %d symbols, up in %.1f s", r.Conns, r.Subs, r.Symbols, r.UpSeconds)

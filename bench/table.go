@@ -8,6 +8,20 @@ import (
 	"time"
 )
 
+// printHead writes what a report begins with, and returns what writes a row of it.
+func printHead(w io.Writer, verdict string, partial bool, problems []string) (row func(name, format string, args ...any)) {
+	if partial {
+		verdict += " (partial: the run broke off)"
+	}
+	fmt.Fprintln(w, verdict)
+	for _, p := range problems {
+		fmt.Fprintln(w, "  "+p)
+	}
+	return func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
+	}
+}
+
 // Print writes the report as a table.
 func (r *Result) Print(w io.Writer) {
 	verdict := "VERIFIED"
@@ -19,16 +33,7 @@ func (r *Result) Print(w io.Writer) {
 	case !r.Verified:
 		verdict = "NOT VERIFIED"
 	}
-	if r.Partial {
-		verdict += " (partial: the run broke off)"
-	}
-	fmt.Fprintln(w, verdict)
-	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  "+p)
-	}
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-26s "+format+"\n", append([]any{name}, args...)...)
-	}
+	row := printHead(w, verdict, r.Partial, r.Problems)
 	row("machine", "%s; %s; tickwire %s", r.Machine, r.At.Format(time.RFC3339), r.Version)
 	if r.Scenario == "limit" {
 		r.printLimit(row)
