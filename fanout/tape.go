@@ -90,19 +90,19 @@ func (t *tape) run(ctx context.Context) error {
 	defer t.rdb.Close()
 	var readers sync.WaitGroup
 	defer readers.Wait()
-	away := false
+	var outage tapes.Outage
 	for {
 		names, err := t.discover(ctx)
-		if err != nil && ctx.Err() == nil && !away {
+		if err != nil && ctx.Err() == nil && outage.Begins() {
 			t.log.Warn("tape: redis does not answer; serving what is known", "err", err)
 		}
-		if err == nil && away {
+		if err == nil && outage.Ends() {
 			t.log.Info("tape: redis answers again")
 		}
 		t.mu.Lock()
 		t.trouble = err
 		t.mu.Unlock()
-		if away = err != nil; away {
+		if err != nil {
 			t.revokedFrom = 0
 		} else {
 			t.readRevoked(ctx)

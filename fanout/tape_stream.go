@@ -40,11 +40,12 @@ type stream struct {
 	behind atomic.Int64 // entries that were not read when it was asked
 	stale  atomic.Bool  // its rows say so
 
-	apart  bool     // rows are newer than what was read: a later checkpoint is needed
-	below  codec.ID // the newest entry, as it was seen below what is known
-	failed int      // times in a row that Redis did not answer
-	older  bool     // and that was said
-	broken bool     // the checkpoint cannot be read, which was said
+	apart  bool         // rows are newer than what was read: a later checkpoint is needed
+	older  bool         // and that was said
+	broken bool         // the checkpoint cannot be read, which was said
+	below  codec.ID     // the newest entry, as it was seen below what is known
+	failed int          // times in a row that Redis did not answer
+	outage tapes.Outage // in which it does not
 
 	stop    func() // ends the reader
 	missing int    // times in a row that it was not listed
@@ -69,7 +70,9 @@ func (s *stream) run(ctx context.Context) {
 			s.fail(ctx, err)
 		case s.failed > 0:
 			s.failed = 0
-			s.tape.log.Info("tape: reading again", "stream", s.name, "last", s.cursor.Last)
+			if s.outage.Ends() {
+				s.tape.log.Info("tape: reading again", "stream", s.name, "last", s.cursor.Last)
+			}
 		}
 		switch {
 		case s.cursor.Need != (codec.ID{}):
@@ -85,7 +88,8 @@ func (s *stream) run(ctx context.Context) {
 func (s *stream) fail(ctx context.Context, err error) {
 	s.tape.counts.errors.Inc()
 	s.hangUp()
-	if s.failed++; s.failed == 1 {
+	s.failed++
+	if s.outage.Begins() {
 		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", err)
 	}
 	if s.failed > 1 || time.Since(s.heardAt) > tapes.Silence {

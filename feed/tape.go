@@ -57,7 +57,8 @@ type tape struct {
 	line    *tapes.Line   // to the server that has the stream; nil: it failed, or was not needed yet
 	bound   bool          // a reign is under way: the line leads to that server, or the reign is over
 	server  int64         // the server's identity
-	away    string        // why Redis does not take the tape, as was said; "": it does
+	outage  tapes.Outage  // Redis does not take the tape
+	away    string        // for what reason, as was said
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
@@ -161,9 +162,8 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 		}
 		switch {
 		case err == nil:
-			if t.away != "" {
-				t.counts.away.Set(0)
-				t.away = ""
+			t.counts.away.Set(0)
+			if t.outage.Ends() {
 				t.log.Info("redis answers again", "stream", t.stream)
 			}
 			return nil
@@ -171,7 +171,7 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case t.away == "" || t.away != err.Error() && lasting(err):
+		case t.outage.Begins() || t.away != err.Error() && lasting(err):
 			t.away = err.Error()
 			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", err)
 		}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,6 +207,7 @@ func (w *writer) do(ctx context.Context, j job) {
 		return
 	case j.last && w.reigns:
 		w.end()
+		w.log.Info("leaves the stream", "stream", w.tape.stream, "to", cmp.Or(w.lease.heir, "whoever comes"))
 		w.leave(ctx, w.lease.pass)
 	case j.last:
 		w.leave(ctx, w.lease.drop)

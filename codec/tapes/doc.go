@@ -4,7 +4,7 @@
 // # The way
 //
 // [Open] takes a URL, of a server, a Sentinel's master, or a Cluster, for who writes and
-// who reads. url.go, redis.go
+// who reads. url.go, redis.go, outage.go
 //
 // # The look
 //
