@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,17 +34,17 @@ func beginCluster(t *testing.T, s *chaosStand) (all []*shardServer) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		addr, err := lastingPort()
+		addr, err := freePort()
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, port, _ := strings.Cut(addr, ":")
+		port := strconv.Itoa(int(addr.Port()))
 		m := newMember(s.dir, fmt.Sprintf("redis %d", i+1), exe, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
 			"--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes%d.conf", i+1), "--cluster-node-timeout", "5000")
 		if err := m.begin(); err != nil {
 			t.Fatal(err)
 		}
-		n := &shardServer{member: m, addr: addr, port: port, rdb: redis.NewClient(clientTo(addr))}
+		n := &shardServer{member: m, addr: addr.String(), port: port, rdb: redis.NewClient(clientTo(addr.String()))}
 		t.Cleanup(func() {
 			n.rdb.Close()
 			n.kill()

@@ -2,12 +2,9 @@ package bench
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -127,18 +124,4 @@ func (m *member) text() string {
 func crashed(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "panic: ") || strings.Contains(text, "fatal error: ") || strings.Contains(text, "DATA RACE")
-}
-
-// lastingPort is an address on loopback for who comes back to it. It is below those that
-// the system gives to sockets that connect: one of these may have it meanwhile, and
-// whoever connects to it then may be connected to himself.
-func lastingPort() (string, error) {
-	for range 1000 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
-			return addr, nil
-		}
-	}
-	return "", fmt.Errorf("bench: no free port on 127.0.0.1 from 10000 to 30000")
 }

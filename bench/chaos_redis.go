@@ -62,13 +62,13 @@ func beginRedis(dir string) (*redisPair, error) {
 		}
 	}
 	for i := range r.sentinels {
-		addr, err := lastingPort()
+		addr, err := freePort()
 		if err != nil {
 			r.close()
 			return nil, err
 		}
 		m := newMember(r.dir, fmt.Sprintf("sentinel %d", i+1), exe, r.conf("sentinel", i), "--sentinel")
-		r.sentinels[i] = &sentinel{m, addr, redis.NewSentinelClient(clientTo(addr))}
+		r.sentinels[i] = &sentinel{m, addr.String(), redis.NewSentinelClient(clientTo(addr.String()))}
 	}
 	if err := r.anew(); err != nil {
 		r.close()
@@ -83,20 +83,20 @@ func (r *redisPair) conf(what string, i int) string {
 
 func (r *redisPair) newServer(proxies *toxiproxy.ApiServer, exe string, i int) (*redisServer, error) {
 	name := string(rune('A' + i))
-	own, err := lastingPort()
+	own, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	from, err := lastingPort()
+	from, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLink(proxies, name, from, own)
+	l, err := newLink(proxies, name, from.String(), own.String())
 	if err != nil {
 		return nil, err
 	}
 	m := newMember(r.dir, "redis "+name, exe, r.conf("server", i))
-	return &redisServer{member: m, link: l, rdb: redis.NewClient(clientTo(own)), far: redis.NewClient(clientTo(from))}, nil
+	return &redisServer{member: m, link: l, rdb: redis.NewClient(clientTo(own.String())), far: redis.NewClient(clientTo(from.String()))}, nil
 }
 
 func clientTo(addr string) *redis.Options {

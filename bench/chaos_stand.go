@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -92,12 +91,12 @@ func (s *chaosStand) beginService(ctx context.Context, shards, feeds int) error 
 
 func (s *chaosStand) beginNodes(ctx context.Context) error {
 	for i := range chaosNodes {
-		addr, err := lastingPort()
+		addr, err := freePort()
 		if err != nil {
 			return err
 		}
-		s.at = append(s.at, at(netip.MustParseAddrPort(addr)))
-		s.nodes = append(s.nodes, s.node(i, addr))
+		s.at = append(s.at, at(addr))
+		s.nodes = append(s.nodes, s.node(i, addr.String()))
 	}
 	for i := range s.at {
 		if err := s.nodes[i].begin(); err != nil {

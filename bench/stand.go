@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -225,14 +227,23 @@ func (s *stand) startRedis(ctx context.Context) error {
 	return wait(ctx, "redis-server", []*proc{p}, func() bool { return listens(addr) })
 }
 
-// freePort is an address on loopback that nobody listens on just now.
+// ports is how many were looked at, from anywhere.
+var ports atomic.Uint32
+
+func init() { ports.Store(rand.Uint32()) }
+
+// freePort is an address on loopback that nobody listens on, and that is not given again
+// soon. It is below those that the system gives to sockets that connect: one of these may
+// have it meanwhile, and whoever connects to it then may be connected to himself.
 func freePort() (netip.AddrPort, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("bench: %w", err)
+	for range 1000 {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(10_000+ports.Add(1)%20_000))
+		if ln, err := net.Listen("tcp", addr.String()); err == nil {
+			ln.Close()
+			return addr, nil
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
+	return netip.AddrPort{}, errors.New("bench: no port of 127.0.0.1 is free from 10000 to 30000")
 }
 
 // serverUsed sums what the nodes have used, and what the machine's sockets hold.
