@@ -116,14 +116,14 @@ func TestTapeHung(t *testing.T) {
 	w := newWriter(t, s.rdb, sim)
 	w.tick(1, "sim:A")
 	w.checkpoint()
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.agrees(w)
-	s.hang()
+	s.Hang(true)
 	began := time.Now()
 	r.status(3*time.Second, "sim:A", codec.Stale)
 	t.Logf("stale after %v", time.Since(began))
 	time.Sleep(2 * time.Second)
-	s.resume()
+	s.Hang(false)
 	began = time.Now()
 	w.tick(2, "sim:A")
 	r.agrees(w)
@@ -143,10 +143,10 @@ func TestTapeEnds(t *testing.T) {
 	w.tick(1, "sim:A")
 	w.checkpoint()
 	for _, hung := range []bool{false, true} {
-		r := newReader(t, s.addr())
+		r := newReader(t, s.Addr)
 		r.agrees(w)
 		if hung {
-			s.hang()
+			s.Hang(true)
 			time.Sleep(discoverEvery + 50*time.Millisecond) // the list is asked for in this time
 		}
 		began := time.Now()
@@ -156,7 +156,7 @@ func TestTapeEnds(t *testing.T) {
 			t.Errorf("hung %v: ended after %v", hung, took)
 		}
 	}
-	s.resume()
+	s.Hang(false)
 }
 
 // Two streams: what happens to one does not concern the other.
@@ -166,7 +166,7 @@ func TestTapeTwoStreams(t *testing.T) {
 	one, two := newWriter(t, s.rdb, "sim/0"), newWriter(t, s.rdb, "kraken/0")
 	one.tick(1, "sim:A")
 	one.checkpoint()
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.agrees(one)
 	two.tick(1, "kraken:A")
 	two.checkpoint() // found while running

@@ -54,7 +54,7 @@ func TestTapeHostile(t *testing.T) {
 	names := []any{"string/0", "hash/0", "nofield/0", "ids/0", "", "sim", "s}im/0", "sim\n/0", strings.Repeat("x", 1<<20) + "/0"}
 	s.rdb.SAdd(ctx, codec.TapesKey, names...)
 	log := &counted{lines: map[string]int{}}
-	r := newLoggingReader(t, s.addr(), slog.New(log))
+	r := newLoggingReader(t, s.Addr, slog.New(log))
 	r.agrees(w)
 	usurp("sim/1")
 	for end := time.Now().Add(brokenAfter + 3*time.Second); r.tape.unready() != ""; time.Sleep(50 * time.Millisecond) {
@@ -96,7 +96,7 @@ func TestTapeStreamTakenOffTheList(t *testing.T) {
 		w.tick(1, symbol)
 		w.checkpoint()
 	}
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.agrees(one, two)
 	r.tape.mu.Lock()
 	cursor, _ := codec.NewCursor("bad/0")

@@ -6,10 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,74 +14,20 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
-// server is a real redis-server of the test's own, which can be killed, wiped, hung.
+// server is a redis-server that keeps every write on disk.
 type server struct {
-	t    *testing.T
-	dir  string
-	port string
-	cmd  *exec.Cmd
-	rdb  *redis.Client // the writer's
+	*tapetest.Server
+	rdb *redis.Client // the writer's
 }
 
-// startRedis starts a server that keeps every write on disk.
 func startRedis(t *testing.T) *server {
 	t.Helper()
-	needTool(t, "redis-server")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	s := &server{t: t, dir: t.TempDir(), port: port}
-	s.rdb = redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DialerRetries: 1})
-	s.start()
-	t.Cleanup(func() {
-		s.rdb.Close()
-		s.kill()
-	})
-	return s
+	s := tapetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	return &server{s, s.Client()}
 }
-
-func (s *server) addr() string { return "127.0.0.1:" + s.port }
-
-func (s *server) start() {
-	s.t.Helper()
-	s.cmd = exec.Command("redis-server", "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no")
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	for range 500 {
-		if s.rdb.Ping(context.Background()).Err() == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.t.Fatal("redis-server does not answer")
-}
-
-// kill is kill -9.
-func (s *server) kill() {
-	if s.cmd != nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
-		s.cmd = nil
-	}
-}
-
-// wipe has a killed server forget everything.
-func (s *server) wipe() {
-	if err := os.RemoveAll(s.dir + "/appendonlydir"); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// hang stops the process without a word to its peers; resume lets it go on.
-func (s *server) hang()   { s.cmd.Process.Signal(syscall.SIGSTOP) }
-func (s *server) resume() { s.cmd.Process.Signal(syscall.SIGCONT) }
 
 // line is a TCP line between a reader and a server that can be cut, so that a writer
 // goes on while the reader is away.

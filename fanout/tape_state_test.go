@@ -46,7 +46,7 @@ func TestTapeReasons(t *testing.T) {
 		t.Run("reason "+reason, func(t *testing.T) {
 			t.Parallel()
 			s := startRedis(t)
-			l := newLine(t, s.addr())
+			l := newLine(t, s.Addr)
 			w := newWriter(t, s.rdb, sim)
 			w.tick(1, "sim:A")
 			w.checkpoint()
@@ -87,7 +87,7 @@ func TestTapeOlderCheckpoint(t *testing.T) {
 	w.tick(1, "sim:A", "sim:B")
 	w.checkpoint()
 	tape, board := s.rdb.Dump(ctx, codec.TapeKey(sim)).Val(), s.rdb.Dump(ctx, codec.CheckpointKey(sim)).Val()
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.agrees(w)
 	w.tick(2, "sim:A")
 	w.tick(3, "sim:A")
@@ -112,7 +112,7 @@ func TestTapeUnreadyWhenStale(t *testing.T) {
 	w := newWriter(t, s.rdb, sim)
 	w.tick(1, "sim:A")
 	w.checkpoint()
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.tape.staleAfter = 2 * time.Second
 	r.agrees(w)
 	r.ready(soon)
@@ -125,14 +125,14 @@ func TestTapeUnreadyWhenStale(t *testing.T) {
 	w.tick(3, "sim:A") // a hole that nothing covers is everybody's, too
 	time.Sleep(3 * time.Second)
 	r.ready(0)
-	s.hang()
+	s.Hang(true)
 	r.within(4*time.Second, func() string {
 		if why := r.tape.unready(); !strings.HasPrefix(why, "stream sim/0 was not read up to its end for ") {
 			return fmt.Sprintf("unready: %q", why)
 		}
 		return ""
 	})
-	s.resume()
+	s.Hang(false)
 	w.checkpoint()
 	r.agrees(w)
 	r.ready(soon)
@@ -145,7 +145,7 @@ func TestTapeMetrics(t *testing.T) {
 	w := newWriter(t, s.rdb, sim)
 	w.tick(1, "sim:A")
 	w.checkpoint()
-	r := newReader(t, s.addr())
+	r := newReader(t, s.Addr)
 	r.agrees(w)
 	gauge := func(name string) float64 {
 		reg := prometheus.NewRegistry()

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -39,13 +40,13 @@ func begin(cfg Config, reg prometheus.Registerer) (stop context.CancelFunc, done
 // unbroken stream, and a gap where Redis was away and where nobody heard the venue.
 func TestRunThroughEverything(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	n := follow(t, s.url(), "sim/0")
-	stop, done := begin(simConfig(s.url()), prometheus.NewRegistry())
+	s := tapetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	n := follow(t, s.URL, "sim/0")
+	stop, done := begin(simConfig(s.URL), prometheus.NewRegistry())
 	time.Sleep(1200 * time.Millisecond)
-	s.kill()
+	s.Kill()
 	time.Sleep(100 * time.Millisecond)
-	s.start()
+	s.Start()
 	time.Sleep(1200 * time.Millisecond)
 	began := time.Now()
 	stop()
@@ -54,13 +55,13 @@ func TestRunThroughEverything(t *testing.T) {
 	}
 	// The next feed takes over.
 	reg := prometheus.NewRegistry()
-	stop, done = begin(simConfig(s.url()), reg)
+	stop, done = begin(simConfig(s.URL), reg)
 	eventually(t, "the next feed writes", func() bool {
 		return gathered(t, reg, "tickwire_feed_entries_total") > 0
 	})
 	other := prometheus.NewRegistry()
-	stopLast, last := begin(simConfig(s.url()), other)
-	rdb := s.client()
+	stopLast, last := begin(simConfig(s.URL), other)
+	rdb := s.Client()
 	eventually(t, "the last one stands by", func() bool {
 		writer, standby := rdb.Get(t.Context(), codec.WriterKey("sim/0")).Val(), rdb.Get(t.Context(), codec.StandbyKey("sim/0")).Val()
 		name, _, _ := strings.Cut(writer, " ")
@@ -84,7 +85,7 @@ func TestRunThroughEverything(t *testing.T) {
 	if err := ended(t, last); err != nil {
 		t.Error(err)
 	}
-	top, err := s.client().XInfoStream(context.Background(), codec.TapeKey("sim/0")).Result()
+	top, err := s.Client().XInfoStream(context.Background(), codec.TapeKey("sim/0")).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,13 +125,13 @@ func TestRunWithoutRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hung.Close()
-	auth := startRedis(t, "--requirepass", "open")
+	auth := tapetest.Start(t, "--requirepass", "open")
 	for _, c := range []struct{ url, say string }{
 		{"redis://127.0.0.1:1", "connection refused; start redis-server, or use \"tickwire up\", which needs none"},
 		{"redis://:secret@127.0.0.1:1/2", "connection refused; start redis-server"},
 		{"redis://" + hung.Addr().String(), "timeout; start redis-server"},
-		{"redis://u:secret@127.0.0.1:" + auth.port, "WRONGPASS"},
-		{"redis://127.0.0.1:" + auth.port, "NOAUTH"},
+		{"redis://u:secret@127.0.0.1:" + auth.Port, "WRONGPASS"},
+		{"redis://127.0.0.1:" + auth.Port, "NOAUTH"},
 		{"http://u:secret@127.0.0.1:1", "a URL is redis://HOST:PORT"},
 		{"redis://u:secret@127.0.0.1:port", "a URL is redis://HOST:PORT"},
 		{"redis://127.0.0.1:1/db/2", "a URL is redis://HOST:PORT"},
@@ -260,10 +261,10 @@ func TestRunEndsWhenAStreamCannotBegin(t *testing.T) {
 // Many symbols: the first images are more than an entry may have.
 func TestManySymbols(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	cfg := simConfig(s.url())
+	s := tapetest.Start(t)
+	cfg := simConfig(s.URL)
 	cfg.SimSymbols, cfg.SimRate = 20_000, 20_000
-	n := follow(t, s.url(), "sim/0")
+	n := follow(t, s.URL, "sim/0")
 	stop, done := begin(cfg, nil)
 	eventually(t, "all symbols are there", func() bool {
 		n.mu.Lock()
@@ -274,7 +275,7 @@ func TestManySymbols(t *testing.T) {
 	if err := ended(t, done); err != nil {
 		t.Error(err)
 	}
-	rdb := s.client()
+	rdb := s.Client()
 	top := rdb.XRevRangeN(t.Context(), codec.TapeKey("sim/0"), "+", "-", 1).Val()
 	id, _ := codec.ParseID(top[0].ID)
 	n.halt(t, id)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // both sends ticks to two feeds of one venue.
@@ -21,14 +22,14 @@ func both(one, two *hand, symbols int, bid int64) {
 }
 
 // pair is a feed that writes and one that has stood by for long enough to have heard all.
-func pair(t *testing.T, s *server) (writer, standby *hand) {
+func pair(t *testing.T, s *tapetest.Server) (writer, standby *hand) {
 	t.Helper()
-	writer = beginFeed(t, s.url())
-	standby = makeFeed(t, s.url(), Config{})
+	writer = beginFeed(t, s.URL)
+	standby = makeFeed(t, s.URL, Config{})
 	standby.begin()
 	both(writer, standby, 10, 1)
 	writer.written("x:S9", 1)
-	rdb := s.client()
+	rdb := s.Client()
 	eventually(t, "it stands by", func() bool {
 		return strings.HasPrefix(rdb.Get(t.Context(), codec.StandbyKey("x/0")).Val(), standby.crew.name+" ")
 	})
@@ -46,8 +47,8 @@ func TestStandbyTakesOver(t *testing.T) {
 	for _, end := range []string{"stop", "crash"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
-			s := startRedis(t)
-			n := follow(t, s.url(), "x/0")
+			s := tapetest.Start(t)
+			n := follow(t, s.URL, "x/0")
 			writer, standby := pair(t, s)
 			began := time.Now()
 			if end == "stop" {
@@ -79,10 +80,10 @@ func TestStandbyTakesOver(t *testing.T) {
 // when that one is gone.
 func TestAFencedFeedStandsBy(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
 	writer, standby := pair(t, s)
-	s.client().Set(t.Context(), codec.WriterKey("x/0"), standby.crew.name, leaseFor)
+	s.Client().Set(t.Context(), codec.WriterKey("x/0"), standby.crew.name, leaseFor)
 	standby.reigns()
 	eventually(t, "the older feed stands by", func() bool { return value(writer.stream.writer.tape.counts.writer) == 0 })
 	both(writer, standby, 10, 3)
@@ -100,10 +101,10 @@ func TestAFencedFeedStandsBy(t *testing.T) {
 // and no new reign begins.
 func TestRedisForgetsTheLease(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	writer, standby := pair(t, s)
 	for range 5 {
-		s.client().FlushAll(t.Context())
+		s.Client().FlushAll(t.Context())
 		time.Sleep(300 * time.Millisecond)
 	}
 	both(writer, standby, 10, 3)
@@ -116,8 +117,8 @@ func TestRedisForgetsTheLease(t *testing.T) {
 // A writer that has lost the venue hands the stream to a feed that has not.
 func TestTheDeafFeedYields(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
 	writer, standby := pair(t, s)
 	writer.in.say("", codec.Down).gap = true
 	writer.in.flush(writer.ctx)
@@ -134,8 +135,8 @@ func TestTheDeafFeedYields(t *testing.T) {
 // and take them all when they are alone. Every symbol is on one stream.
 func TestFeedsShareTheStreams(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	cfg := simConfig(s.url())
+	s := tapetest.Start(t)
+	cfg := simConfig(s.URL)
 	cfg.Shards, cfg.SimSymbols = 4, 40
 	writes := func(reg *prometheus.Registry) (n int) {
 		all, _ := reg.Gather()
@@ -168,8 +169,8 @@ func TestFeedsShareTheStreams(t *testing.T) {
 	}
 	var symbols []string
 	for k := range 4 {
-		n := follow(t, s.url(), fmt.Sprintf("sim/%d", k))
-		top := s.client().XRevRangeN(t.Context(), codec.TapeKey(n.stream), "+", "-", 1).Val()
+		n := follow(t, s.URL, fmt.Sprintf("sim/%d", k))
+		top := s.Client().XRevRangeN(t.Context(), codec.TapeKey(n.stream), "+", "-", 1).Val()
 		id, _ := codec.ParseID(top[0].ID)
 		n.halt(t, id)
 		for symbol := range n.quotes {
@@ -209,11 +210,11 @@ func TestAnotherShardsSymbolIsLeft(t *testing.T) {
 // A feed that may not have leases says so, and ends.
 func TestALeaseIsNotPermitted(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	if err := s.client().Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~tape*", "~board:*").Err(); err != nil {
+	s := tapetest.Start(t)
+	if err := s.Client().Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~tape*", "~board:*").Err(); err != nil {
 		t.Fatal(err)
 	}
-	f := makeFeed(t, s.url(), Config{})
+	f := makeFeed(t, s.URL, Config{})
 	f.begin()
 	if err := ended(t, f.over()); err == nil || !strings.Contains(err.Error(), "feed: x/0: lease: writer:{x/0}: NOPERM") {
 		t.Error(err)
@@ -224,14 +225,14 @@ func TestALeaseIsNotPermitted(t *testing.T) {
 // that writes, nor does it take over.
 func TestFeedsAgreeOnShards(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	one := func(ctx context.Context, shards int) error {
-		return Run(ctx, Config{Venue: []string{"sim"}, SimSymbols: 24, SimRate: 100, SimBurst: 1, Shards: shards, Redis: s.url()}, nil, quiet)
+		return Run(ctx, Config{Venue: []string{"sim"}, SimSymbols: 24, SimRate: 100, SimBurst: 1, Shards: shards, Redis: s.URL}, nil, quiet)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- one(ctx, 1) }()
-	rdb := s.client()
+	rdb := s.Client()
 	eventually(t, "one writes", func() bool { return rdb.Exists(t.Context(), codec.CheckpointKey("sim/0")).Val() == 1 })
 	if err := one(t.Context(), 3); !errors.Is(err, errShards) || !strings.Contains(err.Error(), "--shards 1, this feed 3") {
 		t.Error(err)
@@ -249,11 +250,11 @@ func TestFeedsAgreeOnShards(t *testing.T) {
 // What somebody has written by hand, or a feed with a mad clock, keeps nobody from writing.
 func TestALeaseThatIsNoFeeds(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb := s.client()
+	s := tapetest.Start(t)
+	rdb := s.Client()
 	for _, lease := range []string{"ghost 0", "  ", "ghost", "ghost x y", strings.Repeat("g", 1<<20)} {
 		rdb.Set(t.Context(), codec.WriterKey("x/0"), lease, 0)
-		f := beginFeed(t, s.url())
+		f := beginFeed(t, s.URL)
 		f.say(10, 1)
 		f.written("x:S9", 1)
 		rdb.Set(t.Context(), codec.StandbyKey("x/0"), "x 9007199254739 0", time.Second)
@@ -269,8 +270,8 @@ func TestALeaseThatIsNoFeeds(t *testing.T) {
 // A password that was refused for a while is none of the writer's business once it is right.
 func TestAPasswordIsRefused(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb := s.client()
+	s := tapetest.Start(t)
+	rdb := s.Client()
 	user := func(password string) {
 		t.Helper()
 		for _, args := range [][]any{{"ACL", "SETUSER", "f", "on", "resetpass", ">" + password, "~*", "&*", "+@all"}, {"CLIENT", "KILL", "USER", "f"}} {
@@ -280,7 +281,7 @@ func TestAPasswordIsRefused(t *testing.T) {
 		}
 	}
 	user("right")
-	f := beginFeed(t, strings.Replace(s.url(), "://", "://f:right@", 1))
+	f := beginFeed(t, strings.Replace(s.URL, "://", "://f:right@", 1))
 	f.say(10, 1)
 	f.written("x:S9", 1)
 	user("wrong")

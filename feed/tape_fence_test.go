@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // before runs do once, before the first command that matches.
@@ -39,12 +40,12 @@ func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // and the first entry after the fence says so, which is not true of the fence.
 func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	old := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	old := beginFeed(t, s.URL)
 	old.say(3, 1)
 	old.written("x:S0", 1)
-	f := makeFeed(t, s.url(), Config{})
+	f := makeFeed(t, s.URL, Config{})
 	f.crew.name = old.crew.name // both have the lease
 	f.rdb.Now().AddHook(&before{match: "xadd", do: func() { old.say(3, 2); old.written("x:S0", 2) }})
 	f.begin()
@@ -62,7 +63,7 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	}
 	var last, fence, before codec.ID
 	var prev codec.ID
-	for _, m := range s.client().XRange(t.Context(), codec.TapeKey("x/0"), "-", "+").Val() {
+	for _, m := range s.Client().XRange(t.Context(), codec.TapeKey("x/0"), "-", "+").Val() {
 		e, _, err := codec.ParseEntry([]byte(m.Values[codec.EntryField].(string)))
 		if err != nil {
 			t.Fatal(err)
@@ -84,8 +85,8 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 // its bytes are.
 func TestOneReignAMillisecond(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	one, two := s.tape(), s.tape()
+	s := tapetest.Start(t)
+	one, two := tapeOf(t, s), tapeOf(t, s)
 	id := codec.ID{Epoch: time.Now().UnixMilli()}
 	if err := one.add(t.Context(), id, []byte("one"), codec.ID{}); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func TestOneReignAMillisecond(t *testing.T) {
 	if err := one.add(t.Context(), id, []byte("one"), codec.ID{}); err != nil {
 		t.Errorf("the first again: %v", err)
 	}
-	if n := s.client().XLen(t.Context(), codec.TapeKey("x/0")).Val(); n != 1 {
+	if n := s.Client().XLen(t.Context(), codec.TapeKey("x/0")).Val(); n != 1 {
 		t.Errorf("%d entries", n)
 	}
 }
@@ -105,17 +106,17 @@ func TestOneReignAMillisecond(t *testing.T) {
 // above it all the same.
 func TestTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	future := time.Now().Add(time.Hour).UnixMilli()
 	e := codec.Entry{ID: codec.ID{Epoch: future, N: 7}, Prev: codec.ID{Epoch: future, N: 6}, History: future - 5, SentAt: time.Now().UnixMicro(), Count: 1}
 	u := codec.Update{Seq: future, Flags: codec.Image, Mask: 1 << codec.Trades, History: future - 5, Quote: codec.Empty}
 	u.Quote[codec.Trades] = 9
 	blob := codec.AppendEntry(nil, &e, codec.AppendTapeUpdate(nil, "x:S0", &u))
-	if err := s.client().Set(t.Context(), codec.CheckpointKey("x/0"), blob, 0).Err(); err != nil {
+	if err := s.Client().Set(t.Context(), codec.CheckpointKey("x/0"), blob, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	f.say(1, 1)
 	f.written("x:S0", 1)
 	finished(t, f, n, s)
@@ -127,7 +128,7 @@ func TestTheClockWasSetBack(t *testing.T) {
 // A stream that is not ours to write is refused at once, with its name.
 func TestWhatIsNoTape(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	for what, do := range map[string]func(*redis.Client) error{
 		"another type": func(rdb *redis.Client) error { return rdb.Set(t.Context(), codec.TapeKey("x/0"), "?", 0).Err() },
 		"the last id there is": func(rdb *redis.Client) error {
@@ -137,12 +138,12 @@ func TestWhatIsNoTape(t *testing.T) {
 			return rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: codec.TapeKey("x/0"), ID: "9007199254740992-1", Values: []any{"b", "?"}}).Err()
 		},
 	} {
-		rdb := s.client()
+		rdb := s.Client()
 		rdb.FlushAll(t.Context())
 		if err := do(rdb); err != nil {
 			t.Fatal(err)
 		}
-		f := makeFeed(t, s.url(), Config{})
+		f := makeFeed(t, s.URL, Config{})
 		f.begin()
 		err := ended(t, f.over())
 		if err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // left is what a feed was killed with: ten symbols, of which the last five were
@@ -164,15 +165,15 @@ func add(t *testing.T, rdb *redis.Client, e *codec.Entry) {
 // not know, and no seq is ever published again or goes back.
 func TestRestoreAfterDamage(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	seqs, history := left(t, s.url())
+	s := tapetest.Start(t)
+	seqs, history := left(t, s.URL)
 	whole := map[string]string{}
 	for _, key := range []string{codec.TapesKey, codec.TapeKey("x/0"), codec.CheckpointKey("x/0")} {
-		whole[key] = s.client().Dump(context.Background(), key).Val()
+		whole[key] = s.Client().Dump(context.Background(), key).Val()
 	}
 	for _, c := range damage {
 		t.Run(c.name, func(t *testing.T) {
-			rdb := s.client()
+			rdb := s.Client()
 			rdb.FlushAll(context.Background())
 			for key, dump := range whole {
 				if err := rdb.Restore(context.Background(), key, 0, dump).Err(); err != nil {
@@ -180,7 +181,7 @@ func TestRestoreAfterDamage(t *testing.T) {
 				}
 			}
 			c.do(t, rdb)
-			f := beginFeed(t, s.url())
+			f := beginFeed(t, s.URL)
 			n := f.stream.seq.counts
 			if got := value(n.holes) > 0; got != c.hole {
 				t.Errorf("a hole: %v", got)
@@ -200,7 +201,7 @@ func TestRestoreAfterDamage(t *testing.T) {
 					t.Errorf("%s: bid %d, want %d", symbol, bid, c.bids[i])
 				}
 			}
-			r := follow(t, s.url(), "x/0")
+			r := follow(t, s.URL, "x/0")
 			f.say(10, 4)
 			f.written("x:S9", 4)
 			finished(t, f, r, s)
@@ -220,16 +221,16 @@ func TestRestoreAfterDamage(t *testing.T) {
 // go on with prices that the feed does not know of.
 func TestAHoleThatReadersDidNotSee(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	left(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	left(t, s.URL)
 	eventually(t, "the node has it all", func() bool { return n.bid("x:S0") == 3 })
 	for _, c := range damage {
 		if c.name == "an entry in the middle is missing" {
-			c.do(t, s.client())
+			c.do(t, s.Client())
 		}
 	}
-	f := beginFeed(t, s.url())
+	f := beginFeed(t, s.URL)
 	f.say(10, 2) // what it has restored
 	finished(t, f, n, s)
 	if n.holes != 1 {
@@ -259,28 +260,28 @@ func TestSeqsJumpAtAnyRate(t *testing.T) {
 // been, and everything has GAP.
 func TestRedisLostTheEnd(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	f := beginFeed(t, s.URL)
 	f.say(10, 1)
 	f.written("x:S0", 1)
-	if err := s.client().Save(context.Background()).Err(); err != nil {
+	if err := s.Client().Save(context.Background()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	hush := talk(f)
 	time.Sleep(1500 * time.Millisecond)
 	f.written("x:S9", hush())
 	f.crash()
-	s.kill()
-	if files, _ := filepath.Glob(s.dir + "/*.rdb"); len(files) != 1 {
-		list, _ := os.ReadDir(s.dir)
+	s.Kill()
+	if files, _ := filepath.Glob(s.Dir + "/*.rdb"); len(files) != 1 {
+		list, _ := os.ReadDir(s.Dir)
 		t.Fatal("no snapshot: ", list)
 	}
-	s.start()
-	next := beginFeed(t, s.url())
+	s.Start()
+	next := beginFeed(t, s.URL)
 	if next.log.count("seqs_jump=true") != 1 {
 		t.Error("it was not noticed")
 	}
-	n := follow(t, s.url(), "x/0")
+	n := follow(t, s.URL, "x/0")
 	next.say(11, 5000)
 	next.written("x:S9", 5000)
 	finished(t, next, n, s)

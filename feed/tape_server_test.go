@@ -6,13 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,97 +15,20 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
-// server is a redis-server of the test's own.
-type server struct {
-	t    *testing.T
-	dir  string
-	port string
-	args []string
-	proc *exec.Cmd
-}
-
-// startRedis starts a redis-server on a free port; args are of its own, such as
-// --appendonly yes. Without any it keeps nothing.
-func startRedis(t *testing.T, args ...string) *server {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// tapeOf is the tape of x/0 without a feed.
+func tapeOf(t *testing.T, s *tapetest.Server) *tape {
+	rdb, err := openRedis(t.Context(), s.URL, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	s := &server{t: t, dir: t.TempDir(), port: port, args: args}
-	t.Cleanup(s.kill)
-	s.start()
-	return s
-}
-
-func (s *server) url() string { return "redis://127.0.0.1:" + s.port }
-
-func (s *server) start() {
-	s.t.Helper()
-	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, s.args...)
-	s.proc = exec.Command("redis-server", args...)
-	if err := s.proc.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + s.port, MaxRetries: -1, DialerRetries: 1})
-	defer rdb.Close()
-	eventually(s.t, "redis-server answers", func() bool {
-		err := rdb.Ping(context.Background()).Err()
-		return err == nil || redis.IsAuthError(err)
-	})
-}
-
-// kill is kill -9.
-func (s *server) kill() {
-	if s.proc != nil {
-		s.proc.Process.Kill()
-		s.proc.Wait()
-		s.proc = nil
-	}
-}
-
-// hang has it take connections and answer nothing, or go on.
-func (s *server) hang(on bool) {
-	sig := syscall.SIGCONT
-	if on {
-		sig = syscall.SIGSTOP
-	}
-	if err := s.proc.Process.Signal(sig); err != nil {
-		s.t.Error(err)
-	}
-}
-
-// wipe removes all that it had stored.
-func (s *server) wipe() {
-	files, _ := filepath.Glob(s.dir + "/*")
-	for _, f := range files {
-		os.RemoveAll(f)
-	}
-}
-
-func (s *server) client() *redis.Client { return client(s.t, s.url()) }
-
-// tape is the tape of x/0 without a feed.
-func (s *server) tape() *tape {
-	rdb, err := openRedis(s.t.Context(), s.url(), 1)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { rdb.Close() })
+	t.Cleanup(func() { rdb.Close() })
 	tp := newTape(rdb, "x/0", 0, newCounts(nil, "x/0"), quiet)
 	tp.line = rdb.Line(codec.TapeKey("x/0"))
-	if tp.server, err = tp.line.Identity(s.t.Context()); err != nil {
-		s.t.Fatal(err)
+	if tp.server, err = tp.line.Identity(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	return tp
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // talk has a feed say something new of ten symbols every millisecond until the
@@ -42,7 +43,7 @@ func unbroken(ids []codec.ID) bool {
 
 // finished checks what a feed leaves that was stopped: the node has its state, and so
 // has the checkpoint, as of the last entry. It returns how long it took to stop.
-func finished(t *testing.T, f *hand, n *node, s *server) (took time.Duration) {
+func finished(t *testing.T, f *hand, n *node, s *tapetest.Server) (took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	if err := f.stop(); err != nil {
@@ -51,12 +52,12 @@ func finished(t *testing.T, f *hand, n *node, s *server) (took time.Duration) {
 	took = time.Since(began)
 	n.halt(t, f.stream.writer.tape.id)
 	n.good(t, f)
-	e, r := checkpointOf(t, s.client())
+	e, r := checkpointOf(t, s.Client())
 	r.same(t, f.stream.seq)
 	if e.ID != f.stream.writer.tape.id || n.last != e.ID {
 		t.Errorf("the checkpoint is as of %s, the last entry read %s, written %s", e.ID, n.last, f.stream.writer.tape.id)
 	}
-	if names, err := s.client().SMembers(context.Background(), codec.TapesKey).Result(); err != nil || !slices.Equal(names, []string{"x/0"}) {
+	if names, err := s.Client().SMembers(context.Background(), codec.TapesKey).Result(); err != nil || !slices.Equal(names, []string{"x/0"}) {
 		t.Errorf("tapes: %v %v", names, err)
 	}
 	return took
@@ -66,15 +67,15 @@ func finished(t *testing.T, f *hand, n *node, s *server) (took time.Duration) {
 // stores nobody can know, so that a new reign begins, and seqs jump.
 func TestRedisIsKilledAndHasItsData(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	hush := talk(f)
 	for outage := range 2 {
 		time.Sleep(400 * time.Millisecond)
-		s.kill()
+		s.Kill()
 		time.Sleep(300 * time.Millisecond)
-		s.start()
+		s.Start()
 		eventually(t, "the feed is back", func() bool { return f.log.count("answers again") == outage+1 })
 	}
 	time.Sleep(500 * time.Millisecond)
@@ -95,17 +96,17 @@ func TestRedisIsKilledAndHasItsData(t *testing.T) {
 // history, and a checkpoint comes at once, so that readers are whole again.
 func TestRedisIsKilledAndForgets(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	hush := talk(f)
 	time.Sleep(1500 * time.Millisecond)
-	s.kill()
-	s.wipe()
+	s.Kill()
+	s.Wipe()
 	time.Sleep(300 * time.Millisecond)
-	s.start()
+	s.Start()
 	back := time.Now()
-	rdb := s.client()
+	rdb := s.Client()
 	eventually(t, "a checkpoint", func() bool { return rdb.Exists(context.Background(), codec.CheckpointKey("x/0")).Val() == 1 })
 	if took := time.Since(back); took > retryMost+checkpointEvery+500*time.Millisecond {
 		t.Errorf("the checkpoint took %v", took)
@@ -129,20 +130,20 @@ func TestRedisIsKilledAndForgets(t *testing.T) {
 // that has nothing new to say.
 func TestAnIdleFeedAfterRedisForgot(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	f := beginFeed(t, s.URL)
 	f.say(10, 1)
 	f.written("x:S9", 1)
 	n := f.stream.seq.counts
 	eventually(t, "the checkpoint of all", func() bool { return value(n.checkpoints) >= 2 })
 	time.Sleep(100 * time.Millisecond)
-	s.kill()
-	s.wipe()
+	s.Kill()
+	s.Wipe()
 	time.Sleep(300 * time.Millisecond) // a heartbeat finds out
-	s.start()
+	s.Start()
 	eventually(t, "the feed is back", func() bool { return f.log.count("answers again") == 1 })
 	time.Sleep(checkpointEvery + 500*time.Millisecond)
-	if e, r := checkpointOf(t, s.client()); e.Count != 10 || r.quotes["x:S9"][codec.Bid] != 1 {
+	if e, r := checkpointOf(t, s.Client()); e.Count != 10 || r.quotes["x:S9"][codec.Bid] != 1 {
 		t.Errorf("a checkpoint of %d symbols", e.Count)
 	}
 	if err := f.stop(); err != nil {
@@ -154,9 +155,9 @@ func TestAnIdleFeedAfterRedisForgot(t *testing.T) {
 // killed. It has not watched what was written meanwhile, so that all seqs jump, with GAP.
 func TestANewReignGoesOn(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	f.say(10, 1)
 	f.say(5, 2)
 	var before []state // of the feed before, which has ended
@@ -186,7 +187,7 @@ func TestANewReignGoesOn(t *testing.T) {
 			f.crash()
 		}
 		ended()
-		f = beginFeed(t, s.url())
+		f = beginFeed(t, s.URL)
 		f.say(10, 2)
 		eventually(t, "what was said is sequenced", func() bool { return value(f.stream.seq.counts.updates) >= 10 })
 		f.written("x:S0", 2)
@@ -202,12 +203,12 @@ func TestANewReignGoesOn(t *testing.T) {
 // stands by.
 func TestTheOlderFeedIsFenced(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	old := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	old := beginFeed(t, s.URL)
 	hush := talk(old)
 	time.Sleep(200 * time.Millisecond)
-	f := makeFeed(t, s.url(), Config{})
+	f := makeFeed(t, s.URL, Config{})
 	f.crew.name = old.crew.name // both have the lease
 	f.begin()
 	f.reigns()
@@ -228,20 +229,20 @@ func TestTheOlderFeedIsFenced(t *testing.T) {
 // newest state is published, and the seqs say how many updates are merged in it.
 func TestRedisIsAwayUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, away := range map[string]func(*server, bool){
-		"hangs": (*server).hang,
-		"is gone": func(s *server, on bool) {
+	for name, away := range map[string]func(*tapetest.Server, bool){
+		"hangs": (*tapetest.Server).Hang,
+		"is gone": func(s *tapetest.Server, on bool) {
 			if on {
-				s.kill()
+				s.Kill()
 			} else {
-				s.start()
+				s.Start()
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-			n := follow(t, s.url(), "x/0")
-			f := beginFeed(t, s.url())
+			s := tapetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+			n := follow(t, s.URL, "x/0")
+			f := beginFeed(t, s.URL)
 			f.say(1000, 1)
 			f.written("x:S0", 1)
 			away(s, true)

@@ -12,6 +12,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // deaf is a proxy before a Redis that, when told, passes on what it is sent and then
@@ -23,12 +24,12 @@ type deaf struct {
 	did atomic.Int64
 }
 
-func startDeaf(t *testing.T, s *server) *deaf {
+func startDeaf(t *testing.T, s *tapetest.Server) *deaf {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deaf{Listener: l, to: "127.0.0.1:" + s.port}
+	d := &deaf{Listener: l, to: "127.0.0.1:" + s.Port}
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -67,9 +68,9 @@ func (d *deaf) serve(conn net.Conn) {
 // and nobody takes it for another writer's.
 func TestALostAnswerMakesNoSecondEntry(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	d := startDeaf(t, s)
-	n := follow(t, s.url(), "x/0")
+	n := follow(t, s.URL, "x/0")
 	f := beginFeed(t, "redis://"+d.Addr().String())
 	hush := talk(f)
 	for range 10 {
@@ -87,9 +88,9 @@ func TestALostAnswerMakesNoSecondEntry(t *testing.T) {
 // An idle stream says so four times a second, a busy one only what it has to.
 func TestHeartbeats(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb := s.client()
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	rdb := s.Client()
+	f := beginFeed(t, s.URL)
 	time.Sleep(2100 * time.Millisecond)
 	idle := rdb.XLen(t.Context(), codec.TapeKey("x/0")).Val() - 1 // the fence
 	if idle < 6 || idle > 10 {
@@ -117,8 +118,8 @@ func TestHeartbeats(t *testing.T) {
 // A checkpoint comes every second, whether or not something changed.
 func TestCheckpointsComeEverySecond(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	f := beginFeed(t, s.URL)
 	time.Sleep(3500 * time.Millisecond)
 	if c := value(f.stream.seq.counts.checkpoints); c < 3 || c > 4 { // the first with the first entry
 		t.Errorf("%d checkpoints in 3.5 s of silence", c)
@@ -139,8 +140,8 @@ func TestCheckpointsComeEverySecond(t *testing.T) {
 // checkpoint, stays.
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb := s.client()
+	s := tapetest.Start(t)
+	rdb := s.Client()
 	for _, c := range []struct {
 		name string
 		age  func(tp *tape) // has what was written so far be beyond a limit
@@ -152,7 +153,7 @@ func TestRetention(t *testing.T) {
 		{"many", func(tp *tape) { tp.id.N += entriesMax }, 200},
 	} {
 		rdb.FlushAll(t.Context())
-		tp := s.tape()
+		tp := tapeOf(t, s)
 		tp.id.Epoch = 1000
 		write := func(n int, checkpoint *batch) {
 			for range n {
@@ -189,8 +190,8 @@ func TestRetention(t *testing.T) {
 // needs after the checkpoint, whatever this feed wrote before.
 func TestAFenceKeepsWhatIsYoung(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb, tp := s.client(), s.tape()
+	s := tapetest.Start(t)
+	rdb, tp := s.Client(), tapeOf(t, s)
 	ago := func(d time.Duration) int64 { return time.Now().Add(-d).UnixMilli() }
 	gone, stays, young := ago(2*time.Hour), ago(time.Hour), ago(10*time.Second)
 	write := func(epoch int64, checkpoint *batch) {
@@ -258,13 +259,13 @@ func TestAShortRetention(t *testing.T) {
 // A checkpoint that Redis refuses costs no entry, and is tried again with the next.
 func TestARefusedCheckpoint(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	rdb := s.client()
+	s := tapetest.Start(t)
+	rdb := s.Client()
 	if err := rdb.Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~tape*", "~writer:*", "~standby:*", "%R~board:*").Err(); err != nil {
 		t.Fatal(err)
 	}
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	f.say(10, 1)
 	f.written("x:S9", 1)
 	eventually(t, "it is logged", func() bool { return f.log.count("does not take the checkpoint") > 0 })
@@ -288,20 +289,18 @@ func TestARefusedCheckpoint(t *testing.T) {
 // takes nothing, when it hangs, and while it is gone.
 func TestTheEndIsWritten(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	f := beginFeed(t, s.url())
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
 	for bid := range int64(100) {
 		f.say(1000, bid+1)
 	}
 	if took := finished(t, f, n, s); took > flushWithin+300*time.Millisecond && !raceEnabled {
 		t.Errorf("it took %v", took)
 	}
-	for what, away := range map[string]func(){"gone": s.kill, "hanging": func() { s.hang(true) }} {
-		if s.proc == nil {
-			s.start()
-		}
-		f := beginFeed(t, s.url())
+	for what, away := range map[string]func(){"gone": s.Kill, "hanging": func() { s.Hang(true) }} {
+		s.Start()
+		f := beginFeed(t, s.URL)
 		f.say(10, 1)
 		f.written("x:S0", 1)
 		away()
@@ -317,16 +316,16 @@ func TestTheEndIsWritten(t *testing.T) {
 		if f.log.count("before redis had everything") != 1 {
 			t.Errorf("redis is %s: it is not said", what)
 		}
-		s.kill()
+		s.Kill()
 	}
 }
 
 // --gather makes entries fewer and fuller, and loses nothing.
 func TestGather(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	n := follow(t, s.url(), "x/0")
-	f := makeFeed(t, s.url(), Config{Gather: 50 * time.Millisecond})
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := makeFeed(t, s.URL, Config{Gather: 50 * time.Millisecond})
 	f.begin()
 	f.reigns()
 	hush := talk(f)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // modules is a folder of ours whose npm packages are installed, or the test is skipped.
@@ -26,7 +28,7 @@ func modules(t *testing.T, dir string) string {
 // startUp runs a simulated market and returns its port.
 func startUp(t *testing.T, args ...string) (port string) {
 	t.Helper()
-	port = freePort(t)
+	port = tapetest.Port(t)
 	tickwire(t, append([]string{"up", "--listen", "127.0.0.1:" + port, "--metrics", "off"}, args...)...)
 	within(t, 10*time.Second, "the board has symbols", func() bool {
 		var s struct{ Symbols []string }

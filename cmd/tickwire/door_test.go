@@ -17,6 +17,7 @@ import (
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 	"github.com/tickwire/tickwire/fanout"
 	"github.com/tickwire/tickwire/fanout/token"
 )
@@ -40,7 +41,7 @@ func startDoor(t *testing.T, args ...string) *door {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	d := &door{t: t, port: freePort(t), redis: "redis://" + miniredis.RunT(t).Addr(), signer: signer, key: filepath.Join(dir, "signing.pem")}
+	d := &door{t: t, port: tapetest.Port(t), redis: "redis://" + miniredis.RunT(t).Addr(), signer: signer, key: filepath.Join(dir, "signing.pem")}
 	public := filepath.Join(dir, "public.pem")
 	if err := errors.Join(os.WriteFile(public, keys.Public, 0o600), os.WriteFile(d.key, keys.Signing, 0o600)); err != nil {
 		t.Fatal(err)

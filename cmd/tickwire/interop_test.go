@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // visit is what a client saw of a node, from its upgrade to the end of the connection.
@@ -77,7 +78,7 @@ func TestInterop(t *testing.T) {
 	defer made.remove()
 	for scheme, more := range map[string][]string{"ws": nil, "wss": {"--tls-cert", made.cert, "--tls-key", made.key}} {
 		t.Run(scheme, func(t *testing.T) {
-			port, metrics := freePort(t), freePort(t)
+			port, metrics := tapetest.Port(t), tapetest.Port(t)
 			h := &host{metrics: metrics, args: append([]string{"up", "--listen", "127.0.0.1:" + port, "--metrics", "127.0.0.1:" + metrics,
 				"--sim-rate", "1000", "--drain", "1s", "--token-key", filepath.Join(dir, "public.pem")}, more...)}
 			v := visitor{url: scheme + "://127.0.0.1:" + port + "/v1/stream", token: strings.TrimSpace(signed)}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // page is what an address answers, "" when not with 200.
@@ -31,7 +33,7 @@ func page(url string) string {
 // that it is there when there is something to see.
 func TestOps(t *testing.T) {
 	redis := "redis://" + miniredis.RunT(t).Addr()
-	up, feed, node := freePort(t), freePort(t), freePort(t)
+	up, feed, node := tapetest.Port(t), tapetest.Port(t), tapetest.Port(t)
 	at := func(port string) string { return "127.0.0.1:" + port }
 	p := tickwire(t, "up", "--listen", "127.0.0.1:0", "--metrics", at(up))
 	open := tickwire(t, "feed", "--redis", redis, "--metrics", ":"+feed)
@@ -65,7 +67,7 @@ func TestOps(t *testing.T) {
 // ctrl-C ends up with all there is in it, though somebody watches. The bound is no measure:
 // a second is what the README says of a machine that has nothing else to do.
 func TestCtrlC(t *testing.T) {
-	port := freePort(t)
+	port := tapetest.Port(t)
 	up := tickwire(t, "up", "--listen", "127.0.0.1:"+port, "--metrics", "off")
 	w := startWatch(t, port, "sim:*")
 	within(t, 10*time.Second, "prices come", func() bool {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // binary is the program under test, built once.
@@ -128,7 +130,7 @@ type redisServer struct {
 
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	r := &redisServer{port: freePort(t), dir: t.TempDir()}
+	r := &redisServer{port: tapetest.Port(t), dir: t.TempDir()}
 	r.start(t)
 	return r
 }
@@ -154,17 +156,6 @@ func (r *redisServer) wipe(t *testing.T) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // within waits for something to become true.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // recordings are real sessions beside the repository, where they are.
@@ -271,7 +273,7 @@ func TestRecordedSessionsEndRight(t *testing.T) {
 				t.Skip("the recording is not here: " + file)
 			}
 			want := plainQuotes(t, path, venue)
-			port := freePort(t)
+			port := tapetest.Port(t)
 			args := []string{"up", "--listen", "127.0.0.1:" + port, "--metrics", "off", "--replay", path, "--speed", "max"}
 			if venue != "" {
 				args = append(args, "--venue", venue)

@@ -17,12 +17,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // startSecure runs a market over TLS, and returns its port and the certificate made for it.
 func startSecure(t *testing.T, args ...string) (up *process, port, cert string) {
 	t.Helper()
-	port = freePort(t)
+	port = tapetest.Port(t)
 	up = tickwire(t, append([]string{"up", "--tls", "--listen", "127.0.0.1:" + port, "--metrics", "off"}, args...)...)
 	within(t, 10*time.Second, "it is up", func() bool {
 		m := regexp.MustCompile(`is up: https://localhost:` + port + `.*\n.*?(/\S+/cert\.pem)`).FindStringSubmatch(up.text())
@@ -64,7 +66,7 @@ func TestUpSecure(t *testing.T) {
 // An operator whose balancer speaks version 1 is told so, and which it is.
 func TestProxyVersion1(t *testing.T) {
 	t.Parallel()
-	at := "127.0.0.1:" + freePort(t)
+	at := "127.0.0.1:" + tapetest.Port(t)
 	node := tickwire(t, "fanout", "--redis", "redis://127.0.0.1:1", "--listen", at, "--metrics", "off", "--proxy-from", "127.0.0.0/8")
 	var balancer net.Conn
 	within(t, 10*time.Second, "it listens", func() bool {

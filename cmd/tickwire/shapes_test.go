@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // redisCLI says something to a Redis, and returns its answer.
@@ -23,7 +25,7 @@ func redisCLI(t *testing.T, port string, args ...string) string {
 // startServer runs a redis-server that keeps nothing, on a port of its own.
 func startServer(t *testing.T, args ...string) (p *process, port string) {
 	t.Helper()
-	port = freePort(t)
+	port = tapetest.Port(t)
 	p = start(t, "redis-server", need(t, "redis-server"), append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, args...)...)
 	return p, port
 }
@@ -76,7 +78,7 @@ func secured(t *testing.T) shape {
 	}
 	t.Cleanup(func() { made.remove() })
 	mine, key := writeClientCert(t)
-	tls := freePort(t)
+	tls := tapetest.Port(t)
 	_, port := startServer(t, "--tls-port", tls, "--tls-cert-file", made.cert, "--tls-key-file", made.key,
 		"--tls-ca-cert-file", mine, "--tls-auth-clients", "yes", "--aclfile", usersFile(t))
 	answers(t, port, "PONG", "-a", "operator-secret", "ping")
@@ -94,7 +96,7 @@ func sentinels(t *testing.T) shape {
 	var hosts []string
 	for range 3 {
 		conf := filepath.Join(t.TempDir(), "sentinel.conf")
-		port := freePort(t)
+		port := tapetest.Port(t)
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor tape 127.0.0.1 %s 2\nsentinel down-after-milliseconds tape 1000\nsentinel failover-timeout tape 3000\n", port, master)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -166,7 +168,7 @@ func TestRedisShapes(t *testing.T) {
 			for range 2 {
 				feeds = append(feeds, tickwire(t, "feed", "--redis", s.feed, "--metrics", "off", "--shards", "4", "--sim-symbols", "40", "--sim-rate", "1000"))
 			}
-			port := freePort(t)
+			port := tapetest.Port(t)
 			tickwire(t, "fanout", "--redis", s.node, "--listen", "127.0.0.1:"+port, "--metrics", "off")
 			w := startWatch(t, port, "sim:*")
 			flow := func(what string) {

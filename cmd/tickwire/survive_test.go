@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // checkpointOf is the state the feed has published last, straight from Redis.
@@ -58,7 +59,7 @@ func checkpointOf(t *testing.T, url, stream string) map[string]map[string]any {
 // the feed has published, and no seq ever went back.
 func TestKillNineEverything(t *testing.T) {
 	r := startRedis(t)
-	ports := []string{freePort(t), freePort(t)}
+	ports := []string{tapetest.Port(t), tapetest.Port(t)}
 	feed := func() *process {
 		return tickwire(t, "feed", "--redis", r.url(), "--venue", "sim", "--sim-rate", "2000", "--sim-symbols", "12")
 	}

@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // Two feeds and a node: for how long a subscriber hears nothing when the one that writes is
@@ -11,7 +13,7 @@ import (
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
-	port := freePort(t)
+	port := tapetest.Port(t)
 	feed := func() *process {
 		return tickwire(t, "feed", "--redis", r.url(), "--metrics", "off", "--sim-rate", "2000", "--sim-symbols", "20")
 	}
@@ -63,7 +65,7 @@ func TestNewNode(t *testing.T) {
 	r := startRedis(t)
 	tickwire(t, "feed", "--redis", r.url(), "--metrics", "off", "--sim-rate", "20000", "--sim-symbols", "10000")
 	within(t, 10*time.Second, "the tape has a checkpoint of all", func() bool { return len(checkpointOf(t, r.url(), "sim/0")) == 10_000 })
-	port := freePort(t)
+	port := tapetest.Port(t)
 	began := time.Now()
 	tickwire(t, "fanout", "--redis", r.url(), "--listen", "127.0.0.1:"+port, "--metrics", "off")
 	w := startWatch(t, port, "sim:*")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // sample is an update of a symbol, with a last price.
@@ -166,7 +167,7 @@ func TestBoardWithoutPrices(t *testing.T) {
 // upSim is a node with a simulated market; the port of its stream.
 func upSim(t *testing.T) (port string) {
 	t.Helper()
-	port = freePort(t)
+	port = tapetest.Port(t)
 	p := tickwire(t, "up", "--venue", "sim", "--listen", "127.0.0.1:"+port, "--metrics", "off")
 	within(t, 20*time.Second, "up", func() bool { return strings.Contains(p.text(), "is up") })
 	return port
@@ -212,7 +213,7 @@ func TestWatchJSON(t *testing.T) {
 
 // What cannot work is said, and what may is tried again.
 func TestWatchSaysWhy(t *testing.T) {
-	dead := "ws://127.0.0.1:" + freePort(t)
+	dead := "ws://127.0.0.1:" + tapetest.Port(t)
 	p := tickwire(t, "watch", "--url", dead, "sim:A")
 	within(t, 20*time.Second, "tries again", func() bool {
 		return strings.Count(p.text(), "tickwire: "+dead+": not connected: ") > 1 && strings.Contains(p.text(), "refused; again in ")

@@ -10,13 +10,14 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // A stream is taken off when nobody writes it, and not before.
 func TestDrop(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	for name, url := range map[string]string{"redis-server": s.url(), "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
+	s := tapetest.Start(t)
+	for name, url := range map[string]string{"redis-server": s.URL, "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
 		t.Run(name, func(t *testing.T) {
 			ctx, r := t.Context(), open(t, url)
 			refused := func(stream, say string) {
@@ -65,12 +66,12 @@ func TestDrop(t *testing.T) {
 // A Redis that hangs is an error within seconds, whatever is asked of it.
 func TestHang(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	w := newWriter(t, s.client(), "x/0")
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
+	w := newWriter(t, s.Client(), "x/0")
 	w.checkpoint()
-	s.hang(true)
-	defer s.hang(false)
+	s.Hang(true)
+	defer s.Hang(false)
 	for what, do := range map[string]func(context.Context) error{
 		"streams": func(ctx context.Context) error { _, err := r.Streams(ctx); return err },
 		"status":  func(ctx context.Context) error { _, err := r.Statuses(ctx, []string{"x/0"}); return err },

@@ -10,13 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // A server is the same until it is restarted; one in memory says nothing of itself.
 func TestIdentity(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
 	identity := func() int64 {
 		t.Helper()
 		n, err := r.Line(codec.TapeKey("x/0")).Identity(t.Context())
@@ -29,11 +30,11 @@ func TestIdentity(t *testing.T) {
 	if one <= 0 || one > codec.MaxInt || identity() != one {
 		t.Errorf("%d, then %d", one, identity())
 	}
-	s.kill()
+	s.Kill()
 	if _, err := r.Line("x").Identity(t.Context()); err == nil {
 		t.Error("there is none")
 	}
-	s.start()
+	s.Start()
 	if two := identity(); two == one || two <= 0 {
 		t.Errorf("after a restart it is %d, before it was %d", two, one)
 	}
@@ -47,9 +48,9 @@ func TestIdentity(t *testing.T) {
 // one with users what they may not say.
 func TestConnectingIsNotRefused(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	s.client().ConfigResetStat(t.Context()) // of what the test's own client says
-	info, err := open(t, s.url()).Now().Info(t.Context(), "errorstats").Result()
+	s := tapetest.Start(t)
+	s.Client().ConfigResetStat(t.Context()) // of what the test's own client says
+	info, err := open(t, s.URL).Now().Info(t.Context(), "errorstats").Result()
 	if err != nil || strings.Contains(info, "errorstat_") {
 		t.Error(info, err)
 	}
@@ -58,9 +59,9 @@ func TestConnectingIsNotRefused(t *testing.T) {
 // Lines that begin at the same time do not disturb each other.
 func TestLinesAtOnce(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
+	s := tapetest.Start(t)
 	for range 20 {
-		r := open(t, s.url())
+		r := open(t, s.URL)
 		var lines sync.WaitGroup
 		for range 16 {
 			lines.Go(func() {
@@ -102,13 +103,13 @@ func TestReopen(t *testing.T) {
 // startCluster is two nodes: what one has not, the other has.
 func startCluster(t *testing.T) (url string) {
 	t.Helper()
-	one, two := startRedis(t, "--cluster-enabled", "yes"), startRedis(t, "--cluster-enabled", "yes")
-	a, b := one.client(), two.client()
+	one, two := tapetest.Start(t, "--cluster-enabled", "yes"), tapetest.Start(t, "--cluster-enabled", "yes")
+	a, b := one.Client(), two.Client()
 	for _, err := range []error{
 		a.ClusterAddSlotsRange(t.Context(), 0, 8191).Err(),
 		b.ClusterAddSlotsRange(t.Context(), 8192, 16383).Err(),
 		a.Do(t.Context(), "CONFIG", "SET", "cluster-require-full-coverage", "no").Err(),
-		a.ClusterMeet(t.Context(), "127.0.0.1", two.port).Err(),
+		a.ClusterMeet(t.Context(), "127.0.0.1", two.Port).Err(),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +121,7 @@ func startCluster(t *testing.T) (url string) {
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384")
 		})
 	}
-	return one.url() + "?cluster=true"
+	return one.URL + "?cluster=true"
 }
 
 // A Cluster takes every command: streams are on one node or the other.
@@ -176,12 +177,12 @@ func TestCluster(t *testing.T) {
 // within seconds.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
-	master := startRedis(t)
-	s := startRedis(t, "--sentinel")
-	r := open(t, s.url()+"?master_name=m")
-	sentinel := redis.NewSentinelClient(&redis.Options{Addr: s.addr()})
+	master := tapetest.Start(t)
+	s := tapetest.Start(t, "--sentinel")
+	r := open(t, s.URL+"?master_name=m")
+	sentinel := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
 	defer sentinel.Close()
-	if err := sentinel.Monitor(t.Context(), "m", "127.0.0.1", master.port, "1").Err(); err != nil {
+	if err := sentinel.Monitor(t.Context(), "m", "127.0.0.1", master.Port, "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	w := newWriter(t, r.Now(), "x/0")
@@ -194,10 +195,10 @@ func TestSentinel(t *testing.T) {
 	if got := status(t, r, "x/0"); got.Symbols != 1 || got.Trouble != "" {
 		t.Errorf("%+v", got)
 	}
-	s.hang(true)
-	defer s.hang(false)
+	s.Hang(true)
+	defer s.Hang(false)
 	began := time.Now()
-	if _, err := open(t, s.url()+"?master_name=m").Streams(t.Context()); err == nil || time.Since(began) > smallTimeout+time.Second {
+	if _, err := open(t, s.URL+"?master_name=m").Streams(t.Context()); err == nil || time.Since(began) > smallTimeout+time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }

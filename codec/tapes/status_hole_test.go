@@ -9,14 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // The newest hole is found, whether it is among the newest entries, which are read, or only
 // among those that are not; a reign that goes on is none.
 func TestStatusHoles(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
 	del := func(w *writer, id string) { w.rdb.XDel(context.Background(), codec.TapeKey(w.stream), id) }
 	for stream, c := range map[string]struct {
 		new, old string
@@ -53,7 +54,7 @@ func TestStatusHoles(t *testing.T) {
 			w.reign(epoch0+4, w.id)
 		}},
 	} {
-		w := newWriter(t, s.client(), stream)
+		w := newWriter(t, s.Client(), stream)
 		w.paced(time.Millisecond, 100)
 		w.checkpoint()
 		c.do(w)
@@ -74,9 +75,9 @@ func TestStatusHoles(t *testing.T) {
 // A tape without a hole is not read to know that, however many reigns it has.
 func TestStatusIsCheap(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	w := newWriter(t, s.client(), "x/0")
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
+	w := newWriter(t, s.Client(), "x/0")
 	for reign := range int64(5) {
 		w.reign(epoch0+1+reign, w.id)
 		w.paced(time.Millisecond, 1000)

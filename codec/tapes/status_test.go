@@ -10,6 +10,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // paced has entries sent at a pace, of which the last is to be sent now.
@@ -36,8 +37,8 @@ func status(t *testing.T, r *Redis, stream string) Status {
 // What is shown of a stream is what was written, by a real Redis and by the one in memory.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	for name, url := range map[string]string{"redis-server": s.url(), "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
+	s := tapetest.Start(t)
+	for name, url := range map[string]string{"redis-server": s.URL, "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
 		t.Run(name, func(t *testing.T) {
 			ctx, r := t.Context(), open(t, url)
 			w := newWriter(t, r.Now(), "x/0")
@@ -65,8 +66,8 @@ func TestStatus(t *testing.T) {
 // What cannot be read is said, and the others are shown.
 func TestStatusTrouble(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r, rdb := open(t, s.url()), s.client()
+	s := tapetest.Start(t)
+	r, rdb := open(t, s.URL), s.Client()
 	for stream, c := range map[string]struct {
 		trouble string
 		do      func(*writer)

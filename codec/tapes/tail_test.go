@@ -11,6 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // heard is what a tail has told.
@@ -88,8 +89,8 @@ func (h *heard) begun(t *testing.T, w *writer) {
 // next, from an id, and from the beginning; by a real Redis and by the one in memory.
 func TestTail(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	for name, url := range map[string]string{"redis-server": s.url(), "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
+	s := tapetest.Start(t)
+	for name, url := range map[string]string{"redis-server": s.URL, "miniredis": "redis://" + miniredis.RunT(t).Addr()} {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, url)
 			w := newWriter(t, r.Now(), "x/0")
@@ -151,9 +152,9 @@ func TestTailUnknownScale(t *testing.T) {
 // A hole is noted, and what comes after it is right: the checkpoint that covers it says so.
 func TestTailHole(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	w := newWriter(t, s.client(), "x/0")
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
+	w := newWriter(t, s.Client(), "x/0")
 	w.tick(100, "x:A")
 	w.checkpoint()
 	h := listen(t, r, Tail{})
@@ -182,8 +183,8 @@ func TestTailHole(t *testing.T) {
 // A tape that went back, or is gone and begins anew, is read on; streams that appear are too.
 func TestTailGoesOn(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r, rdb := open(t, s.url()), s.client()
+	s := tapetest.Start(t)
+	r, rdb := open(t, s.URL), s.Client()
 	h := listen(t, r, Tail{})
 	h.says(t, "is a feed running?")
 	w := newWriter(t, rdb, "x/0")
@@ -196,12 +197,9 @@ func TestTailGoesOn(t *testing.T) {
 	w = newWriter(t, rdb, "x/0")
 	w.tick(101, "x:A")
 	h.says(t, "x:A 1700000000000001 1.01")
-	if err := s.proc.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	s.proc.Wait()
+	s.Kill()
 	h.says(t, "cannot be read, trying again")
-	s.start()
+	s.Start()
 	w = newWriter(t, rdb, "x/0")
 	w.reign(epoch0+9, w.id)
 	w.tick(102, "x:A")
@@ -211,14 +209,14 @@ func TestTailGoesOn(t *testing.T) {
 // A Redis that does not come back ends it, within seconds; an end of its own is none.
 func TestTailEnds(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
-	newWriter(t, s.client(), "x/0")
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
+	newWriter(t, s.Client(), "x/0")
 	tail := Tail{OnEntry: func(*Read) {}, OnPage: func() {}, OnNote: func(string, string) {}}
 	done := make(chan error, 1)
 	go func() { done <- tail.Run(t.Context(), r) }()
 	time.Sleep(200 * time.Millisecond)
-	s.kill()
+	s.Kill()
 	select {
 	case err := <-done:
 		if err == nil || !strings.Contains(err.Error(), "redis at 127.0.0.1:") {

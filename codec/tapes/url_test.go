@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // certificate writes one of 127.0.0.1, and its key, and returns their files.
@@ -167,26 +169,26 @@ func TestURLHosts(t *testing.T) {
 		}
 	}
 	cert, key := certificate(t)
-	free := startRedis(t) // a port for TLS
-	free.kill()
-	s := startRedis(t, "--tls-port", free.port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
+	free := tapetest.Start(t) // a port for TLS
+	free.Kill()
+	s := tapetest.Start(t, "--tls-port", free.Port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
 		"--tls-auth-clients", "no", "--tls-cluster", "yes", "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
-	if err := s.client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+	if err := s.Client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	r := open(t, "rediss://localhost:"+free.port+"?cluster=true&addr="+free.addr()+"&ca="+cert)
+	r := open(t, "rediss://localhost:"+free.Port+"?cluster=true&addr="+free.Addr+"&ca="+cert)
 	eventually(t, "the one with a certificate answers", func() bool { return r.Now().Get(t.Context(), "x").Err() == redis.Nil })
 }
 
 // A client by its URL is one that works, and says no password when it does not.
 func TestURLPassword(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t, "--requirepass", "right")
-	r := open(t, "redis://:right@"+s.addr())
+	s := tapetest.Start(t, "--requirepass", "right")
+	r := open(t, "redis://:right@"+s.Addr)
 	if err := r.Now().Ping(t.Context()).Err(); err != nil {
 		t.Error(err)
 	}
-	for _, url := range []string{"redis://u:secret@" + s.addr(), "redis://:secret@" + s.addr(), "redis://:secret@127.0.0.1:1"} {
+	for _, url := range []string{"redis://u:secret@" + s.Addr, "redis://:secret@" + s.Addr, "redis://:secret@127.0.0.1:1"} {
 		r := open(t, url)
 		if _, err := r.Streams(t.Context()); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "redis at "+r.At) {
 			t.Errorf("%s: %v", url, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // verify checks one stream for as long as a run spoils something in it.
@@ -133,12 +134,12 @@ func ahead(_ *codec.Entry, images map[string]*codec.Update) {
 // Everything that may be wrong with a stream is found, and nothing where nothing is.
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r := open(t, s.url())
+	s := tapetest.Start(t)
+	r := open(t, s.URL)
 	streams := make([]string, len(wrong))
 	for i, c := range wrong {
 		streams[i] = fmt.Sprintf("x/%d", i)
-		w := newWriter(t, s.client(), streams[i])
+		w := newWriter(t, s.Client(), streams[i])
 		w.tick(1, "x:A", "x:B")
 		w.tick(2, "x:A")
 		if c.before != nil {
@@ -172,8 +173,8 @@ func TestVerify(t *testing.T) {
 // What does not come to a stream is found without a writer.
 func TestVerifyOfWhatIsStill(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r, rdb := open(t, s.url()), s.client()
+	s := tapetest.Start(t)
+	r, rdb := open(t, s.URL), s.Client()
 	for stream, c := range map[string]struct {
 		find string
 		do   func(w *writer)
@@ -207,8 +208,8 @@ func TestVerifyOfWhatIsStill(t *testing.T) {
 // Entries that are trimmed before they are read are no hole.
 func TestVerifyTrimmed(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t)
-	r, rdb := open(t, s.url()), s.client()
+	s := tapetest.Start(t)
+	r, rdb := open(t, s.URL), s.Client()
 	w := newWriter(t, rdb, "x/0")
 	w.paced(time.Millisecond, 200)
 	w.checkpoint()
