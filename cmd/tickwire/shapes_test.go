@@ -83,7 +83,14 @@ func secured(t *testing.T) shape {
 		"--tls-ca-cert-file", mine, "--tls-auth-clients", "yes", "--aclfile", usersFile(t))
 	answers(t, port, "PONG", "-a", "operator-secret", "ping")
 	url := "rediss://%s:%[1]s-secret@localhost:" + tls + "?ca=" + made.cert + "&cert=" + mine + "&key=" + key
-	return shape{fmt.Sprintf(url, "feed"), fmt.Sprintf(url, "node"), func(func(string)) { nothingRefused(t, port) }}
+	return shape{fmt.Sprintf(url, "feed"), fmt.Sprintf(url, "node"), func(func(string)) {
+		for _, args := range [][]string{{"status"}, {"tail", "--count", "1"}, {"verify", "--for", "1s"}} {
+			if out, bad, code := tapeRun(t, fmt.Sprintf(url, "viewer"), args...); code != 0 {
+				t.Errorf("tape %v of who only looks: exit code %d\n%s%s", args, code, out, bad)
+			}
+		}
+		nothingRefused(t, port)
+	}}
 }
 
 // sentinels are a master, two replicas, of which nodes read, and three Sentinels.
