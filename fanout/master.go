@@ -104,8 +104,9 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 	r := &m.rows[id]
 	if r.apart && !image || u.Seq < r.update.Seq {
 		// The tape went back. What is known is newer, and what the tape adds to is not it.
+		s.older = s.older || image && !r.apart
 		r.apart = r.apart || image
-		s.apart = s.apart || r.apart
+		s.ahead = s.ahead || r.apart && u.Seq > r.update.Seq
 		return true
 	}
 	r.apart = false

@@ -40,12 +40,14 @@ type stream struct {
 	behind atomic.Int64 // entries that were not read when it was asked
 	stale  atomic.Bool  // its rows say so
 
-	apart  bool         // rows are newer than what was read: a later checkpoint is needed
-	older  bool         // and that was said
 	broken bool         // the checkpoint cannot be read, which was said
 	below  codec.ID     // the newest entry, as it was seen below what is known
 	failed int          // times in a row that Redis did not answer
 	outage tapes.Outage // in which it does not
+
+	// Of what was read last; see master.merge.
+	older bool // a row was found to be newer
+	ahead bool // such a row has a delta that is newer yet, of a quote that a checkpoint has
 
 	stop    func() // ends the reader
 	missing int    // times in a row that it was not listed
@@ -96,7 +98,7 @@ func (s *stream) fail(ctx context.Context, err error) {
 		s.setStale(true)
 	}
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		s.synced.Store(true) // nothing to wait for
+		s.caughtUp(true) // nothing to wait for
 	}
 	sleep(ctx, rand.N(min(retryMost, retryFirst<<min(s.failed-1, 5))))
 }
@@ -113,7 +115,7 @@ func (s *stream) follow(ctx context.Context) error {
 			return s.hole(ctx, &entries[i], why)
 		}
 	}
-	if len(entries) == xreadCount {
+	if int64(len(entries)) == s.most() {
 		return s.lag(ctx)
 	}
 	s.caughtUp(s.failed == 0)
@@ -143,12 +145,8 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, xreadBlock+redisTimeout)
 	defer cancel()
-	count := int64(xreadCount)
-	if s.failed > 0 {
-		count = 1 // a slow line may not carry more in time
-	}
 	got, err := s.line.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{codec.TapeKey(s.name), s.cursor.Last.String()}, Count: count, Block: xreadBlock,
+		Streams: []string{codec.TapeKey(s.name), s.cursor.Last.String()}, Count: s.most(), Block: xreadBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -157,6 +155,14 @@ func (s *stream) read(ctx context.Context) ([]redis.XMessage, error) {
 		return nil, err
 	}
 	return got[0].Messages, nil
+}
+
+// most is how many entries are read at once.
+func (s *stream) most() int64 {
+	if s.failed > 0 {
+		return 1 // a slow line may not carry more in time
+	}
+	return xreadCount
 }
 
 // caughtUp notes that there is no more to be read now; all is whether ever was.
@@ -230,18 +236,18 @@ func (s *stream) apply(checkpoint bool) {
 				refused++
 			}
 		}
-		if checkpoint || spoke {
+		if checkpoint || spoke || s.older {
 			m.restate(b, s)
 		}
 	})
-	if s.apart {
+	if s.ahead {
 		s.cursor.Need = codec.ID{Epoch: s.cursor.Last.Epoch, N: s.cursor.Last.N + 1}
-		if !s.older {
-			s.tape.counts.holes[holeOlder].Inc()
-			s.tape.log.Warn("tape: quotes are older than what was shown: a later checkpoint is needed, or that a feed begins whose clock is right", "stream", s.name, "last", s.cursor.Last)
-		}
 	}
-	s.apart, s.older = false, s.apart || s.older && !checkpoint
+	if s.older {
+		s.tape.counts.holes[holeOlder].Inc()
+		s.tape.log.Warn("tape: quotes are older than what was shown, and stale until they are newer, or a feed begins whose clock is right", "stream", s.name, "last", s.cursor.Last)
+	}
+	s.older, s.ahead = false, false
 	s.tape.counts.updates.Add(float64(len(s.cursor.Items)))
 	s.tape.counts.refused.Add(float64(refused))
 }

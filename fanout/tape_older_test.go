@@ -1,0 +1,113 @@
+package fanout
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+)
+
+// One stream's key is a string. There is "nothing to wait for", and the node has all of the other
+// stream; yet with --stale-after it is never ready again.
+func TestAForeignKeyIsNoReasonToBeUnready(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A")
+	w.checkpoint()
+	s.rdb.Set(context.Background(), codec.TapeKey("x/0"), "a string", 0)
+	s.rdb.SAdd(context.Background(), codec.TapesKey, "x/0")
+	r := newReader(t, s.Addr)
+	r.tape.staleAfter = 2 * time.Second
+	r.agrees(w)
+	var why string
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		w.tick(1)
+		if why = r.tape.unready(); why == "" {
+			return
+		}
+	}
+	t.Errorf("after 8 s: %s", why)
+}
+
+// Of one symbol the node was shown one seq more than the tape has, and that symbol is quiet now:
+// it is stale, and all others of the stream come as they do otherwise.
+func TestAnOlderSymbolHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	ctx := context.Background()
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A", "sim:B")
+	w.checkpoint()
+	tape, board := s.rdb.Dump(ctx, codec.TapeKey(sim)).Val(), s.rdb.Dump(ctx, codec.CheckpointKey(sim)).Val()
+	quiet, last := *w.state["sim:B"], w.id
+	r := newReader(t, s.Addr)
+	r.agrees(w)
+	w.tick(2, "sim:B") // Redis loses it
+	r.agrees(w)
+	s.rdb.RestoreReplace(ctx, codec.TapeKey(sim), 0, tape)
+	s.rdb.RestoreReplace(ctx, codec.CheckpointKey(sim), 0, board)
+	w.state["sim:B"] = &quiet
+	w.reign(epoch0+5_000, last)
+	bid, read, loaded, worst := int64(100), 0.0, 0.0, int64(0)
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		bid++
+		if w.tick(bid, "sim:A"); bid%10 == 0 {
+			w.checkpoint()
+		}
+		if bid == 150 {
+			read, loaded = value(r.tape.counts.entries), value(r.tape.counts.checkpoints)
+		}
+		if bid > 150 {
+			worst = max(worst, bid-r.bid("sim:A"))
+		}
+	}
+	read, loaded = value(r.tape.counts.entries)-read, value(r.tape.counts.checkpoints)-loaded
+	if read < 20 || loaded > 1 || worst > 5 {
+		t.Errorf("in the last 3 s %v entries were read, and %v checkpoints loaded; sim:A, which is well, is up to %d updates behind", read, loaded, worst)
+	}
+	r.status(0, "sim:B", codec.Stale)
+}
+
+// A symbol was on sim/1, then on sim/0 (--shards 1), and is on sim/1 again, whose feed has its
+// state from then, and says it whole. A delta would be refused, for the row is sim/0's.
+func TestASymbolComesBackToItsStream(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	zero, one := newWriter(t, s.rdb, "sim/0"), newWriter(t, s.rdb, "sim/1")
+	zero.tick(1, "sim:A")
+	zero.checkpoint()
+	one.tick(1, "sim:X")
+	one.checkpoint()
+	r := newReader(t, s.Addr)
+	r.agrees(zero, one)
+	zero.reign(epoch0+5_000, zero.id) // of --shards 1: X is new to it
+	zero.state["sim:X"] = &codec.Update{Seq: (epoch0 + 5_000) * 1000, History: zero.history, Quote: codec.Empty, Flags: codec.Image}
+	zero.state["sim:X"].Quote[codec.Status] = codec.Live
+	zero.tick(2, "sim:A", "sim:X")
+	zero.checkpoint()
+	r.within(soon, func() string {
+		if r.bid("sim:X") != 2 {
+			return "sim:X did not move to sim/0"
+		}
+		return ""
+	})
+	zero.reign(epoch0+10_000, zero.id) // of --shards 2 again
+	delete(zero.state, "sim:X")
+	one.reign(epoch0+10_000, one.id)
+	x := one.state["sim:X"]
+	x.Seq, x.Flags = (epoch0+10_000)*1000, codec.Gap|codec.Image // as sequencer.settle has it, not being sure
+	for bid := int64(3); bid < 30; bid++ {
+		zero.tick(bid, "sim:A")
+		if one.tick(bid, "sim:X"); bid%10 == 0 {
+			zero.checkpoint()
+			one.checkpoint()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if bid := r.bid("sim:X"); bid != 29 {
+		t.Errorf("sim:X bid %d, the tape has 29; %v updates refused", bid, value(r.tape.counts.refused))
+	}
+	r.status(0, "sim:X", codec.Live)
+}
