@@ -26,7 +26,8 @@ func (q *sequencer) restore(items []codec.TapeItem) {
 // settle makes the restored state the sequencer's own, for a reign of that epoch. New seqs
 // begin at the epoch in us, and unless it is sure that none is above what was restored all
 // go on from there, with GAP: no symbol changes more than a million times a second, so that
-// no seq that was lost is above, nor one of a history that was.
+// no seq that was lost is above, nor one of a history that was. Each is said whole: who has
+// seen more than was restored has another quote.
 func (q *sequencer) settle(history, epoch int64, sure bool) {
 	q.history, q.base, q.gap = history, epoch*1000, !sure
 	for i := range q.states {
@@ -34,7 +35,7 @@ func (q *sequencer) settle(history, epoch int64, sure bool) {
 		s.update.History, s.read = history, s.update.Seq
 		if !sure {
 			s.update.Seq = max(s.update.Seq, q.base)
-			s.flags |= codec.Gap
+			s.flags |= codec.Gap | codec.Image
 		}
 		if !s.known() { // all that is left of it is a seq
 			s.update.Quote[codec.Status] = codec.Down

@@ -19,6 +19,8 @@ type sequencer struct {
 	muted bool // the stream stands by: nobody takes what is published
 	shard shard
 
+	before int64 // epoch of the reign that the restored state is of
+
 	pending batch
 	patient bool // its source waits for room: nothing is ever merged
 	counts  *counts
@@ -31,10 +33,11 @@ type state struct {
 	symbol string
 	update codec.Update // Seq, History, the full Quote; Flags and Mask are scratch
 	orders [numChannels]int64
-	has    [numChannels]bool // channels it was ever heard on
+	has    [numChannels]bool // channels it was heard on since the last interruption
 	clock  int64             // the venue's, since the last interruption
 	gap    bool              // interrupted; the next data says so
 	since  time.Time         // when data came first after the last interruption; zero: none did
+	fresh  codec.Mask        // what was heard since then
 	floor  int64             // what the venue's clock must reach; see adopt
 	read   int64             // its seq on the tape, when the reign began
 
@@ -99,13 +102,14 @@ func (q *sequencer) apply(t *tick) {
 	}
 	s.orders[t.channel] = max(t.order, s.orders[t.channel])
 	s.has[t.channel] = true
-	s.listen(q.at)
 	mask, recv := s.nearer(t), s.update.Quote[codec.RecvTime]
 	changed, err := s.update.Quote.Apply(&t.quote, mask)
 	if err != nil {
 		q.counts.outOfRange.Inc()
 		return
 	}
+	s.listen(q.at)
+	s.fresh |= mask
 	s.clock = max(s.clock, t.quote[codec.EventTime])
 	if s.update.Quote[codec.Status] != codec.Live {
 		s.update.Quote[codec.Status] = codec.Live
@@ -150,11 +154,13 @@ func (s *state) nearer(t *tick) codec.Mask {
 }
 
 // interrupt forgets what only holds within an unbroken stream of the venue: its
-// numbers and its clock may begin anew. The next data says GAP.
+// numbers and its clock may begin anew, and what a nearer channel said may be older now than
+// what a farther one does. The next data says GAP.
 func (s *state) interrupt() {
 	s.gap = true
 	clear(s.orders[:])
-	s.clock, s.floor, s.heard, s.since = 0, 0, time.Time{}, time.Time{}
+	clear(s.has[:])
+	s.clock, s.floor, s.fresh, s.heard, s.since = 0, 0, 0, time.Time{}, time.Time{}
 }
 
 // status sets what we say of the venue; the quote stays.

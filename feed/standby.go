@@ -38,14 +38,15 @@ func (q *sequencer) live() bool {
 
 // adopt begins a reign with what was restored, as of a time, and on top of it with what
 // was heard standing by. Symbols that were not say stale, and the next data GAP; if the tape
-// has lost them, or their end, they are as this feed has written them before. Where seqs
-// jump all symbols say so: a node may have shown more of a reign that was lost.
+// has lost them, or their end, they are as this feed has written them before, unless another
+// has reigned since. Where seqs jump all symbols say so: a node may have shown more of a reign
+// that was lost.
 func (q *sequencer) adopt(own *sequencer, asOf time.Time) {
 	for i := range own.states {
 		switch from := &own.states[i]; {
 		case !from.since.IsZero():
 			q.adoptHeard(from, asOf)
-		case from.known():
+		case from.known() && own.base >= q.before*1000:
 			q.adoptWritten(from)
 		}
 	}
@@ -77,8 +78,9 @@ func (q *sequencer) adoptWritten(from *state) {
 	q.publish(i, s.update.Quote.Present())
 }
 
-// adoptHeard adopts a symbol. One that the writer before had newer is left as it is until
-// the venue's clock is as far here, too: no older price follows a newer one.
+// adoptHeard adopts of a symbol what was heard since the last interruption. One that the
+// writer before had newer is left as it is until the venue's clock is as far here, too: no
+// older price follows a newer one.
 func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
 	i := q.state(from.symbol)
 	if i < 0 {
@@ -86,17 +88,17 @@ func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
 	}
 	s := &q.states[i]
 	known, had := s.known(), s.update.Quote[codec.EventTime]
-	if now := from.update.Quote[codec.EventTime]; known && now != codec.Absent && now < had {
+	if known && from.fresh.Has(codec.EventTime) && from.update.Quote[codec.EventTime] < had {
 		s.floor = had
 		return
 	}
 	recv := s.update.Quote[codec.RecvTime]
-	changed, err := s.update.Quote.Apply(&from.update.Quote, from.update.Quote.Present()&^codec.Scales)
+	changed, err := s.update.Quote.Apply(&from.update.Quote, from.fresh|1<<codec.Status)
 	if err != nil {
 		q.counts.outOfRange.Inc()
 		return
 	}
-	s.orders, s.has, s.clock = from.orders, from.has, from.clock
+	s.orders, s.has, s.fresh, s.clock = from.orders, from.has, from.fresh, from.clock
 	s.since, s.heard, s.habit, s.pauses = from.since, from.heard, from.habit, from.pauses
 	s.gap = !known && q.gap || known && from.since.After(asOf.Add(-clocksApart))
 	if changed&^(1<<codec.RecvTime) == 0 {

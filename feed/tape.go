@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -51,14 +52,16 @@ type tape struct {
 	keep    time.Duration // how long entries stay, if they are not too many or too much
 	most    int64         // entries
 	size    int64         // bytes
-	marks   []mark        // where the stream stood at the checkpoints in that time
+	marks   []mark        // where the stream stood, once a second of that time
 	bytes   int64         // written in this reign
+	covered int64         // n of the last checkpoint in it
 	entry   []byte        // scratch
 	line    *tapes.Line   // to the server that has the stream; nil: it failed, or was not needed yet
 	bound   bool          // a reign is under way: the line leads to that server, or the reign is over
 	server  int64         // the server's identity
 	outage  tapes.Outage  // Redis does not take the tape
 	away    string        // for what reason, as was said
+	missed  tapes.Outage  // nor checkpoints
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
@@ -80,7 +83,7 @@ type mark struct {
 
 // write is step 5: it appends a batch as the next entry, and after it the
 // checkpoint, unless that is nil. It tries until Redis has the entry; only the end of the
-// reign, or of ctx, ends that. A checkpoint is tried once, unless it is the last.
+// reign, or of ctx, ends that. A checkpoint is tried once: the tape has what it would.
 func (t *tape) write(ctx context.Context, j job) error {
 	e := codec.Entry{
 		ID: codec.ID{Epoch: t.id.Epoch, N: t.id.N + 1}, Prev: t.prev,
@@ -101,18 +104,22 @@ func (t *tape) write(ctx context.Context, j job) error {
 	}
 	t.marks = append(t.marks, mark{time.Now(), e.ID.N, t.bytes})
 	e.Count = j.checkpoint.count
-	set := func(ctx context.Context) error { return t.set(ctx, &e, j.checkpoint.body) }
-	if j.last {
-		return t.until(ctx, largeTimeout, set)
-	}
 	try, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
-	err = t.over(try, set)
-	if err == nil || ctx.Err() != nil || errors.Is(err, errMoved) {
+	err = t.over(try, func(ctx context.Context) error { return t.set(ctx, &e, j.checkpoint.body) })
+	switch {
+	case err == nil:
+		if t.missed.Ends() {
+			t.log.Info("redis takes checkpoints again", "stream", t.stream)
+		}
+	case ctx.Err() != nil, errors.Is(err, errMoved):
 		return err
+	default:
+		t.counts.redisErrors.Inc()
+		if t.missed.Begins() {
+			t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
+		}
 	}
-	t.counts.redisErrors.Inc()
-	t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
 	return nil
 }
 
@@ -131,8 +138,9 @@ func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
 	var set *redis.StatusCmd
 	var list *redis.IntCmd
 	t.line.Pipelined(ctx, func(p redis.Pipeliner) error {
-		// It cannot be renewed while a large one is on its way. Of another's lease, no harm is done.
-		p.PExpire(ctx, codec.WriterKey(t.stream), leaseFor+time.Duration(len(t.entry))*checkpointPace)
+		// It cannot be renewed while a large one is on its way. GT: if it is another's, it is not cut short.
+		keep := leaseFor + time.Duration(len(t.entry))*checkpointPace
+		p.Do(ctx, "pexpire", codec.WriterKey(t.stream), keep.Milliseconds(), "gt")
 		set = p.Set(ctx, codec.CheckpointKey(t.stream), t.entry, 0)
 		list = p.SAdd(ctx, codec.TapesKey, t.stream)
 		return nil
@@ -141,10 +149,10 @@ func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
 		return set.Err()
 	}
 	t.counts.checkpoints.Inc()
+	t.covered = e.ID.N
 	// In a Cluster the list is somewhere else. Who has read it knows the stream.
 	if err := list.Err(); err != nil {
-		t.counts.redisErrors.Inc()
-		t.rdb.Note(err)
+		return fmt.Errorf("nor the name in the list %q, without which nodes that begin do not find it: %w", codec.TapesKey, err)
 	}
 	return nil
 }
@@ -221,9 +229,12 @@ func (e *fencedError) Error() string {
 }
 
 // keepFrom is the id below which entries may go when the next one is written: of this
-// reign, and with them what older reigns left. 0-0 is nothing yet.
+// reign, and with them what older reigns left. 0-0 is nothing yet. What no checkpoint has
+// yet goes only if it is too much.
 func (t *tape) keepFrom(next codec.ID) codec.ID {
-	old := func(m mark) bool { return time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size }
+	old := func(m mark) bool {
+		return m.n <= t.covered && time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size
+	}
 	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]
 	}

@@ -105,6 +105,12 @@ func (l *lease) agree(holder string, shards int) error {
 	return fmt.Errorf("%s has --shards %d, this feed %d: %w", holder, shards, l.shards, errShards)
 }
 
+// sure reports whether the stream was watched for so long that nothing is missing if it is
+// handed over now: before, who stands by does not say so.
+func (l *lease) sure() bool {
+	return !l.watched.IsZero() && time.Since(l.watched) > 2*clocksApart
+}
+
 // take tries for the lease, and says that this feed stands by if it is live. A lease that
 // is not renewed has its time to come back: its holder may be the first that a Redis
 // which was away, or has lost all, hears of. One that is passed on is had at once.
@@ -116,7 +122,7 @@ func (l *lease) take(ctx context.Context, rdb *tapes.Line, live bool) (taken boo
 	var left *redis.DurationCmd
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		holder, left = p.Get(ctx, key), p.PTTL(ctx, key)
-		if live {
+		if live && l.sure() {
 			p.Set(ctx, codec.StandbyKey(l.stream), l.value(l.seen, int(l.crew.reigns.Load())), leaseFor)
 		}
 		return nil
@@ -172,7 +178,6 @@ func (l *lease) renew(ctx context.Context, rdb *tapes.Line, epoch int64) (held b
 	var holder, standby *redis.StringCmd
 	said, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		holder = p.Get(ctx, key)
-		p.PExpire(ctx, key, leaseFor) // of another's, once: no harm is done
 		standby = p.Get(ctx, codec.StandbyKey(l.stream))
 		return nil
 	})
@@ -189,7 +194,10 @@ func (l *lease) renew(ctx context.Context, rdb *tapes.Line, epoch int64) (held b
 		}
 		return true, err
 	}
-	return l.holder == l.crew.name, nil
+	if l.holder != l.crew.name {
+		return false, nil
+	}
+	return true, rdb.PExpire(ctx, key, leaseFor).Err()
 }
 
 // wanted reports whether the one that stands by should rather write the stream: because

@@ -60,10 +60,11 @@ func (t *tape) begin(ctx context.Context, q *sequencer, l *lease) (asOf time.Tim
 	asOf = time.UnixMicro(last.SentAt)
 	// Nobody can have written it elsewhere, that there is not: there was none, or this
 	// Redis and the lease were watched since before its end was written.
-	anew := last.SentAt == 0 && t.history == 0 && seen == 0
+	anew := last.ID == (codec.ID{}) && t.history == 0 && seen == 0
 	sure := whole && (anew || lasts && seen <= fence.Prev.Epoch && !l.watched.IsZero() && asOf.After(l.watched.Add(clocksApart)))
 	t.id, t.prev, t.history = fence.ID, fence.ID, fence.History
-	t.marks, t.bytes = nil, 0
+	t.marks, t.bytes, t.covered = nil, 0, 0
+	q.before = last.ID.Epoch
 	if last.ID != fence.Prev {
 		t.prev = last.ID // the fence is not true: nobody may follow it
 	}
@@ -142,20 +143,18 @@ func (t *tape) known(ctx context.Context) (last, checkpoint codec.Entry, err err
 		if last.ID, err = codec.ParseID(info.LastGeneratedID); err != nil {
 			return last, checkpoint, err
 		}
+		top, _, _ := codec.ParseEntry(tapes.EntryBytes(&info.LastEntry))
+		last.History = top.History
 	case !strings.Contains(err.Error(), "no such key"):
 		return last, checkpoint, err
 	}
-	tops, err := t.line.XRevRangeN(ctx, codec.TapeKey(t.stream), "+", "-", 1).Result()
-	for i := range tops {
-		top, _, _ := codec.ParseEntry(tapes.EntryBytes(&tops[i]))
-		last.History = top.History
-	}
-	return last, checkpoint, err
+	return last, checkpoint, nil
 }
 
 // restore reads checkpoint and tape before the fence into the sequencer, up to the
 // first hole, where whole is false: a delta beyond it may be in a scale that changed
-// within. last is what the state is as of.
+// within. last is what the state is as of; but when and where that was said, of a reign
+// that had a checkpoint: another may have ended before it had said what it began with.
 func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last codec.Entry, whole bool, err error) {
 	cursor, err := codec.NewCursor(t.stream)
 	if err != nil {
@@ -177,6 +176,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 			q.restore(cursor.Items)
 		}
 	}
+	saved := last.ID.Epoch
 	for {
 		try, cancel := context.WithTimeout(ctx, largeTimeout)
 		entries, err := t.line.XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
@@ -192,6 +192,9 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 				}
 				t.log.Error("an entry cannot be read; the state is the one before", "stream", t.stream, "id", entries[i].ID, "err", err)
 				return last, false, nil
+			}
+			if e.ID.Epoch != saved {
+				e.SentAt, e.Server = last.SentAt, last.Server
 			}
 			last = e
 			q.restore(cursor.Items)

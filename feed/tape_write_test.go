@@ -179,7 +179,7 @@ func TestRetention(t *testing.T) {
 		t.Errorf("ten times as long, %d entries and %d bytes", tp.most, tp.size)
 	}
 	for tp, n := newTape(nil, "", 0, nil, nil), int64(0); n < 1000; n++ { // marks do not pile up
-		tp.marks = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n})
+		tp.marks, tp.covered = append(tp.marks, mark{at: time.Now().Add(-time.Hour), n: n}), n
 		if tp.keepFrom(codec.ID{N: n}); len(tp.marks) > 2 {
 			t.Fatalf("%d marks", len(tp.marks))
 		}

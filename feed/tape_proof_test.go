@@ -1,0 +1,210 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
+)
+
+// lostEnd has a feed write on, after a snapshot, what nodes read and Redis then loses. The
+// Redis is back with the snapshot when it returns; the feed is dead if it is to crash.
+func lostEnd(t *testing.T, s *tapetest.Server, f *hand, n *node, crash bool, down func()) {
+	f.say(10, 1)
+	f.written("x:S9", 1)
+	eventually(t, "a checkpoint", func() bool {
+		return s.Client().Exists(t.Context(), codec.CheckpointKey("x/0")).Val() == 1
+	})
+	if err := s.Client().Save(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for bid := int64(2); bid < 300; bid++ {
+		f.say(10, bid)
+		time.Sleep(2 * time.Millisecond)
+	}
+	eventually(t, "the node has it all", func() bool { return n.bid("x:S9") == 299 })
+	if crash {
+		f.crash()
+	}
+	s.Kill()
+	down()
+	s.Start()
+}
+
+func noProof(t *testing.T, n *node, lost map[string]int64, f *hand) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c := f.log.count("seqs_jump=false"); c > 0 {
+		t.Errorf("the feed says seqs_jump=false %d times, of a tape that has lost its end", c)
+	}
+	for symbol, seq := range lost {
+		if n.seqs[symbol] <= seq {
+			t.Errorf("%s: seq %d after a node was shown %d", symbol, n.seqs[symbol], seq)
+			break
+		}
+	}
+	if len(n.errs) > 0 {
+		t.Errorf("node: %d errors, the first %v", len(n.errs), n.errs[0])
+	}
+}
+
+func shown(n *node) (seqs map[string]int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seqs = map[string]int64{}
+	for symbol, seq := range n.seqs {
+		seqs[symbol] = seq
+	}
+	return seqs
+}
+
+// cutAt has one command fail, as over a line that is cut, until a moment.
+type cutAt struct {
+	name, key string
+	until     time.Time
+	cut       int
+}
+
+func (b *cutAt) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *cutAt) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (b *cutAt) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); cmd.Name() == b.name && len(args) > 1 && args[1] == b.key && time.Now().Before(b.until) {
+			b.cut++
+			err := errors.New("the line is cut")
+			cmd.SetErr(err)
+			return err
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// One feed. Redis comes back with an old snapshot, over a line that flaps: it is cut each time
+// the state is to be restored, for 1.5 s. Each try has left a fence, by this Redis and of now,
+// and the last try takes the fence before it for proof that nothing was lost.
+func TestFencesOfFailedReignsAreNoProof(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
+	hook := &cutAt{name: "get", key: codec.CheckpointKey("x/0")}
+	was := f.log.count("seqs_jump=false")
+	var lost map[string]int64
+	lostEnd(t, s, f, n, false, func() {
+		lost = shown(n)
+		hook.until = time.Now().Add(1500 * time.Millisecond)
+		f.rdb.Now().AddHook(hook)
+	})
+	eventually(t, "a reign", func() bool { return f.log.count("msg=reign") == 2 })
+	f.say(10, 1000)
+	time.Sleep(2500 * time.Millisecond)
+	t.Logf("%d tries were cut; reign lines with seqs_jump=false: %d before, %d now", hook.cut, was, f.log.count("seqs_jump=false"))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if f.log.count("seqs_jump=false") > was {
+		t.Error("seqs_jump=false, of a tape that has lost its end")
+	}
+	for symbol, seq := range lost {
+		if n.seqs[symbol] <= seq {
+			t.Errorf("%s: seq %d after a node was shown %d", symbol, n.seqs[symbol], seq)
+			break
+		}
+	}
+	if len(n.errs) > 0 {
+		t.Errorf("node: %d errors, the first %v", len(n.errs), n.errs[0])
+	}
+}
+
+// Three feeds. Redis comes back with an old snapshot, its writer is dead. One that is begun
+// then fences, not sure of anything, and is killed before its first entry; one that stood by
+// all the while takes over, and is sure.
+func TestAFenceWithoutEntriesIsNoProof(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
+	third := makeFeed(t, s.URL, Config{})
+	third.begin() // it has not heard the venue yet
+	var lost map[string]int64
+	lostEnd(t, s, f, n, true, func() { lost = shown(n) })
+	time.Sleep(1300 * time.Millisecond)
+	second := makeFeed(t, s.URL, Config{})
+	second.begin()
+	second.say(10, 299) // so that the reign waits for what else there is to hear, 150 ms
+	eventually(t, "the second fences", func() bool { return second.log.count("msg=reign") == 1 || third.log.count("msg=reign") == 1 })
+	second.crash()
+	if third.log.count("msg=reign") > 0 || second.log.count("seqs_jump=true") != 1 {
+		t.Skip("the third was faster")
+	}
+	third.reigns()
+	third.say(10, 1000)
+	time.Sleep(2500 * time.Millisecond)
+	noProof(t, n, lost, third)
+	t.Logf("second:\n%s\nthird:\n%s", second.log.b.String(), third.log.b.String())
+}
+
+// Feed one is cut off from Redis and numbers what it hears; two takes over, and needs fewer seqs
+// for the same, as it says it all at once. Then one, which stands by, loses the venue, two says a
+// newer price, and dies: one takes over. Its own price of before has a higher seq, and is older.
+func TestSeqsThatWereNeverWrittenAreNotNewer(t *testing.T) {
+	one := newSequencer(newCounts(nil, "x/0"))
+	one.at = time.Unix(1_700_000_000, 0)
+	one.settle(1, 1_000_000, true)
+	one.apply(bookTick("x:A", 1))
+	var spent batch
+	one.cut(&spent) // on the tape
+	next := func(heard *sequencer, from *sequencer, epoch int64) *sequencer {
+		body, count := from.images(nil)
+		q := newSequencer(newCounts(nil, "x/0"))
+		cursor, _ := codec.NewCursor("x/0")
+		e := codec.Entry{ID: codec.ID{Epoch: epoch - 1}, History: from.history, Count: count}
+		if _, err := cursor.Load(codec.AppendEntry(nil, &e, body)); err != nil {
+			t.Fatal(err)
+		}
+		q.restore(cursor.Items)
+		q.before = epoch - 1
+		q.settle(from.history, epoch, true)
+		q.adopt(heard, one.at.Add(2*time.Second))
+		q.at = one.at.Add(3 * time.Second)
+		return q
+	}
+	written := newSequencer(newCounts(nil, "x/0")) // the tape, and two's ears
+	written.at = one.at
+	written.settle(1, 1_000_000, true)
+	written.apply(bookTick("x:A", 1))
+	heard := newSequencer(newCounts(nil, "x/0"))
+	heard.at = one.at
+	heard.stand()
+	for bid := int64(1); bid <= 6; bid++ { // 2 to 6 are numbered by one, and never written
+		if bid > 1 {
+			one.apply(bookTick("x:A", bid))
+		}
+		heard.apply(bookTick("x:A", bid))
+	}
+	two := next(heard, written, 1_002_000)
+	one.stand() // it is fenced
+	one.apply(&tick{channel: chStatus, gap: true, quote: down()})
+	two.apply(bookTick("x:A", 7))
+	two.apply(bookTick("x:A", 8))
+	three := next(one, two, 1_005_000)
+	before, after := two.states[0].update, three.states[0].update
+	t.Logf("two: bid %d seq %d; one had numbered up to %d; after it takes over: bid %d seq %d flags %d",
+		before.Quote[codec.Bid], before.Seq, one.states[0].update.Seq, after.Quote[codec.Bid], after.Seq, after.Flags)
+	if after.Quote[codec.Bid] < before.Quote[codec.Bid] {
+		t.Errorf("bid %d comes after %d", after.Quote[codec.Bid], before.Quote[codec.Bid])
+	}
+}
+
+func down() codec.Quote {
+	q := codec.Empty
+	q[codec.Status] = codec.Down
+	return q
+}

@@ -1,0 +1,102 @@
+package feed
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
+)
+
+// The writer's checkpoints fail, here for lack of a right, likewise over a line that is too
+// slow for a large one. It goes on without, and when it is to yield it does so without: the
+// other has all that is on the tape.
+func TestAFeedYieldsWithoutACheckpoint(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	ctx := context.Background()
+	writer, standby := pair(t, s)
+	if err := s.Client().Do(ctx, "ACL", "SETUSER", "default", "resetkeys", "%R~board:*", "~tape:*", "~writer:*", "~standby:*", "~tapes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	both(writer, standby, 10, 3)
+	writer.written("x:S9", 3)
+	time.Sleep(1500 * time.Millisecond)
+	both(writer, standby, 10, 4) // it goes on without a checkpoint
+	writer.written("x:S9", 4)
+	writer.in.say("", codec.Down).gap = true
+	writer.in.flush(writer.ctx)
+	time.Sleep(500 * time.Millisecond)
+	both(writer, standby, 10, 5) // it hears the venue again
+	top := func() string { return s.Client().XRevRangeN(ctx, codec.TapeKey("x/0"), "+", "-", 1).Val()[0].ID }
+	time.Sleep(2 * time.Second)
+	before := top()
+	time.Sleep(5 * time.Second)
+	if after := top(); after == before {
+		t.Errorf("no entry for 5 s after %s; the lease: %q for %v; reigns of the standby: %d\n%s", after,
+			s.Client().Get(ctx, codec.WriterKey("x/0")).Val(), s.Client().PTTL(ctx, codec.WriterKey("x/0")).Val(),
+			value(standby.stream.writer.tape.counts.reigns), writer.log.b.String())
+	}
+}
+
+// Checkpoints fail for longer than entries are kept: these stay, so that whoever begins has the
+// state of the stream.
+func TestNoEntryGoesThatNoCheckpointHas(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	ctx := context.Background()
+	f := makeFeed(t, s.URL, Config{Retention: retentionMin})
+	f.begin()
+	f.reigns()
+	f.say(10, 1)
+	f.written("x:S9", 1)
+	time.Sleep(1200 * time.Millisecond)
+	if err := s.Client().Do(ctx, "ACL", "SETUSER", "default", "resetkeys", "%R~board:*", "~tape:*", "~writer:*", "~standby:*", "~tapes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	hush := talk(f)
+	time.Sleep(7 * time.Second)
+	hush()
+	at, _ := checkpointOf(t, s.Client())
+	first := s.Client().XRangeN(ctx, codec.TapeKey("x/0"), "-", "+", 1).Val()[0].ID
+	if id, _ := codec.ParseID(first); at.ID.Less(codec.ID{Epoch: id.Epoch, N: id.N - 1}) {
+		t.Errorf("the checkpoint is as of %s, the oldest entry is %s, of %d", at.ID, first, s.Client().XLen(ctx, codec.TapeKey("x/0")).Val())
+	}
+}
+
+// A writer that goes on after a stop leaves alone what is another's lease by now: that may need
+// all of it to restore a large state.
+func TestAForeignLeaseIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	one := &lease{stream: "x/0", crew: newCrew(), shards: 1}
+	two := &lease{stream: "x/0", crew: &crew{name: "two"}, shards: 1}
+	a, b := tapeOf(t, s), tapeOf(t, s)
+	if ok, err := two.take(t.Context(), b.line, true); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	key := codec.WriterKey("x/0")
+	before := s.Client().PTTL(t.Context(), key).Val()
+	if held, err := one.renew(t.Context(), a.line, 1); held || err != nil {
+		t.Fatal(held, err)
+	}
+	if after := s.Client().PTTL(t.Context(), key).Val(); after < before-time.Second {
+		t.Errorf("two had %v to restore, one's renewal left it %v", before, after)
+	}
+}
+
+// The list of streams may not be written: no node finds the stream, and the feed says so.
+func TestTheListIsRefused(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	if err := s.Client().Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~board:*", "~tape:*", "~writer:*", "~standby:*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	f := beginFeed(t, s.URL)
+	f.say(10, 1)
+	time.Sleep(2500 * time.Millisecond)
+	if f.log.count("level=WARN")+f.log.count("level=ERROR") == 0 {
+		t.Errorf("tapes is not there, and the log is\n%s", f.log.b.String())
+	}
+}
