@@ -60,6 +60,9 @@ func (s *stream) run(ctx context.Context) {
 	defer s.hangUp()
 	next := s.begin
 	for {
+		if s.line != nil && s.line.Old() {
+			s.hangUp()
+		}
 		if s.line == nil {
 			s.line = s.tape.rdb.Line(codec.TapeKey(s.name))
 		}
@@ -92,7 +95,7 @@ func (s *stream) fail(ctx context.Context, err error) {
 	s.hangUp()
 	s.failed++
 	if s.outage.Begins() {
-		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", err)
+		s.tape.log.Warn("tape: reading", "stream", s.name, "last", s.cursor.Last, "err", s.tape.rdb.Advise(err, ""))
 	}
 	if s.failed > 1 || time.Since(s.heardAt) > tapes.Silence {
 		s.setStale(true)

@@ -3,9 +3,11 @@ package tapes
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -19,7 +21,11 @@ type Line struct {
 	key     string
 	conn    *redis.Conn
 	cluster *redis.ClusterClient
+	old     time.Time // when it is; zero: never
 }
+
+// lineLife is how long a line to a replica is used: after a failover that may be the master.
+const lineLife = 20 * time.Second
 
 // Line makes the line for a key. It connects with the first command, anew where the last
 // connection was made long ago: another may be the master by now.
@@ -29,10 +35,17 @@ func (r *Redis) Line(key string) *Line {
 		return &Line{Cmdable: c, key: key, cluster: c}
 	case *redis.Client:
 		conn := c.EphemeralConn()
-		return &Line{Cmdable: conn, key: key, conn: conn}
+		l := &Line{Cmdable: conn, key: key, conn: conn}
+		if r.opt.ReadOnly {
+			l.old = time.Now().Add(lineLife + rand.N(lineLife))
+		}
+		return l
 	}
 	panic("tapes: no such client")
 }
+
+// Old reports whether the line should be made anew, to a replica of now.
+func (l *Line) Old() bool { return !l.old.IsZero() && time.Now().After(l.old) }
 
 // Close ends the line.
 func (l *Line) Close() {

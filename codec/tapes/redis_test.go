@@ -195,6 +195,14 @@ func TestSentinel(t *testing.T) {
 	if got := status(t, r, "x/0"); got.Symbols != 1 || got.Trouble != "" {
 		t.Errorf("%+v", got)
 	}
+	line := r.Line("k")
+	far := open(t, s.URL+"?master_name=m&replicas=true").Line("k")
+	if line.Old() || far.Old() {
+		t.Error("a line is old when it is new")
+	}
+	if far.old = far.old.Add(-2 * lineLife); line.Old() || !far.Old() {
+		t.Error("a line to a replica is used for ever, or one to a master is not")
+	}
 	s.Hang(true)
 	defer s.Hang(false)
 	began := time.Now()
