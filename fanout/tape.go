@@ -94,10 +94,10 @@ func (t *tape) run(ctx context.Context) error {
 	for {
 		names, err := t.discover(ctx)
 		if err != nil && ctx.Err() == nil && outage.Begins() {
-			t.log.Warn("tape: redis does not answer; serving what is known", "err", err)
+			t.log.Warn("tape: the list of streams cannot be read; serving what is known", "err", t.rdb.Advise(err, "is it running, and the one that the feed writes to?"))
 		}
 		if err == nil && outage.Ends() {
-			t.log.Info("tape: redis answers again")
+			t.log.Info("tape: the list of streams is read again")
 		}
 		t.mu.Lock()
 		t.trouble = err

@@ -30,7 +30,7 @@ func (t *tape) readRevoked(ctx context.Context) {
 	if err != nil {
 		t.revokedFrom = 0
 		if !t.revokedAway && ctx.Err() == nil {
-			t.log.Error("tape: revocations cannot be read; what is revoked now is not known", "err", err)
+			t.log.Error("tape: revocations cannot be read; what is revoked now is not known", "err", t.rdb.Advise(err, ""))
 		}
 	}
 	t.revokedAway = err != nil
@@ -95,7 +95,7 @@ func Revoke(ctx context.Context, url, jti, subject string) error {
 	}
 	oldest := strconv.FormatInt(time.Now().Add(-RevokedFor).UnixMilli(), 10)
 	if err := rdb.Now().XAdd(ctx, &redis.XAddArgs{Stream: codec.RevokedKey, MinID: oldest, Values: values}).Err(); err != nil {
-		return fmt.Errorf("--redis: %w", err)
+		return fmt.Errorf("--redis: %w", rdb.Advise(err, "name the Redis of the nodes: that of tickwire up, in memory, cannot be reached, begin up with --redis"))
 	}
 	return nil
 }

@@ -173,6 +173,7 @@ func (p *publisher) newStream(venue string, part shard) *stream {
 			tape:  newTape(p.rdb, name, p.cfg.Retention, c, p.log),
 			lease: &lease{stream: name, crew: p.crew, shards: max(1, part.n)},
 			crew:  p.crew, log: p.log, jobs: make(chan job, 1), said: make(chan report), shard: part,
+			alone: venue == "sim" && p.cfg.SimStart.IsZero(),
 		},
 	}
 	s.seq.patient = p.cfg.Replay != ""

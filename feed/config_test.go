@@ -126,12 +126,18 @@ func TestRunWithoutRedis(t *testing.T) {
 	}
 	defer hung.Close()
 	auth := tapetest.Start(t, "--requirepass", "open")
+	cluster, sentinel := tapetest.Start(t, "--cluster-enabled", "yes"), tapetest.Start(t, "--sentinel")
+	replica := tapetest.Start(t, "--replicaof", "127.0.0.1", auth.Port)
 	for _, c := range []struct{ url, say string }{
 		{"redis://127.0.0.1:1", "connection refused; start redis-server, or use \"tickwire up\", which needs none"},
 		{"redis://:secret@127.0.0.1:1/2", "connection refused; start redis-server"},
 		{"redis://" + hung.Addr().String(), "timeout; start redis-server"},
 		{"redis://u:secret@127.0.0.1:" + auth.Port, "WRONGPASS"},
 		{"redis://127.0.0.1:" + auth.Port, "NOAUTH"},
+		{cluster.URL, "it is a Cluster: add cluster=true"},
+		{sentinel.URL, "it is a Sentinel: add master_name=NAME"},
+		{sentinel.URL + "?master_name=nobody", `the Sentinels know no master "nobody"`},
+		{replica.URL, "it is a replica: name its master"},
 		{"http://u:secret@127.0.0.1:1", "a URL is redis://HOST:PORT"},
 		{"redis://u:secret@127.0.0.1:port", "a URL is redis://HOST:PORT"},
 		{"redis://127.0.0.1:1/db/2", "a URL is redis://HOST:PORT"},

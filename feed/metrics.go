@@ -58,7 +58,7 @@ func newCounts(reg prometheus.Registerer, stream string) *counts {
 		redisErrors: counter("redis_errors", "Attempts to write to the tape that Redis did not take."),
 		corrupt:     counter("corrupt", "Entries and checkpoints that the feed could not read when it began."),
 		holes:       counter("holes", "Times the feed took up a stream without all of its state: seqs jump, which clients see as a gap."),
-		away:        gauge("redis_away", "1 while Redis does not take the tape."),
+		away:        gauge("redis_away", "1 while Redis does not take the tape, or does not say who writes it."),
 		writer:      gauge("writer", "1 while this feed writes the stream, 0 while it stands by."),
 		reigns:      counter("reigns", "Reigns that this feed began over the stream, each with a new epoch."),
 		fenced:      counter("fenced", "Reigns that ended because another feed had begun one."),

@@ -117,7 +117,7 @@ func (t *tape) write(ctx context.Context, j job) error {
 	default:
 		t.counts.redisErrors.Inc()
 		if t.missed.Begins() {
-			t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", err)
+			t.log.Warn("redis does not take the checkpoint; the tape goes on", "stream", t.stream, "err", t.rdb.Advise(err, ""))
 		}
 	}
 	return nil
@@ -181,7 +181,7 @@ func (t *tape) until(ctx context.Context, limit time.Duration, do func(context.C
 			return ctx.Err()
 		case t.outage.Begins() || t.away != err.Error() && lasting(err):
 			t.away = err.Error()
-			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", err)
+			t.log.Warn("redis does not take the tape; the newest state is kept", "stream", t.stream, "err", t.rdb.Advise(err, ""))
 		}
 		if !pause(ctx, rand.N(wait)) {
 			return ctx.Err()

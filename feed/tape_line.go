@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -24,17 +23,13 @@ func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, erro
 	defer context.AfterFunc(ctx, func() { rdb.Close() })()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	err = rdb.Now().Ping(ctx).Err()
+	err = rdb.Check(ctx)
 	for redis.IsLoadingError(err) && pause(ctx, 100*time.Millisecond) {
-		err = rdb.Now().Ping(ctx).Err()
+		err = rdb.Check(ctx)
 	}
 	if err != nil {
 		rdb.Close()
-		_, cert := errors.AsType[*tls.CertificateVerificationError](err)
-		if _, alert := errors.AsType[tls.AlertError](err); alert || cert || lasting(err) {
-			return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, err)
-		}
-		return nil, fmt.Errorf("feed: redis at %s: %w; start redis-server, or use \"tickwire up\", which needs none", rdb.At, err)
+		return nil, fmt.Errorf("feed: redis at %s: %w", rdb.At, rdb.Advise(err, `start redis-server, or use "tickwire up", which needs none`))
 	}
 	return rdb, nil
 }

@@ -24,6 +24,7 @@ type writer struct {
 	said  chan report // to the stream
 	live  atomic.Bool // the venue is heard
 	shard shard
+	alone bool // the venue is simulated, and not as another feed does
 
 	reigns bool   // what it is given goes to the tape
 	heard  bool   // Redis has once answered for the lease
@@ -122,10 +123,14 @@ func (w *writer) watch(err error) {
 // took is what follows from having tried for the lease.
 func (w *writer) took(ctx context.Context, taken bool, err error) {
 	if err != nil && (!w.heard && lasting(err) || errors.Is(err, errShards)) {
-		w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %s: %w", w.tape.stream, codec.WriterKey(w.tape.stream), err)})
+		w.say(ctx, report{err: fmt.Errorf("feed: %s: lease: %s: %w", w.tape.stream, codec.WriterKey(w.tape.stream), w.tape.rdb.Advise(err, ""))})
 		return
 	}
 	w.heard = w.heard || err == nil
+	w.tape.counts.away.Set(0)
+	if err != nil {
+		w.tape.counts.away.Set(1)
+	}
 	w.tell(ctx, err)
 	if taken {
 		w.reign(ctx)
@@ -145,10 +150,13 @@ func (w *writer) tell(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 	case err != nil && w.told != "away":
 		w.told = "away"
-		w.log.Warn("redis does not say who writes the stream", "stream", w.tape.stream, "err", err)
+		w.log.Warn("redis does not say who writes the stream", "stream", w.tape.stream, "err", w.tape.rdb.Advise(err, ""))
 	case err == nil && holder != "" && holder != w.crew.name && w.told != holder:
 		w.told = holder
 		w.log.Info("standing by", "stream", w.tape.stream, "writer", holder)
+		if w.alone {
+			w.log.Warn("this feed simulates another market than the one that writes: give both the same --sim-start", "stream", w.tape.stream)
+		}
 	}
 }
 
@@ -164,7 +172,7 @@ func (w *writer) reign(ctx context.Context) {
 		w.say(ctx, report{err: err})
 	case err != nil:
 		w.tape.counts.redisErrors.Inc()
-		w.log.Warn("a reign cannot begin yet", "stream", w.tape.stream, "err", err)
+		w.log.Warn("a reign cannot begin yet", "stream", w.tape.stream, "err", w.tape.rdb.Advise(err, ""))
 	default:
 		w.reigns, w.told = true, ""
 		w.crew.reigns.Add(1)

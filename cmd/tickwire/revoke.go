@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tickwire/tickwire/fanout"
 )
@@ -28,10 +27,7 @@ func (c *tokenRevokeCmd) Validate() error {
 
 func (c *tokenRevokeCmd) Run(ctx context.Context) error {
 	if err := fanout.Revoke(ctx, c.Redis, c.JTI, c.Sub); err != nil {
-		if strings.HasPrefix(c.Redis, "rediss:") { // one without TLS may say anything, or nothing
-			err = fmt.Errorf("%w; rediss:// is TLS, take redis:// where it is not spoken", err)
-		}
-		return fmt.Errorf("%w; name the Redis of the nodes: that of tickwire up, in memory, cannot be reached, begin up with --redis", err)
+		return err
 	}
 	fmt.Printf("revoked; nodes of this Redis end its connections within seconds, and take it no more for %d days\n", fanout.RevokedFor/oneDay)
 	return nil

@@ -52,20 +52,7 @@ func (c *tapeRedis) with(ctx context.Context, do func(*tapes.Redis) error) error
 	if err = do(r); err == nil {
 		return nil
 	}
-	advice := ""
-	switch text := err.Error(); {
-	case strings.Contains(text, "NOAUTH"), strings.Contains(text, "WRONGPASS"):
-		advice = "; the Redis asks for a password: give it redis://USER:PASSWORD@HOST:PORT in TICKWIRE_REDIS, which ps does not show"
-	case strings.Contains(text, "unknown authority"):
-		advice = "; name who has signed its certificate: &ca=FILE, or ?ca=FILE"
-	case strings.Contains(text, "certificate required"):
-		advice = "; it asks for a certificate: &cert=FILE&key=FILE"
-	case strings.HasPrefix(c.Redis, "rediss:") && strings.HasPrefix(text, "redis at "):
-		advice = "; rediss:// is TLS, take redis:// where it is not spoken"
-	case strings.Contains(text, "dial "):
-		advice = "; name the Redis of the feed with --redis: that of tickwire up, in memory, cannot be reached"
-	}
-	return fmt.Errorf("tape: %w%s", err, advice)
+	return fmt.Errorf("tape: %w", r.Advise(err, "name the Redis of the feed with --redis: that of tickwire up, in memory, cannot be reached"))
 }
 
 const noStreams = "there is no stream: is a feed running?"
@@ -198,7 +185,7 @@ func (c *tapeVerifyCmd) run(ctx context.Context, r *tapes.Redis, stdout io.Write
 	}
 	all, err := r.Verify(ctx, names, c.For)
 	if err != nil {
-		return err
+		return fmt.Errorf("this broke off, and says nothing of the tape: %w", err)
 	}
 	bad := 0
 	for i := range all {

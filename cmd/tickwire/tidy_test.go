@@ -98,7 +98,7 @@ var mayImport = map[string][]string{
 }
 
 // redisHere is where go-redis may be imported, tests aside.
-var redisHere = regexp.MustCompile(`^(codec/tapes/\w+|(feed|fanout)/tape\w*|bench/(witness|(peer|tape)\w*|chaos_(redis|tape)))\.go$`)
+var redisHere = regexp.MustCompile(`^(codec/tapes/(tapetest/)?\w+|(feed|fanout)/tape\w*|bench/(witness|(peer|tape)\w*|chaos_(redis|tape)))\.go$`)
 
 // apart is a module of its own: what it imports is its own affair.
 const apart = "bench/peers"

@@ -154,7 +154,7 @@ func TestTokenRevoke(t *testing.T) {
 		t.Errorf("%d, %s, %s", code, stdout, stderr)
 	}
 	d := startDoor(t)
-	if _, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", strings.Replace(d.redis, "redis:", "rediss:", 1)); code != 1 || !strings.Contains(stderr, "; rediss:// is TLS, take redis:// where it is not spoken; name") {
+	if _, stderr, code := run(t, "", "token", "revoke", "--sub", "alice", "--redis", strings.Replace(d.redis, "redis:", "rediss:", 1)); code != 1 || !strings.Contains(stderr, "; rediss:// is TLS, take redis:// where it is not spoken") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 	w := startWatch(t, d.port, "--token", d.sign("alice", time.Hour, token.Grant{}), "sim:*")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func (r *Redis) Streams(ctx context.Context, wanted ...string) ([]string, error)
 
 // failed says where what failed is.
 func (r *Redis) failed(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+	if late(err) {
 		err = fmt.Errorf("no answer in time: %w", err)
 	}
 	return fmt.Errorf("redis at %s: %w", r.At, err)
@@ -83,7 +82,7 @@ func (r *Redis) look(ctx context.Context, stream string) (l look, err error) {
 	var ends [2]*redis.XMessageSliceCmd
 	var length *redis.IntCmd
 	var texts [3]*redis.StringCmd
-	_, err = r.Now().TxPipelined(ctx, func(p redis.Pipeliner) error {
+	said, _ := r.Now().Pipelined(ctx, func(p redis.Pipeliner) error { // MULTI would be refused by one that is full
 		ends[0] = p.XRangeN(ctx, codec.TapeKey(stream), "-", "+", 1)
 		ends[1] = p.XRevRangeN(ctx, codec.TapeKey(stream), "+", "-", 1)
 		length = p.XLen(ctx, codec.TapeKey(stream))
@@ -92,8 +91,10 @@ func (r *Redis) look(ctx context.Context, stream string) (l look, err error) {
 		texts[2] = p.Get(ctx, codec.StandbyKey(stream))
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return l, r.failed(err)
+	for _, cmd := range said {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return l, r.failed(err)
+		}
 	}
 	for i, to := range []**redis.XMessage{&l.first, &l.last} {
 		if got := ends[i].Val(); len(got) > 0 {

@@ -77,6 +77,33 @@ func Open(url string, role Role) (*Redis, error) {
 	return r, nil
 }
 
+// Check finds out whether the Redis is what the URL says, and may be written to. The user
+// must be allowed INFO.
+func (r *Redis) Check(ctx context.Context) error {
+	if _, one := r.Now().(*redis.Client); !one || r.opt.MasterName != "" {
+		return r.Now().Ping(ctx).Err() // which a Sentinel, or a node of the Cluster, was asked for
+	}
+	text, err := r.Now().Info(ctx, "server").Result()
+	if err == nil {
+		var more string
+		more, err = r.Now().Info(ctx, "replication").Result()
+		text += more
+	}
+	switch {
+	case err != nil && strings.Contains(err.Error(), "is not supported"): // miniredis
+		return nil
+	case err != nil:
+		return err
+	case strings.Contains(text, "_mode:sentinel"):
+		return errors.New(isSentinel)
+	case strings.Contains(text, "_mode:cluster"):
+		return errors.New(isCluster)
+	case strings.Contains(text, "role:slave"):
+		return errors.New(isReplica)
+	}
+	return nil
+}
+
 // Now is the client to be used now. It is asked for anew before every command: see Reopen.
 func (r *Redis) Now() redis.UniversalClient {
 	r.mu.Lock()
