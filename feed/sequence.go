@@ -19,7 +19,7 @@ type sequencer struct {
 	muted bool // the stream stands by: nobody takes what is published
 	shard shard
 
-	before int64 // epoch of the reign that the restored state is of
+	before int64 // epoch of the reign that has said the restored state
 
 	pending batch
 	patient bool // its source waits for room: nothing is ever merged

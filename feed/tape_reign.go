@@ -64,7 +64,6 @@ func (t *tape) begin(ctx context.Context, q *sequencer, l *lease) (asOf time.Tim
 	sure := whole && (anew || lasts && seen <= fence.Prev.Epoch && !l.watched.IsZero() && asOf.After(l.watched.Add(clocksApart)))
 	t.id, t.prev, t.history = fence.ID, fence.ID, fence.History
 	t.marks, t.bytes, t.covered = nil, 0, 0
-	q.before = last.ID.Epoch
 	if last.ID != fence.Prev {
 		t.prev = last.ID // the fence is not true: nobody may follow it
 	}
@@ -177,6 +176,7 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 		}
 	}
 	saved := last.ID.Epoch
+	q.before = saved
 	for {
 		try, cancel := context.WithTimeout(ctx, largeTimeout)
 		entries, err := t.line.XRangeN(try, codec.TapeKey(t.stream), "("+cursor.Last.String(), "("+fence.String(), restoreCount).Result()
@@ -195,6 +195,9 @@ func (t *tape) restore(ctx context.Context, q *sequencer, fence codec.ID) (last 
 			}
 			if e.ID.Epoch != saved {
 				e.SentAt, e.Server = last.SentAt, last.Server
+			}
+			if e.ID.N > 0 {
+				q.before = e.ID.Epoch
 			}
 			last = e
 			q.restore(cursor.Items)
