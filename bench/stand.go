@@ -234,16 +234,17 @@ func init() { ports.Store(rand.Uint32()) }
 
 // freePort is an address on loopback that nobody listens on, and that is not given again
 // soon. It is below those that the system gives to sockets that connect: one of these may
-// have it meanwhile, and whoever connects to it then may be connected to himself.
+// have it meanwhile, and whoever connects to it then may be connected to himself. A Redis of
+// a Cluster has another, 10,000 above.
 func freePort() (netip.AddrPort, error) {
 	for range 1000 {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(10_000+ports.Add(1)%20_000))
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(10_000+ports.Add(1)%10_000))
 		if ln, err := net.Listen("tcp", addr.String()); err == nil {
 			ln.Close()
 			return addr, nil
 		}
 	}
-	return netip.AddrPort{}, errors.New("bench: no port of 127.0.0.1 is free from 10000 to 30000")
+	return netip.AddrPort{}, errors.New("bench: no port of 127.0.0.1 is free from 10000 to 20000")
 }
 
 // serverUsed sums what the nodes have used, and what the machine's sockets hold.

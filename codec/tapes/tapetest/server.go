@@ -129,16 +129,17 @@ func init() { ports.Store(rand.Uint32()) }
 
 // Port is a port of 127.0.0.1 that nobody listens on, and that is given once. It is below
 // those that the system gives to sockets that connect: one of these may have it meanwhile,
-// and whoever connects to it then may be connected to himself.
+// and whoever connects to it then may be connected to himself. A Redis of a Cluster has
+// another, 10,000 above.
 func Port(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		port := strconv.Itoa(int(10_000 + ports.Add(1)%20_000))
+		port := strconv.Itoa(int(10_000 + ports.Add(1)%10_000))
 		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			l.Close()
 			return port
 		}
 	}
-	t.Fatal("no port is free from 10000 to 30000")
+	t.Fatal("no port is free from 10000 to 20000")
 	return ""
 }
