@@ -14,7 +14,7 @@ import (
 func TestAdvice(t *testing.T) {
 	t.Parallel()
 	plain, replica := tapetest.Start(t), tapetest.Start(t)
-	if err := replica.Client().SlaveOf(t.Context(), "127.0.0.1", plain.Port).Err(); err != nil {
+	if err := replica.Client().ReplicaOf(t.Context(), "127.0.0.1", plain.Port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	sentinel := tapetest.Start(t, "--sentinel")
