@@ -4,7 +4,8 @@
 // # The way
 //
 // [Open] takes a URL, of a server, a Sentinel's master, or a Cluster, for who writes and
-// who reads. url.go, redis.go, outage.go
+// who reads; [Redis.Advise] says of its errors what to do. url.go, redis.go, line.go, outage.go,
+// advice.go
 //
 // # The look
 //

@@ -82,6 +82,13 @@ func (s *tailed) begin(ctx context.Context) error {
 	case s.from.Beginning:
 	case s.from.ID != (codec.ID{}):
 		after = before(s.from.ID)
+		if l.last == nil {
+			break
+		}
+		if top, err := codec.ParseID(l.last.ID); err == nil && top.Less(after) {
+			s.note(s.stream, fmt.Sprintf("%s is yet to come: it is read from %s on, the newest entry", s.from.ID, top))
+			s.at, after = top, top
+		}
 	case l.last != nil:
 		if s.at, err = codec.ParseID(l.last.ID); err != nil {
 			return fmt.Errorf("%s: %w", s.stream, err)

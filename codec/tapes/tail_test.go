@@ -106,6 +106,8 @@ func TestTail(t *testing.T) {
 			if next.count("1.02") > 0 {
 				t.Error("what was before is not next")
 			}
+			early := listen(t, r, Tail{From: From{ID: codec.ID{Epoch: 2e12}}})
+			early.says(t, "2000000000000-0 is yet to come: it is read from 1700000000000-")
 			for from, lines := range map[string]int{"beginning": 6, "1700000000000-2": 4, "1700000000000-3": 3} {
 				at, err := ParseFrom(from)
 				if err != nil {
