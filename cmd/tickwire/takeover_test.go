@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestTakeover(t *testing.T) {
 	})
 	for i, end := range []string{"kill -9", "SIGTERM", "kill -9", "SIGTERM"} {
 		standby := feed()
-		time.Sleep(2 * time.Second) // it has heard the market for long enough
+		time.Sleep(3 * time.Second) // it has watched the stream for long enough, and said that it stands by
 		w.mu.Lock()
 		w.pause = 0
 		gaps := w.flags["gap"]
@@ -35,6 +36,9 @@ func TestTakeover(t *testing.T) {
 		if end == "SIGTERM" {
 			if code, _ := writer.stop(syscall.SIGTERM); code != 0 {
 				t.Errorf("exit code %d", code)
+			}
+			if strings.Contains(writer.text(), "whoever comes") {
+				t.Error("the stream was not handed to who stands by")
 			}
 		} else {
 			writer.kill()
