@@ -106,7 +106,7 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 		// The tape went back. What is known is newer, and what the tape adds to is not it.
 		s.older = s.older || image && !r.apart
 		r.apart = r.apart || image
-		s.ahead = s.ahead || r.apart && u.Seq > r.update.Seq
+		s.ahead = s.ahead || r.apart && u.Seq >= r.update.Seq
 		return true
 	}
 	r.apart = false

@@ -135,7 +135,7 @@ func (s *stream) load(ctx context.Context) (bool, error) {
 	if err == nil && e.ID.Less(s.cursor.Need) {
 		return false, nil
 	}
-	if err == nil && e.ID == s.cursor.Last {
+	if err == nil && e.ID == s.cursor.Last && s.cursor.Need == (codec.ID{}) {
 		return true, nil // it says what is known
 	}
 	began := time.Now()

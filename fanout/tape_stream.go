@@ -47,7 +47,7 @@ type stream struct {
 
 	// Of what was read last; see master.merge.
 	older bool // a row was found to be newer
-	ahead bool // such a row has a delta that is newer yet, of a quote that a checkpoint has
+	ahead bool // such a row has a delta that is as new, of a quote that a checkpoint has
 
 	stop    func() // ends the reader
 	missing int    // times in a row that it was not listed
@@ -116,6 +116,9 @@ func (s *stream) follow(ctx context.Context) error {
 		s.heardAt = time.Now()
 		if why := s.accept(&entries[i]); why != "" {
 			return s.hole(ctx, &entries[i], why)
+		}
+		if s.cursor.Need != (codec.ID{}) {
+			return nil // of a row that is ahead: what is left is read again after the checkpoint
 		}
 	}
 	if int64(len(entries)) == s.most() {

@@ -33,7 +33,7 @@ type state struct {
 	symbol string
 	update codec.Update // Seq, History, the full Quote; Flags and Mask are scratch
 	orders [numChannels]int64
-	has    [numChannels]bool // channels it was heard on since the last interruption
+	has    [numChannels]bool // channels it was ever heard on
 	clock  int64             // the venue's, since the last interruption
 	gap    bool              // interrupted; the next data says so
 	since  time.Time         // when data came first after the last interruption; zero: none did
@@ -97,16 +97,19 @@ func (q *sequencer) apply(t *tick) {
 		q.counts.old.Inc()
 		return
 	}
-	if s.since.IsZero() {
-		s.since = q.at
-	}
 	s.orders[t.channel] = max(t.order, s.orders[t.channel])
 	s.has[t.channel] = true
 	mask, recv := s.nearer(t), s.update.Quote[codec.RecvTime]
 	changed, err := s.update.Quote.Apply(&t.quote, mask)
 	if err != nil {
 		q.counts.outOfRange.Inc()
+		if s.heard.IsZero() {
+			s.heard = q.at // it is silent from now on
+		}
 		return
+	}
+	if s.since.IsZero() {
+		s.since = q.at
 	}
 	s.listen(q.at)
 	s.fresh |= mask
@@ -154,12 +157,10 @@ func (s *state) nearer(t *tick) codec.Mask {
 }
 
 // interrupt forgets what only holds within an unbroken stream of the venue: its
-// numbers and its clock may begin anew, and what a nearer channel said may be older now than
-// what a farther one does. The next data says GAP.
+// numbers and its clock may begin anew. The next data says GAP.
 func (s *state) interrupt() {
 	s.gap = true
 	clear(s.orders[:])
-	clear(s.has[:])
 	s.clock, s.floor, s.fresh, s.heard, s.since = 0, 0, 0, time.Time{}, time.Time{}
 }
 

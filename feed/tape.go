@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -62,6 +61,8 @@ type tape struct {
 	outage  tapes.Outage  // Redis does not take the tape
 	away    string        // for what reason, as was said
 	missed  tapes.Outage  // nor checkpoints
+
+	unlisted tapes.Outage // nor the stream's name
 }
 
 // newTape is the tape of a stream; keep is how long entries stay, 0 is retention.
@@ -151,8 +152,15 @@ func (t *tape) set(ctx context.Context, e *codec.Entry, images []byte) error {
 	t.counts.checkpoints.Inc()
 	t.covered = e.ID.N
 	// In a Cluster the list is somewhere else. Who has read it knows the stream.
-	if err := list.Err(); err != nil {
-		return fmt.Errorf("nor the name in the list %q, without which nodes that begin do not find it: %w", codec.TapesKey, err)
+	switch err := list.Err(); {
+	case err == nil:
+		t.unlisted.Ends()
+	default:
+		t.counts.redisErrors.Inc()
+		t.rdb.Note(err)
+		if t.unlisted.Begins() {
+			t.log.Warn("redis does not take the stream into the list: nodes that begin do not find it", "stream", t.stream, "list", codec.TapesKey, "err", t.rdb.Advise(err, ""))
+		}
 	}
 	return nil
 }
@@ -233,7 +241,7 @@ func (e *fencedError) Error() string {
 // yet goes only if it is too much.
 func (t *tape) keepFrom(next codec.ID) codec.ID {
 	old := func(m mark) bool {
-		return m.n <= t.covered && time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size
+		return m.n <= t.covered && time.Since(m.at) > t.keep || t.bytes-m.bytes > t.size || m.n <= next.N-t.most
 	}
 	for len(t.marks) > 1 && old(t.marks[1]) {
 		t.marks = t.marks[1:]

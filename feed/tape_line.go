@@ -36,7 +36,7 @@ func openRedis(ctx context.Context, url string, streams int) (*tapes.Redis, erro
 
 // passing are the errors of a Redis that will not say so for ever.
 var passing = []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "NOREPLICAS", "BUSY", "MISCONF", "OOM",
-	"ERR max number of clients"}
+	"max number of clients"}
 
 // lasting reports whether an error is what Redis says or has, and to be expected again.
 func lasting(err error) bool {

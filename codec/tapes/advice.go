@@ -30,7 +30,7 @@ func (r *Redis) Advise(err error, unreached string) error {
 	if advice == "" {
 		advice = r.spoke(err)
 	}
-	if _, dial := errors.AsType[*net.OpError](err); advice == "" && (dial || late(err)) {
+	if op, ok := errors.AsType[*net.OpError](err); advice == "" && (ok && op.Op == "dial" || late(err)) {
 		advice = unreached
 	}
 	if advice == "" {
@@ -60,17 +60,17 @@ func (r *Redis) said(err error) string {
 		return "the Redis asks for a password: give it redis://USER:PASSWORD@HOST:PORT in TICKWIRE_REDIS, which ps does not show"
 	case has("NOPERM"):
 		return "the user may not: deploy/redis/users.acl has what each needs"
-	case has("READONLY"):
+	case has("READONLY") && r.opt.MasterName == "" && !r.opt.IsClusterMode:
 		return isReplica
-	case has("MOVED"), has("CROSSSLOT"):
+	case (has("MOVED") || has("CROSSSLOT")) && !r.opt.IsClusterMode:
 		return isCluster
 	case has("OOM"):
 		return "give it more maxmemory, or feeds a shorter --retention"
 	case strings.Contains(text, "cluster support disabled"):
 		return "it is no Cluster: leave out cluster=true"
-	case strings.Contains(text, "unknown command") && r.opt.MasterName != "":
+	case strings.Contains(text, "unknown command") && strings.Contains(strings.ToLower(text), "'sentinel'"):
 		return "it is no Sentinel: leave out master_name"
-	case strings.Contains(text, "unknown command"):
+	case strings.Contains(text, "unknown command") && r.opt.MasterName == "" && !r.opt.IsClusterMode:
 		return "perhaps " + isSentinel
 	case strings.Contains(text, "sentinels") && strings.Contains(text, "redis: nil"):
 		return fmt.Sprintf("the Sentinels know no master %.80q", r.opt.MasterName)
@@ -78,8 +78,14 @@ func (r *Redis) said(err error) string {
 	return ""
 }
 
-// spoke is the advice on whether, and how, TLS is spoken.
+// spoke is the advice on whether, and how, TLS is spoken, if that was in vain up to now.
 func (r *Redis) spoke(err error) string {
+	r.mu.Lock()
+	heard := r.heard
+	r.mu.Unlock()
+	if heard {
+		return ""
+	}
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	switch text := err.Error(); {
 	case strings.Contains(text, "unknown authority"):

@@ -43,6 +43,7 @@ type Redis struct {
 	opened time.Time
 	silent time.Time // since when nothing was answered; zero: it was
 	closed bool
+	heard  bool // it has answered once
 }
 
 // Role is what a Redis is opened for.
@@ -122,7 +123,7 @@ func (r *Redis) Note(err error) {
 	}
 	switch {
 	case err == nil || said && !redis.IsReadOnlyError(err):
-		r.silent = time.Time{}
+		r.silent, r.heard = time.Time{}, true
 	case r.silent.IsZero():
 		r.silent = time.Now()
 	}
