@@ -111,3 +111,44 @@ func TestASymbolComesBackToItsStream(t *testing.T) {
 	}
 	r.status(0, "sim:X", codec.Live)
 }
+
+// A row that is behind a delta of its own waits for the checkpoint of that, wherever in what was
+// read at once it was.
+func TestAnOlderSymbolIsRepaired(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	ctx := context.Background()
+	w := newWriter(t, s.rdb, sim)
+	w.tick(1, "sim:A", "sim:B")
+	w.checkpoint()
+	tape, board := s.rdb.Dump(ctx, codec.TapeKey(sim)).Val(), s.rdb.Dump(ctx, codec.CheckpointKey(sim)).Val()
+	kept, last := *w.state["sim:B"], w.id
+	l := newLine(t, s.Addr)
+	r := newReader(t, l.ln.Addr().String())
+	r.agrees(w)
+	w.tick(2, "sim:B") // Redis loses it
+	r.agrees(w)
+	s.rdb.RestoreReplace(ctx, codec.TapeKey(sim), 0, tape)
+	s.rdb.RestoreReplace(ctx, codec.CheckpointKey(sim), 0, board)
+	w.state["sim:B"] = &kept
+	w.reign(epoch0+5_000, last)
+	w.tick(3, "sim:A")
+	w.checkpoint()
+	r.within(soon, func() string {
+		if r.bid("sim:A") != 3 {
+			return "the reign is not read"
+		}
+		return ""
+	})
+	l.cut()
+	w.tick(4, "sim:A") // is read alone after an outage, and the others at once
+	w.tick(100, "sim:B")
+	w.tick(101, "sim:B")
+	w.tick(5, "sim:A")
+	w.checkpoint()
+	l.mend()
+	r.agrees(w)
+	if got := value(r.tape.counts.checkpoints); got > 4 {
+		t.Errorf("%v checkpoints were loaded", got)
+	}
+}
