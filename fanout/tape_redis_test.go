@@ -29,6 +29,23 @@ func startRedis(t *testing.T) *server {
 	return &server{s, s.Client()}
 }
 
+// keep has the server go back to what it has now of the sim stream.
+func (s *server) keep(t *testing.T) (goBack func()) {
+	ctx, keys, had := context.Background(), []string{codec.TapeKey(sim), codec.CheckpointKey(sim)}, map[string]string{}
+	for _, key := range keys {
+		had[key] = s.rdb.Dump(ctx, key).Val()
+	}
+	return func() {
+		s.rdb.FlushAll(ctx)
+		for _, key := range keys {
+			if err := s.rdb.RestoreReplace(ctx, key, 0, had[key]).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.rdb.SAdd(ctx, codec.TapesKey, sim)
+	}
+}
+
 // line is a TCP line between a reader and a server that can be cut, so that a writer
 // goes on while the reader is away.
 type line struct {

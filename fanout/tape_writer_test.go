@@ -13,7 +13,7 @@ import (
 // writer writes a stream as the contract of the tape has it, and knows what it wrote.
 type writer struct {
 	t       *testing.T
-	rdb     *redis.Client
+	rdb     redis.Cmdable
 	stream  string
 	id      codec.ID // of the last entry written
 	history int64
@@ -23,7 +23,7 @@ type writer struct {
 const epoch0 = 1700000000000
 
 // newWriter begins a reign, and a history, with a fence.
-func newWriter(t *testing.T, rdb *redis.Client, stream string) *writer {
+func newWriter(t *testing.T, rdb redis.Cmdable, stream string) *writer {
 	t.Helper()
 	w := &writer{t: t, rdb: rdb, stream: stream, history: epoch0, state: make(map[string]*codec.Update)}
 	w.reign(epoch0, codec.ID{})

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,24 +14,20 @@ import (
 	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
-// before runs do once, before the first command that matches.
-type before struct {
-	match string
-	do    func()
-}
+// onCommand is called before each command but those in pipelines, which fails with its error.
+type onCommand func(redis.Cmder) error
 
-func (b *before) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (o onCommand) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (b *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (o onCommand) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (o onCommand) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if b.do != nil && cmd.Name() == b.match {
-			do := b.do
-			b.do = nil
-			do()
+		if err := o(cmd); err != nil {
+			cmd.SetErr(err)
+			return err
 		}
 		return next(ctx, cmd)
 	}
@@ -47,7 +44,13 @@ func TestAnEntrySlipsInBeforeTheFence(t *testing.T) {
 	old.written("x:S0", 1)
 	f := makeFeed(t, s.URL, Config{})
 	f.crew.name = old.crew.name // both have the lease
-	f.rdb.Now().AddHook(&before{match: "xadd", do: func() { old.say(3, 2); old.written("x:S0", 2) }})
+	slipIn := sync.OnceFunc(func() { old.say(3, 2); old.written("x:S0", 2) })
+	f.rdb.Now().AddHook(onCommand(func(cmd redis.Cmder) error {
+		if cmd.Name() == "xadd" {
+			slipIn()
+		}
+		return nil
+	}))
 	f.begin()
 	f.reigns()
 	old.fenced()

@@ -78,20 +78,19 @@ func (r *Redis) said(err error) string {
 	return ""
 }
 
-// spoke is the advice on whether, and how, TLS is spoken, if that was in vain up to now.
+// spoke is the advice on how TLS is spoken, and, if nothing was understood yet, whether it is.
 func (r *Redis) spoke(err error) string {
 	r.mu.Lock()
 	heard := r.heard
 	r.mu.Unlock()
-	if heard {
-		return ""
-	}
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	switch text := err.Error(); {
 	case strings.Contains(text, "unknown authority"):
 		return "name who has signed its certificate with ca=FILE in the URL"
 	case strings.Contains(text, "certificate required"):
 		return "it asks for a certificate: cert=FILE and key=FILE in the URL"
+	case heard:
+		return ""
 	case r.opt.TLSConfig != nil && (plain || late(err) || errors.Is(err, io.EOF)):
 		return "rediss:// is TLS, take redis:// where it is not spoken"
 	case r.opt.TLSConfig == nil && errors.Is(err, io.EOF):
