@@ -143,3 +143,35 @@ func TestAnOlderSymbolIsRepaired(t *testing.T) {
 		t.Errorf("%v checkpoints were loaded", got)
 	}
 }
+
+// The checkpoint as of the very entry in which it changes will do: no other may come.
+func TestAnOlderSymbolIsRepairedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, w, r := olderB(t)
+	w.tick(100, "sim:B")
+	w.checkpoint()
+	r.agrees(w)
+}
+
+// A checkpoint that has a delta, as none should, is not read in a circle.
+func TestACheckpointOfADelta(t *testing.T) {
+	t.Parallel()
+	s, w, r := olderB(t)
+	loaded := value(r.tape.counts.checkpoints)
+	w.tick(4, "sim:A")
+	body := w.set(nil, "sim:B", 100)
+	w.lose(0)
+	e := codec.Entry{ID: w.id, History: w.history, Count: 1}
+	s.rdb.Set(context.Background(), codec.CheckpointKey(sim), codec.AppendEntry(nil, &e, body), 0)
+	w.tick(5, "sim:A")
+	r.within(soon, func() string {
+		if value(r.tape.counts.checkpoints) == loaded {
+			return "it is not read"
+		}
+		return ""
+	})
+	time.Sleep(time.Second)
+	if got := value(r.tape.counts.checkpoints) - loaded; got != 1 {
+		t.Errorf("%v checkpoints were loaded", got)
+	}
+}

@@ -98,7 +98,7 @@ func (s *stream) rewind(ctx context.Context) error {
 // advance loads the checkpoint if that is above what is known.
 func (s *stream) advance(ctx context.Context, known codec.ID) error {
 	last, need := s.cursor.Last, s.cursor.Need
-	s.cursor.Need = known
+	s.cursor.Need = codec.ID{Epoch: known.Epoch, N: known.N + 1}
 	_, err := s.load(ctx)
 	if s.cursor.Last == last {
 		s.cursor.Need = need

@@ -246,8 +246,8 @@ func (s *stream) apply(checkpoint bool) {
 			m.restate(b, s)
 		}
 	})
-	if s.ahead {
-		s.cursor.Need = codec.ID{Epoch: s.cursor.Last.Epoch, N: s.cursor.Last.N + 1}
+	if s.ahead && !checkpoint {
+		s.cursor.Need = s.cursor.Last
 	}
 	if s.older {
 		s.tape.counts.holes[holeOlder].Inc()

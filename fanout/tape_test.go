@@ -389,4 +389,6 @@ func TestTapeStreamGone(t *testing.T) {
 	l.mend()
 	w.state["sim:A"].Quote[codec.Status] = codec.Stale
 	r.within(soon, func() string { return r.differs(w) })
+	time.Sleep(5 * xreadBlock)
+	wantCount(t, "checkpoints", r.tape.counts.checkpoints, 2) // what is known is not read again
 }
