@@ -109,7 +109,6 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 		s.ahead = s.ahead || r.apart && u.Seq >= r.update.Seq
 		return true
 	}
-	r.apart = false
 	to, quote := &r.update, r.update.Quote
 	if image {
 		quote = codec.Empty
@@ -118,8 +117,8 @@ func (m *master) merge(b *batch, s *stream, symbol []byte, u *codec.Update) bool
 	if image || u.Mask.Has(codec.Status) {
 		r.said = quote[codec.Status]
 	}
-	anew, doubted := !known || image && u.History != to.History, r.doubted || known && r.stream != s
-	r.stream, r.doubted = s, false
+	anew, doubted := !known || image && u.History != to.History, r.doubted || r.apart || known && r.stream != s
+	r.stream, r.doubted, r.apart = s, false, false
 	quote[codec.Status] = r.status()
 	mask, flags := quote.Diff(&to.Quote), u.Flags&codec.Gap
 	if !anew && mask == 0 && u.Seq <= to.Seq {

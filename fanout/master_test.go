@@ -65,6 +65,8 @@ func TestMerge(t *testing.T) {
 		{"what is older is not shown", says(1007, 0, values{codec.Ask: 15}), nil},
 		{"nor is an older image", says(1008, codec.Image, values{codec.Bid: 15, codec.Status: codec.Live}), nil},
 		{"a gap in which nothing changed", says(1010, codec.Gap|codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1010 gap status=0"}},
+		{"an older image of the same", says(1009, codec.Image, values{codec.Ask: 15, codec.Status: codec.Live}), nil},
+		{"what lies between is not known", says(1011, codec.Image, values{codec.Ask: 14, codec.Status: codec.Live}), []string{"sim:A seq=1011 gap status=0"}},
 		{"nor is one of another history", older, nil},
 		{"nor what adds to that", says(1011, 0, values{codec.Bid: 15}), nil},
 		{"another history", renewed, []string{"sim:A seq=1012 image history=2000 gap bid=1 status=0"}},
