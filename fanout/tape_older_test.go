@@ -175,3 +175,24 @@ func TestACheckpointOfADelta(t *testing.T) {
 		t.Errorf("%v checkpoints were loaded", got)
 	}
 }
+
+// A stream that stands still below what is known, as of a replica that is cut off, is no stream
+// that began again: not the second time either, though it stands elsewhere.
+func TestWhatStandsStillBelowIsNotTakenUp(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := newWriter(t, s.rdb, sim)
+	r := newReader(t, s.Addr)
+	for bid := range int64(2) {
+		w.tick(bid, "sim:A")
+		w.checkpoint()
+		r.agrees(w)
+		goBack := s.keep(t)
+		w.tick(5+bid, "sim:A")
+		r.agrees(w)
+		goBack()
+		r.status(soon, "sim:A", codec.Stale)
+		time.Sleep(3 * xreadBlock)
+	}
+	wantHoles(t, r, 0)
+}

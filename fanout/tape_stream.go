@@ -41,7 +41,7 @@ type stream struct {
 	stale  atomic.Bool  // its rows say so
 
 	broken bool         // the checkpoint cannot be read, which was said
-	below  codec.ID     // the newest entry, as it was seen below what is known
+	below  codec.ID     // the newest entry, as it was seen below what is known in this silence
 	failed int          // times in a row that Redis did not answer
 	outage tapes.Outage // in which it does not
 
@@ -113,7 +113,7 @@ func (s *stream) follow(ctx context.Context) error {
 		return err
 	}
 	for i := range entries {
-		s.heardAt = time.Now()
+		s.heardAt, s.below = time.Now(), codec.ID{}
 		if why := s.accept(&entries[i]); why != "" {
 			return s.hole(ctx, &entries[i], why)
 		}
