@@ -231,12 +231,10 @@ func (s *stream) reads(epoch int64) (another bool) {
 func (s *stream) apply(checkpoint bool) {
 	refused := 0
 	s.change(func(m *master, b *batch) {
-		spoke := s.stale.Load() && !checkpoint
 		if checkpoint {
 			m.doubt(s)
-		} else {
-			s.stale.Store(false)
 		}
+		spoke := !checkpoint && s.synced.Load() && s.stale.Swap(false) // before its end is read, it may be of yesterday
 		for i := range s.cursor.Items {
 			if !m.merge(b, s, s.cursor.Items[i].Symbol, &s.cursor.Items[i].Update) {
 				refused++

@@ -134,10 +134,11 @@ func TestTapeDeadFeed(t *testing.T) {
 	w := newWriter(t, s.rdb, sim)
 	w.tick(1, "sim:A")
 	w.checkpoint()
+	w.tick(2, "sim:A")
 	r := newReader(t, s.Addr)
 	r.ready(soon)
 	r.status(0, "sim:A", codec.Stale)
-	w.tick(2, "sim:A")
+	w.tick(3, "sim:A")
 	r.agrees(w)
 	r.status(3*time.Second, "sim:A", codec.Stale) // silence again
 	r.agrees(w)
