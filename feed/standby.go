@@ -42,11 +42,12 @@ func (q *sequencer) live() bool {
 // has reigned since. Where seqs jump all symbols say so: a node may have shown more of a reign
 // that was lost.
 func (q *sequencer) adopt(own *sequencer, asOf time.Time) {
+	last := own.base >= q.before*1000 // nobody has reigned since
 	for i := range own.states {
 		switch from := &own.states[i]; {
 		case !from.since.IsZero():
-			q.adoptHeard(from, asOf)
-		case from.known() && own.base >= q.before*1000:
+			q.adoptHeard(from, asOf, last)
+		case from.known() && last:
 			q.adoptWritten(from)
 		}
 	}
@@ -69,7 +70,7 @@ func (q *sequencer) adoptWritten(from *state) {
 		return
 	}
 	s := &q.states[i]
-	if s.known() && (from.update.History != s.update.History || from.update.Seq <= s.read ||
+	if s.known() && (!s.behind(from) ||
 		from.update.Quote[codec.EventTime] < s.update.Quote[codec.EventTime]) { // numbered, and never written
 		return
 	}
@@ -78,10 +79,16 @@ func (q *sequencer) adoptWritten(from *state) {
 	q.publish(i, s.update.Quote.Present())
 }
 
-// adoptHeard adopts of a symbol what was heard since the last interruption. One that the
+// behind reports whether the tape has less of a symbol than this feed has numbered.
+func (s *state) behind(from *state) bool {
+	return from.update.History == s.update.History && from.update.Seq > s.read
+}
+
+// adoptHeard adopts of a symbol what was heard since the last interruption, and what this feed
+// has written before that, if it was the last to reign and the tape has lost it. One that the
 // writer before had newer is left as it is until the venue's clock is as far here, too: no
 // older price follows a newer one.
-func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
+func (q *sequencer) adoptHeard(from *state, asOf time.Time, last bool) {
 	i := q.state(from.symbol)
 	if i < 0 {
 		return
@@ -92,8 +99,12 @@ func (q *sequencer) adoptHeard(from *state, asOf time.Time) {
 		s.floor = had
 		return
 	}
+	mask := from.fresh | 1<<codec.Status
+	if last && s.behind(from) {
+		mask = from.update.Quote.Present() &^ codec.Scales
+	}
 	recv := s.update.Quote[codec.RecvTime]
-	changed, err := s.update.Quote.Apply(&from.update.Quote, from.fresh|1<<codec.Status)
+	changed, err := s.update.Quote.Apply(&from.update.Quote, mask)
 	if err != nil {
 		q.counts.outOfRange.Inc()
 		return

@@ -177,6 +177,48 @@ func TestSeqsThatWereNeverWrittenAreNotNewer(t *testing.T) {
 	}
 }
 
+// A feed writes a trade, loses the venue, and has heard only the book since when Redis comes
+// back without the trade: the one before that does not follow it.
+func TestATradeBeforeAnInterruptionIsKept(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	n := follow(t, s.URL, "x/0")
+	f := beginFeed(t, s.URL)
+	last := func() int64 {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.quotes["x:S0"][codec.Last]
+	}
+	trade := func(price int64) {
+		k := f.in.add()
+		k.symbol, k.channel, k.quote[codec.PriceScale] = "x:S0", chTrade, 2
+		k.set(codec.Last, price)
+		f.in.flush(f.ctx)
+		eventually(t, "the node has the trade", func() bool { return last() == price })
+	}
+	trade(100)
+	eventually(t, "a checkpoint", func() bool {
+		return s.Client().Exists(t.Context(), codec.CheckpointKey("x/0")).Val() == 1
+	})
+	if err := s.Client().Save(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	trade(105)
+	f.in.say("", codec.Down).gap = true
+	f.say(1, 104)
+	eventually(t, "the node has the book", func() bool { return n.bid("x:S0") == 104 })
+	s.Kill()
+	s.Start()
+	f.say(1, 106)
+	eventually(t, "the feed goes on", func() bool { return n.bid("x:S0") == 106 })
+	if f.log.count("msg=reign") != 2 {
+		t.Error("no reign has begun")
+	}
+	if last() != 105 {
+		t.Errorf("the node was shown a trade at 105, then one at %d", last())
+	}
+}
+
 func down() codec.Quote {
 	q := codec.Empty
 	q[codec.Status] = codec.Down
