@@ -23,10 +23,11 @@ const patience = 5 * time.Second
 
 // exchange is a WebSocket server on loopback that a test plays the venue with.
 type exchange struct {
-	t     *testing.T
-	url   string
-	peers chan *peer // connections, as they come
-	done  sync.WaitGroup
+	t        *testing.T
+	url      string
+	listener net.Listener
+	peers    chan *peer // connections, as they come
+	done     sync.WaitGroup
 }
 
 // peer is the exchange's end of a session's connection.
@@ -48,7 +49,7 @@ func newExchange(t *testing.T) *exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &exchange{t: t, url: "ws://" + listener.Addr().String(), peers: make(chan *peer, 16)}
+	e := &exchange{t: t, url: "ws://" + listener.Addr().String(), listener: listener, peers: make(chan *peer, 16)}
 	e.done.Add(1)
 	go func() {
 		defer e.done.Done()
@@ -122,6 +123,12 @@ func (p *peer) say(text string) { p.frame(ws.NewTextFrame([]byte(text))) }
 func (e *exchange) next() *peer {
 	e.t.Helper()
 	return await(e.t, e.peers, "a connection")
+}
+
+// depart ends the exchange for who is connected, and for good.
+func (e *exchange) depart(p *peer) {
+	e.listener.Close()
+	p.conn.Close()
 }
 
 // await takes from a channel what must come.

@@ -252,7 +252,7 @@ func (s *session) data(l *link, raw []byte, us int64) {
 	switch s.in.frame.event {
 	case eventOffline:
 		s.log.Warn("the venue trades no more for now", "venue", s.venue.name)
-		s.say(g, codec.Halted)
+		s.say(g, codec.Halted, false)
 	case eventRotate:
 		g.rotateAt = time.Now()
 	}
@@ -306,17 +306,18 @@ func (s *session) end(l *link, err error) {
 		g.links[0].gap = true
 		s.plan(g)
 	}
+	gap := g.had && len(g.links) == 0 // at once: what was heard is old from now on
 	switch {
 	case g.failed >= downAfter:
-		s.say(g, codec.Down)
+		s.say(g, codec.Down, gap)
 	case g.had:
-		s.say(g, codec.Stale)
+		s.say(g, codec.Stale, gap)
 	}
 }
 
-func (s *session) say(g *leg, status int64) {
+func (s *session) say(g *leg, status int64, gap bool) {
 	for _, native := range g.symbols {
-		s.in.say(s.canonical(native), status)
+		s.in.say(s.canonical(native), status).gap = gap
 	}
 }
 

@@ -88,8 +88,8 @@ func TestSessionTooLarge(t *testing.T) {
 	var b bytes.Buffer
 	ws.WriteHeader(&b, ws.Header{Fin: true, OpCode: ws.OpContinuation, Length: frameMax})
 	p.conn.Write(b.Bytes())
-	r.says("coinbase:BTC-USD status=stale")
-	r.says("coinbase:ETH-USD status=stale")
+	r.says("coinbase:BTC-USD status=stale gap")
+	r.says("coinbase:ETH-USD status=stale gap")
 	e.next()
 }
 
@@ -146,8 +146,8 @@ func TestSessionRefused(t *testing.T) {
 func TestSessionReturns(t *testing.T) {
 	e, r, p := joined(t)
 	p.conn.Close()
-	r.says("coinbase:BTC-USD status=stale")
-	r.says("coinbase:ETH-USD status=stale")
+	r.says("coinbase:BTC-USD status=stale gap")
+	r.says("coinbase:ETH-USD status=stale gap")
 	p = e.next()
 	p.asks(`"ticker"`, "BTC-USD", "ETH-USD")
 	p.say(cbMatch("BTC-USD", 1, "7"))
@@ -158,8 +158,8 @@ func TestSessionReturns(t *testing.T) {
 	r.says("coinbase:ETH-USD last=9 last_size=1 gap")
 	// A close frame is the same, and the reason is the venue's.
 	p.frame(ws.NewCloseFrame(ws.NewCloseFrameBody(1008, "Too many requests")))
-	r.says("coinbase:BTC-USD status=stale")
-	r.says("coinbase:ETH-USD status=stale")
+	r.says("coinbase:BTC-USD status=stale gap")
+	r.says("coinbase:ETH-USD status=stale gap")
 	e.next().asks(`"ticker"`)
 	if n := r.events("disconnected"); n != 2 {
 		t.Errorf("%d disconnected", n)
@@ -207,14 +207,14 @@ func TestSessionSilence(t *testing.T) {
 	}
 	r.silent(0)
 	p.conn.Close()
-	r.says("coinbase:BTC-USD status=stale")
-	r.says("coinbase:ETH-USD status=stale")
+	r.says("coinbase:BTC-USD status=stale gap")
+	r.says("coinbase:ETH-USD status=stale gap")
 	p = e.next()
 	p.mute = true
 	p.say(cbMatch("BTC-USD", 1, "7"))
 	r.says("coinbase:BTC-USD last=7 last_size=1 gap")
-	r.says("coinbase:BTC-USD status=stale")
-	r.says("coinbase:ETH-USD status=stale")
+	r.says("coinbase:BTC-USD status=stale gap")
+	r.says("coinbase:ETH-USD status=stale gap")
 	p.gone()
 	if n := r.events("silent"); n != 1 {
 		t.Errorf("%d silent", n)
