@@ -30,7 +30,7 @@ func (r *Redis) Advise(err error, unreached string) error {
 	if advice == "" {
 		advice = r.spoke(err)
 	}
-	if op, ok := errors.AsType[*net.OpError](err); advice == "" && (ok && op.Op == "dial" || late(err)) {
+	if advice == "" && (unconnected(err) || late(err)) {
 		advice = unreached
 	}
 	if advice == "" {
@@ -89,7 +89,7 @@ func (r *Redis) spoke(err error) string {
 		return "name who has signed its certificate with ca=FILE in the URL"
 	case strings.Contains(text, "certificate required"):
 		return "it asks for a certificate: cert=FILE and key=FILE in the URL"
-	case heard:
+	case heard, unconnected(err):
 		return ""
 	case r.opt.TLSConfig != nil && (plain || late(err) || errors.Is(err, io.EOF)):
 		return "rediss:// is TLS, take redis:// where it is not spoken"
@@ -97,6 +97,12 @@ func (r *Redis) spoke(err error) string {
 		return "if it speaks TLS, take rediss://"
 	}
 	return ""
+}
+
+// unconnected reports whether there was no connection, over which either might be spoken.
+func unconnected(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 // late reports whether there was no answer in time.

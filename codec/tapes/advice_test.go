@@ -3,7 +3,10 @@ package tapes
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,8 +24,9 @@ func TestAdvice(t *testing.T) {
 	secured := tapetest.Start(t, "--requirepass", "secret")
 	full := tapetest.Start(t, "--maxmemory", "1")
 	gone := tapetest.Port(t)
+	behind := crowded(t)
 	read := func(r *Redis) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*dialTimeout)
 		defer cancel()
 		return r.Now().Get(ctx, "x").Err()
 	}
@@ -41,6 +45,7 @@ func TestAdvice(t *testing.T) {
 		{full.URL, "; give it more maxmemory", write},
 		{strings.Replace(plain.URL, "redis:", "rediss:", 1), "; rediss:// is TLS, take redis://", read},
 		{"redis://127.0.0.1:" + gone, "connection refused; begin it", read},
+		{"rediss://" + behind, "i/o timeout; begin it", read}, // nothing is known of what it speaks
 	} {
 		r := open(t, c.url)
 		var err error
@@ -55,5 +60,32 @@ func TestAdvice(t *testing.T) {
 	}
 	if r := open(t, plain.URL); r.Advise(nil, "") != nil || r.Advise(context.Canceled, "begin it") != context.Canceled {
 		t.Error("advice where there is none to give")
+	}
+}
+
+// crowded is where no connection is made nor refused, as behind a firewall: a listener that
+// takes none, with as many waiting as it has room for.
+func crowded(t *testing.T) (addr string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	here := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	if err := errors.Join(syscall.Bind(fd, here), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
+	for {
+		conn, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { conn.Close() })
 	}
 }
