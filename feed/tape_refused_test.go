@@ -100,3 +100,21 @@ func TestTheListIsRefused(t *testing.T) {
 	f.say(10, 1)
 	eventually(t, "the feed says so", func() bool { return f.log.count("nodes that begin do not find it") == 1 })
 }
+
+// Redis refuses every now and then that a feed stands by, for lack of a right or when it is full,
+// and says who writes the stream in between: that is said a few times, not for ever.
+func TestAStandbyIsRefusedNowAndThen(t *testing.T) {
+	t.Parallel()
+	s := tapetest.Start(t)
+	f := makeFeed(t, s.URL, Config{})
+	w := f.newStream("x", shard{}).writer
+	w.lease.holder = "another"
+	refused := s.Client().Do(t.Context(), "no such command").Err()
+	for range 50 {
+		w.tell(t.Context(), refused)
+		w.tell(t.Context(), nil)
+	}
+	if lines := f.log.count("\n"); lines < 2 || lines > 12 {
+		t.Errorf("%d lines:\n%s", lines, f.log.b.String())
+	}
+}

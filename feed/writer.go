@@ -29,6 +29,8 @@ type writer struct {
 	reigns bool   // what it is given goes to the tape
 	heard  bool   // Redis has once answered for the lease
 	told   string // who was last said to write the stream
+
+	away tapes.Outage // Redis does not say who does
 }
 
 // job is what the writer does next. Without a batch it leaves.
@@ -146,10 +148,13 @@ func (w *writer) lose(ctx context.Context, r report, err error) {
 
 // tell says once who writes the stream, or that nobody can know.
 func (w *writer) tell(ctx context.Context, err error) {
+	if err == nil {
+		w.away.Ends()
+	}
 	switch holder := w.lease.holder; {
 	case ctx.Err() != nil:
-	case err != nil && w.told != "away":
-		w.told = "away"
+	case err != nil && w.away.Begins():
+		w.told = ""
 		w.log.Warn("redis does not say who writes the stream", "stream", w.tape.stream, "err", w.tape.rdb.Advise(err, ""))
 	case err == nil && holder != "" && holder != w.crew.name && w.told != holder:
 		w.told = holder
