@@ -189,7 +189,7 @@ func TestWhatStandsStillBelowIsNotTakenUp(t *testing.T) {
 		r.agrees(w)
 		goBack := s.keep(t)
 		w.tick(5+bid, "sim:A")
-		r.agrees(w)
+		r.within(soon, func() string { return r.differs(w) }) // agrees would write on
 		goBack()
 		r.status(soon, "sim:A", codec.Stale)
 		time.Sleep(3 * xreadBlock)
