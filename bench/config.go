@@ -32,7 +32,7 @@ type Config struct {
 	Nodes     int            `default:"1" env:"TICKWIRE_BENCH_NODES" placeholder:"N" help:"Node processes. [${default}]"`
 	Ramp      float64        `default:"2000" env:"TICKWIRE_BENCH_RAMP" placeholder:"N" help:"Connects a second. [${default}]"`
 	Duration  time.Duration  `env:"TICKWIRE_BENCH_DURATION" placeholder:"TIME" help:"How long is measured. [20s; soak: 1h; chaos: 5m]"`
-	Redis     string         `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
+	Redis     string         `secret:"" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [a redis-server of its own, or one in memory]"`
 	Stormy    bool           `env:"TICKWIRE_BENCH_STORMY" help:"Now and then one symbol has two updates in three for a while. [a calm market: all alike]"`
 	TLS       bool           `env:"TICKWIRE_BENCH_TLS" help:"Its own nodes speak TLS: wss, with a certificate of this run."`
 	Tokens    bool           `env:"TICKWIRE_BENCH_TOKENS" help:"Its own nodes ask for tokens, and each subscriber has one of its own (EdDSA)."`
@@ -55,7 +55,7 @@ type Config struct {
 	CA          string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of --url wss: certificate authorities to trust, PEM. [the system's]"`
 	Cert        string   `env:"TICKWIRE_CERT" placeholder:"FILE" help:"Of --url wss: certificate to show to nodes that ask for one, PEM. [none]"`
 	Key         string   `env:"TICKWIRE_KEY" placeholder:"FILE" help:"Its key, PEM. [none]"`
-	Token       string   `json:"-" env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
+	Token       string   `json:"-" secret:"" env:"TICKWIRE_BENCH_TOKEN" placeholder:"JWT" help:"Of --url: what subscribers show."`
 	Verify      bool     `default:"true" negatable:"" env:"TICKWIRE_BENCH_VERIFY" help:"Of --url: hold every value against the tape of --redis; without, seqs are checked alone. [${default}]"`
 
 	Scenario string `kong:"-"`          // steady, ...

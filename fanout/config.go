@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -79,6 +80,17 @@ func (cfg *Config) Complete() error {
 		return err
 	}
 	return cfg.checkSecure()
+}
+
+// Check reads the files that are named, as a node does that begins, and opens nothing else.
+func (cfg *Config) Check(log *slog.Logger) error {
+	if _, err := newCerts(cfg, log); err != nil {
+		return err
+	}
+	if _, err := parseProxies(cfg.ProxyFrom); err != nil {
+		return err
+	}
+	return cfg.Token.Check(log)
 }
 
 // checkSecure refuses to serve other machines what anybody could read, or read along.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -12,12 +13,17 @@ import (
 )
 
 type fanoutCmd struct {
-	Redis   string        `default:"redis://127.0.0.1:6379" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
+	Redis   string        `default:"redis://127.0.0.1:6379" secret:"" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
 	Metrics string        `default:"127.0.0.1:9090" env:"TICKWIRE_METRICS" placeholder:"ADDR" help:"Address of /metrics, /debug/pprof and the probes, kept from the public; \"off\" for none. [${default}]"`
 	Fanout  fanout.Config `embed:""`
 }
 
 func (c *fanoutCmd) Validate() error { return c.Fanout.Complete() }
+
+// Check reads what the flags name.
+func (c *fanoutCmd) Check(log *slog.Logger) error {
+	return cmp.Or(checkRedis(c.Redis), c.Fanout.Check(log))
+}
 
 func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Fanout.Redis, c.Fanout.Page = c.Redis, web.FS

@@ -23,20 +23,44 @@ import (
 
 // commands is the product as a table.
 type commands struct {
-	Up      upCmd          `cmd:"" help:"Run everything in one process: feed, tape, node and page. Needs nothing else."`
-	Feed    feedCmd        `cmd:"" help:"Read exchanges and write the tape to Redis."`
-	Fanout  fanoutCmd      `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
-	Watch   watchCmd       `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
-	Bench   benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
-	Keys    keysCmd        `cmd:"" help:"Make a key to sign tokens with, and its public half for nodes."`
-	Token   tokenCmd       `cmd:"" help:"Sign, show, verify and revoke tokens."`
-	Tape    tapeCmd        `cmd:"" help:"Look at the tape in Redis: how it is, what comes, whether it is right."`
-	Floor   benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
-	Worker  benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
-	Writer  benchWriterCmd `cmd:"" name:"bench-writer" hidden:""`
-	Version versionCmd     `cmd:"" help:"Print version, commit and Go release."`
+	Up       upCmd          `cmd:"" help:"Run everything in one process: feed, tape, node and page. Needs nothing else."`
+	Feed     feedCmd        `cmd:"" help:"Read exchanges and write the tape to Redis."`
+	Fanout   fanoutCmd      `cmd:"" help:"Read the tape from Redis and serve subscribers: one node."`
+	Watch    watchCmd       `cmd:"" help:"Show symbols live in the terminal, or as JSON lines."`
+	Bench    benchCmd       `cmd:"" help:"Measure: subscribers by the thousand, every update verified."`
+	Keys     keysCmd        `cmd:"" help:"Make a key to sign tokens with, and its public half for nodes."`
+	Token    tokenCmd       `cmd:"" help:"Sign, show, verify and revoke tokens."`
+	Tape     tapeCmd        `cmd:"" help:"Look at the tape in Redis: how it is, what comes, whether it is right."`
+	Floor    benchFloorCmd  `cmd:"" name:"bench-floor" hidden:""`
+	Worker   benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
+	Writer   benchWriterCmd `cmd:"" name:"bench-writer" hidden:""`
+	Settings configCmd      `cmd:"" name:"config" help:"Print what a command would run with, and from where; check it."`
+	Version  versionCmd     `cmd:"" help:"Print version, commit and Go release."`
 
-	Log string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
+	Config string `env:"TICKWIRE_CONFIG" placeholder:"FILE" help:"File of settings, YAML: flags by their names, under commands by theirs; a flag and a variable count before it. [none]"`
+	Log    string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
+
+	file *settings // --config; nil without
+}
+
+// BeforeResolve has kong ask the file of settings for what was not given.
+func (c *commands) BeforeResolve(ctx *kong.Context) (err error) {
+	for _, flag := range ctx.Model.Flags {
+		if name, _ := ctx.FlagValue(flag).(string); flag.Name == "config" && name != "" {
+			if c.file, err = readSettings(name, ctx.Model); err != nil {
+				return fmt.Errorf("--config: %w", err)
+			}
+			ctx.AddResolver(c.file)
+		}
+	}
+	return nil
+}
+
+// parser is kong for the table.
+func (c *commands) parser(ctx context.Context) *kong.Kong {
+	return kong.Must(c, kong.Name("tickwire"), kong.Description(about), kong.ShortUsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Exit(exit))
 }
 
 const about = `A real-time market data ticker: exchange prices in, per-symbol deltas out over WebSocket, conflated for whoever cannot keep up.
@@ -46,15 +70,15 @@ const about = `A real-time market data ticker: exchange prices in, per-symbol de
   tickwire up --replay FILE --speed max      a recorded session
   tickwire watch 'sim:*'                     the same in the terminal
 
-Every flag has an environment variable, shown beside it.`
+Every flag has an environment variable, shown beside it, and a key in a file that --config names.`
 
 func main() {
 	ctx, stop := onSignal(context.Background())
 	defer stop()
 	var cli commands
-	k := kong.Parse(&cli, kong.Name("tickwire"), kong.Description(about), kong.ShortUsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Exit(exit))
+	parser := cli.parser(ctx)
+	k, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
 	var level slog.Level
 	level.UnmarshalText([]byte(cli.Log)) // kong has checked it
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))

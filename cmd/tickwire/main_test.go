@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 )
 
 // Wrong flags are told before anything starts, with what would be right, and the
@@ -130,11 +127,7 @@ func TestPeerNames(t *testing.T) {
 // The certificate that is made for a run is one like any other.
 func TestUpFlags(t *testing.T) {
 	for _, args := range []string{"up --tls --client-ca x", "up --tls --listen 0.0.0.0:8080 --token-key x"} {
-		parser, err := kong.New(&commands{}, kong.BindTo(context.Background(), (*context.Context)(nil)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parser.Parse(strings.Fields(args)); err != nil {
+		if _, err := new(commands).parser(t.Context()).Parse(strings.Fields(args)); err != nil {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
@@ -143,11 +136,7 @@ func TestUpFlags(t *testing.T) {
 // A list may have blanks, and a bench needs no Redis of others.
 func TestBenchFlags(t *testing.T) {
 	var cli commands
-	parser, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parser.Parse([]string{"bench", "sweep", "--of", "conns", "--values", "100, 200"}); err != nil || len(cli.Bench.Bench.Values) != 2 {
+	if _, err := cli.parser(t.Context()).Parse([]string{"bench", "sweep", "--of", "conns", "--values", "100, 200"}); err != nil || len(cli.Bench.Bench.Values) != 2 {
 		t.Error(err, cli.Bench.Bench.Values)
 	}
 	path, err := binary()

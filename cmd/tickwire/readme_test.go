@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,9 +44,12 @@ func blocks(t *testing.T, language string) (all []string) {
 
 // Every command line of the manuals is one that the program takes.
 func TestReadmeCommands(t *testing.T) {
-	console := blocks(t, "console")
+	console, settings := blocks(t, "console"), blocks(t, "yaml")[0]
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("session.tsv.gz", nil, 0o600); err != nil { // must be there to be replayed
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("tickwire.yaml", []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0
@@ -60,11 +62,7 @@ func TestReadmeCommands(t *testing.T) {
 				continue
 			}
 			seen++
-			parser, err := kong.New(&commands{}, kong.BindTo(context.Background(), (*context.Context)(nil)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := parser.Parse(strings.Fields(strings.ReplaceAll(args, "'", ""))); err != nil {
+			if _, err := new(commands).parser(t.Context()).Parse(strings.Fields(strings.ReplaceAll(args, "'", ""))); err != nil {
 				t.Errorf("%s: %v", command, err)
 			}
 		}
@@ -108,11 +106,7 @@ func TestReadmePath(t *testing.T) {
 // The metrics that the manuals name are there.
 func TestReadmeMetrics(t *testing.T) {
 	var cli commands
-	parser, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parser.Parse([]string{"up", "--listen", "127.0.0.1:0"}); err != nil {
+	if _, err := cli.parser(t.Context()).Parse([]string{"up", "--listen", "127.0.0.1:0"}); err != nil {
 		t.Fatal(err)
 	}
 	up, reg, log := &cli.Up, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)

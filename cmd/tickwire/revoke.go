@@ -10,9 +10,9 @@ import (
 
 // tokenRevokeCmd is for a token that got into wrong hands.
 type tokenRevokeCmd struct {
-	Redis string `default:"redis://127.0.0.1:6379" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
-	JTI   string `placeholder:"NAME" help:"The token's own name, its jti."`
-	Sub   string `placeholder:"NAME" help:"Or whose: all that were issued up to now."`
+	Redis string `default:"redis://127.0.0.1:6379" secret:"" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
+	JTI   string `env:"TICKWIRE_REVOKE_JTI" placeholder:"NAME" help:"The token's own name, its jti."`
+	Sub   string `env:"TICKWIRE_REVOKE_SUB" placeholder:"NAME" help:"Or whose: all that were issued up to now."`
 }
 
 func (c *tokenRevokeCmd) Validate() error {

@@ -26,7 +26,7 @@ type tapeCmd struct {
 
 // tapeRedis is where the tape is.
 type tapeRedis struct {
-	Redis string `default:"redis://127.0.0.1:6379" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
+	Redis string `default:"redis://127.0.0.1:6379" secret:"" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape. [${default}]"`
 }
 
 // tapeStreams are what is looked at of it.

@@ -72,6 +72,9 @@ func (l *life) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText is what UnmarshalText reads.
+func (l life) MarshalText() ([]byte, error) { return []byte(time.Duration(l).String()), nil }
+
 // Validate refuses what no node would take.
 func (c *tokenSignCmd) Validate() error {
 	if (c.Key == "") == (c.Secret == "") {

@@ -18,7 +18,7 @@ import (
 // upCmd runs feed and node in one process, with a Redis in memory unless a real
 // one is named: the same code path over the same protocol.
 type upCmd struct {
-	Redis   string        `env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
+	Redis   string        `secret:"" env:"TICKWIRE_REDIS" placeholder:"URL" help:"Redis of the tape, as redis://host:port. [one in memory]"`
 	TLS     bool          `env:"TICKWIRE_TLS" help:"Serve wss and https; without --tls-cert with a certificate made for this run."`
 	Metrics string        `default:"127.0.0.1:9090" env:"TICKWIRE_METRICS" placeholder:"ADDR" help:"Address of /metrics, /debug/pprof and the probes, kept from the public; \"off\" for none. [${default}]"`
 	Feed    feed.Config   `embed:""`
@@ -39,6 +39,11 @@ func (c *upCmd) Validate() error {
 		node.TLSCert, node.TLSKey = "made for this run", "and its key"
 	}
 	return cmp.Or(c.Feed.Validate(), node.Complete())
+}
+
+// Check reads what the flags name.
+func (c *upCmd) Check(log *slog.Logger) error {
+	return cmp.Or(checkRedis(c.Redis), c.Fanout.Check(log))
 }
 
 func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {

@@ -30,7 +30,7 @@ type watchCmd struct {
 	CA        string   `env:"TICKWIRE_CA" placeholder:"FILE" help:"Of wss: certificate authorities to trust, PEM. [the system's]"`
 	Cert      string   `env:"TICKWIRE_CERT" placeholder:"FILE" help:"Of wss: certificate to show to a node that asks for one, PEM. [none]"`
 	Key       string   `env:"TICKWIRE_KEY" placeholder:"FILE" help:"Its key, PEM. [none]"`
-	Token     string   `env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. Others see it in ps when it is a flag: the variable, or a file, is better. [none]"`
+	Token     string   `secret:"" env:"TICKWIRE_TOKEN" placeholder:"JWT" help:"Token that the node asks for. Others see it in ps when it is a flag: the variable, or a file, is better. [none]"`
 	TokenFile string   `env:"TICKWIRE_TOKEN_FILE" placeholder:"FILE" help:"Or a file that has it; read again before each connection, and before the token ends: whatever writes a new one there has watch stay. [none]"`
 }
 

@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"time"
@@ -42,6 +43,12 @@ func (cfg *Config) Validate() error {
 		return errors.New("token: the JWKS is at an https:// URL, or http:// of this machine")
 	}
 	return nil
+}
+
+// Check reads the files that are named.
+func (cfg *Config) Check(log *slog.Logger) error {
+	_, err := readKeys(cfg, log)
+	return err
 }
 
 func loopback(host string) bool {
