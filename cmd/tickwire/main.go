@@ -35,6 +35,7 @@ type commands struct {
 	Worker   benchWorkerCmd `cmd:"" name:"bench-worker" hidden:""`
 	Writer   benchWriterCmd `cmd:"" name:"bench-writer" hidden:""`
 	Settings configCmd      `cmd:"" name:"config" help:"Print what a command would run with, and from where; check it."`
+	Probe    probeCmd       `cmd:"" help:"Ask a process of this machine whether it is ready; exits 1 if not."`
 	Version  versionCmd     `cmd:"" help:"Print version, commit and Go release."`
 
 	Config string `env:"TICKWIRE_CONFIG" placeholder:"FILE" help:"File of settings, YAML: flags by their names, under commands by theirs; a flag and a variable count before it. [none]"`

@@ -13,9 +13,13 @@ func (versionCmd) Run() error {
 	return nil
 }
 
+// commit is what this was built from, where the build says so and not the checkout:
+// -ldflags "-X main.commit=...".
+var commit = "unknown"
+
 // version is the module's, and the commit that it was built from.
 func version() string {
-	version, commit := "(devel)", "unknown"
+	version, commit := "(devel)", commit
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
 		for _, s := range info.Settings {
