@@ -20,23 +20,50 @@ import (
 // told to trust, and one of its key.
 type certificate struct{ dir, cert, key string }
 
-// certLife is how long it is good, should it be kept by mistake.
+// certLife is how long one is good, should it be kept by mistake.
 const certLife = 30 * 24 * time.Hour
 
 // makeCertificate makes one for this machine's names and a listen address. Remove takes it
 // away.
 func makeCertificate(listen string) (c *certificate, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	host := ""
+	if at, err := netip.ParseAddrPort(listen); err == nil && !at.Addr().IsUnspecified() {
+		host = at.Addr().String()
+	}
+	cert, key, err := selfSigned(host)
 	if err != nil {
 		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "tickwire-")
+	if err != nil {
+		return nil, fmt.Errorf("a certificate: %w", err)
+	}
+	c = &certificate{dir, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	for name, text := range map[string][]byte{c.cert: cert, c.key: key} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			c.remove()
+			return nil, fmt.Errorf("a certificate: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func (c *certificate) remove() { os.RemoveAll(c.dir) }
+
+// selfSigned makes a certificate for this machine's names and another host, a name or an
+// address or "", and its key: PEM.
+func selfSigned(host string) (cert, key []byte, err error) {
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	like := &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "tickwire, of one run"},
+		Subject:      pkix.Name{CommonName: "tickwire, to try it"},
 		NotBefore:    time.Now().Add(-time.Hour), // clocks differ
 		NotAfter:     time.Now().Add(certLife),
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -46,32 +73,21 @@ func makeCertificate(listen string) (c *certificate, err error) {
 		// Clients trust it as an authority, which some take to need the word.
 		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}
-	if host, err := os.Hostname(); err == nil {
+	if this, err := os.Hostname(); err == nil {
+		like.DNSNames = append(like.DNSNames, this)
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		like.IPAddresses = append(like.IPAddresses, addr.AsSlice())
+	} else if host != "" {
 		like.DNSNames = append(like.DNSNames, host)
 	}
-	if at, err := netip.ParseAddrPort(listen); err == nil && !at.Addr().IsLoopback() && !at.Addr().IsUnspecified() {
-		like.IPAddresses = append(like.IPAddresses, at.Addr().AsSlice())
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, like, like, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, like, like, &secret.PublicKey, secret)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	secretDER, err := x509.MarshalPKCS8PrivateKey(secret)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp("", "tickwire-")
-	if err != nil {
-		return nil, fmt.Errorf("a certificate: %w", err)
-	}
-	c = &certificate{dir, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
-	for name, block := range map[string]*pem.Block{c.cert: {Type: "CERTIFICATE", Bytes: cert}, c.key: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			c.remove()
-			return nil, fmt.Errorf("a certificate: %w", err)
-		}
-	}
-	return c, nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secretDER}), nil
 }
-
-func (c *certificate) remove() { os.RemoveAll(c.dir) }

@@ -10,10 +10,12 @@ import (
 	"github.com/tickwire/tickwire/fanout/token"
 )
 
-// keysCmd makes what tokens are signed and verified with.
+// keysCmd makes what tokens are signed and verified with, and, to try them, a certificate.
 type keysCmd struct {
-	Dir string `arg:"" help:"Directory for the files; made if need be."`
-	Alg string `default:"EdDSA" enum:"EdDSA,ES256,RS256,HS256" env:"TICKWIRE_KEYS_ALG" placeholder:"NAME" help:"What tokens are signed by: EdDSA, ES256, RS256, or HS256, which is a secret that nodes have too. [${default}]"`
+	Dir  string `arg:"" help:"Directory for the files; made if need be."`
+	Alg  string `default:"EdDSA" enum:"EdDSA,ES256,RS256,HS256" env:"TICKWIRE_KEYS_ALG" placeholder:"NAME" help:"What tokens are signed by: EdDSA, ES256, RS256, or HS256, which is a secret that nodes have too. [${default}]"`
+	Host string `env:"TICKWIRE_KEYS_HOST" placeholder:"NAME" help:"Make a certificate for this host, too, and its key: to try nodes with, for who is told to trust it. [none]"`
+	Keep bool   `env:"TICKWIRE_KEYS_KEEP" help:"If a file is there already, leave all as they are. [that is an error]"`
 }
 
 // keyFile is one to be written, and what it is for.
@@ -40,11 +42,21 @@ func (c *keysCmd) run(stdout io.Writer) error {
 	if keys.Secret != nil {
 		files = []keyFile{{in("secret"), keys.Secret, 0o600, "keep it secret; tickwire token sign --secret takes it, and every node: --token-secret"}}
 	}
+	if c.Host != "" {
+		cert, key, err := selfSigned(c.Host)
+		if err != nil {
+			return fmt.Errorf("keys: --host %s: %w", c.Host, err)
+		}
+		files = append(files, keyFile{in("cert.pem"), cert, 0o644, "a certificate for 30 days: --tls-cert of nodes; watch --ca, curl --cacert"},
+			keyFile{in("key.pem"), key, 0o600, "its key: --tls-key"})
+	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	for _, f := range files { // all or none
-		if _, err := os.Lstat(f.name); err == nil {
+		if _, err := os.Lstat(f.name); err == nil && c.Keep {
+			return nil
+		} else if err == nil {
 			return fmt.Errorf("keys: %s is there already, and is not overwritten; name another directory", f.name)
 		}
 	}
