@@ -113,6 +113,8 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 			}
 			return float64(n.certs.until().Unix())
 		})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "connections_max", Help: "Connections that the node takes: --max-conns."},
+		func() float64 { return float64(n.cfg.MaxConns) })
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "symbols", Help: "Symbols on the node's board."},
 		func() float64 { return float64(len(n.master.list())) })
 }

@@ -103,7 +103,7 @@ func TestReadmePath(t *testing.T) {
 	}
 }
 
-// The metrics that the manuals name are there.
+// The metrics that the manuals, the alerts and the dashboard name are there.
 func TestReadmeMetrics(t *testing.T) {
 	var cli commands
 	if _, err := cli.parser(t.Context()).Parse([]string{"up", "--listen", "127.0.0.1:0"}); err != nil {
@@ -126,9 +126,10 @@ func TestReadmeMetrics(t *testing.T) {
 		t.Error(err)
 	}
 	there := described(reg)
-	named := regexp.MustCompile(`tickwire_[a-z]+_\w+`).FindAllString(manual(t), -1)
+	text := manual(t) + string(read(t, "deploy/prometheus/rules.yml")) + string(read(t, "deploy/grafana/tickwire.json"))
+	named := regexp.MustCompile(`tickwire_[a-z]+_\w+`).FindAllString(text, -1)
 	for _, name := range named {
-		if !there[name] {
+		if !there[strings.TrimSuffix(name, "_bucket")] {
 			t.Errorf("there is no metric %s", name)
 		}
 	}
