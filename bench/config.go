@@ -46,6 +46,7 @@ type Config struct {
 	Of        string         `env:"TICKWIRE_BENCH_OF" placeholder:"NAME" help:"Of sweep: the setting that it goes through: updates, conns, subs or symbols."`
 	Values    numbers        `env:"TICKWIRE_BENCH_VALUES" placeholder:"N,..." help:"Of sweep: the values, ascending."`
 	Burst     float64        `env:"TICKWIRE_BENCH_BURST" placeholder:"N" help:"All updates of a second come in its first 1/N. [1; burst: 20]"`
+	Drain     time.Duration  `env:"TICKWIRE_BENCH_DRAIN" placeholder:"TIME" help:"Of roll: --drain of the nodes. [10s]"`
 	Floor     bool           `default:"true" negatable:"" env:"TICKWIRE_BENCH_FLOOR" help:"Measure the floor beside it: a bare loop of writes. [${default}]"`
 	JSON      bool           `json:"-" env:"TICKWIRE_BENCH_JSON" help:"Print the report as one JSON object."`
 	Report    string         `json:"-" env:"TICKWIRE_BENCH_REPORT" placeholder:"FILE" help:"Write the report as a page, with plots."`
@@ -184,6 +185,8 @@ func (cfg *Config) Complete() error {
 		return errors.New("--burst is from 1 to 1000")
 	case !(cfg.Ramp > 0 && cfg.Ramp <= 1e6):
 		return errors.New("--ramp is above 0, and a million at most")
+	case cfg.Drain < 0 || cfg.Drain > 0 && cfg.Scenario != "roll":
+		return errors.New("--drain is of bench roll, and at least 0s")
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
 	}

@@ -231,6 +231,7 @@ func scrape(ctx context.Context, url string) (u usage, err error) {
 	}
 	u.cpu = time.Duration(value("process_cpu_seconds_total") * float64(time.Second))
 	u.rss = int64(value("process_resident_memory_bytes"))
+	u.conns = int(value("tickwire_fanout_connections"))
 	if cpu, rss := value("process_cpu_seconds_total"), value("process_resident_memory_bytes"); !(cpu >= 0 && cpu < 1e9 && rss >= 0 && rss < 1e15) {
 		return usage{}, fmt.Errorf("bench: %s: %g s of CPU and %g bytes: is it a node's --metrics?", url, cpu, rss)
 	}

@@ -145,6 +145,7 @@ type usage struct {
 	cpu     time.Duration
 	rss     int64 // bytes
 	sockets int64 // bytes that all sockets of the machine hold in the kernel
+	conns   int   // of a node, as it says
 }
 
 // used is what the process has used: when it has gone, of CPU time all that it ever did.

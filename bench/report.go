@@ -26,7 +26,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		Plots []picture
 	}{r, table.String(), nil}
 	var err error
-	page.Plots, err = drawn(r.drawSteps, r.drawLatency, r.drawThroughput, r.drawDistribution, r.drawMemory)
+	page.Plots, err = drawn(r.drawSteps, r.drawRolling, r.drawLatency, r.drawThroughput, r.drawDistribution, r.drawMemory)
 	if err == nil {
 		err = reports.ExecuteTemplate(w, "result", page)
 	}

@@ -38,9 +38,10 @@ type Result struct {
 	ReconnectsPS float64 `json:"reconnects_per_s"` // while it was measured
 	Seconds      float64 `json:"measured_s"`
 
-	RecoverySeconds float64 `json:"recovery_s"`      // of storm: from the kill to everybody whole
-	RecoveryUS      float64 `json:"recovery_cpu_us"` // of the new node's CPU a subscriber, its start included
-	Steps           []Step  `json:"steps"`           // of saturate, sweep and door
+	RecoverySeconds float64   `json:"recovery_s"`        // of storm: from the kill to everybody whole
+	RecoveryUS      float64   `json:"recovery_cpu_us"`   // of the new node's CPU a subscriber, its start included
+	Steps           []Step    `json:"steps"`             // of saturate, sweep and door
+	Rolling         []Rolling `json:"rolling,omitempty"` // of roll
 
 	MessagesPS  float64    `json:"messages_per_s"`
 	UpdatesPS   float64    `json:"updates_per_s"` // delivered

@@ -34,6 +34,7 @@ func init() {
 		"peers":    {run: steady, own: true}, // of one system; RunPeers has it of all
 		"limit":    {run: limit, own: true},
 		"tape":     {own: true}, // RunTape has it
+		"roll":     {run: roll, set: rollDefaults, load: "sparse", own: true},
 		"door":     {run: door, set: func(cfg *Config) { cfg.Floor = false }, load: "sparse", own: true},
 	}
 }

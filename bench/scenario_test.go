@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -54,10 +55,20 @@ func TestScenarios(t *testing.T) {
 		{"sweep", func(c *Config) { c.Of, c.Values, c.Duration = "conns", []float64{10, 40}, time.Second }, func(r *Result) bool {
 			return len(r.Steps) == 2 && r.Steps[0].Value == 10 && r.Steps[1].UpdatesPS > 0 && r.Conns == 40 && r.Steps[0].Offered == 4*r.Steps[1].Offered
 		}},
+		{"roll", func(c *Config) { c.Drain, c.Duration = time.Second, 0 }, func(r *Result) bool {
+			last := r.Rolling[len(r.Rolling)-1]
+			return last.Open == r.Conns && last.Reconnects >= int64(r.Conns) && last.Conns[0]+last.Conns[1] == r.Conns
+		}},
 		{"limit", func(c *Config) { c.Floor = true }, func(r *Result) bool { return r.FloorUS > 0 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			if _, err := exec.LookPath("haproxy"); err != nil && test.name == "roll" {
+				if os.Getenv("CI") == "true" {
+					t.Fatal("haproxy is not installed")
+				}
+				t.Skip("haproxy is not installed")
+			}
 			res, err := runSmall(t, func(c *Config) {
 				c.Scenario = test.name
 				test.set(c)

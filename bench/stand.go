@@ -30,9 +30,11 @@ type stand struct {
 	feed      *proc
 	mu        sync.Mutex // protects nodes and past: a storm replaces one
 	nodes     []*proc
-	past      time.Duration // CPU time of nodes that were killed
-	endpoints []Endpoint    // of the nodes
-	procs     []*proc       // all of them, in the order they were begun
+	past      time.Duration    // CPU time of nodes that were killed
+	addrs     []netip.AddrPort // where the nodes listen
+	metrics   []netip.AddrPort // of roll: their /metrics
+	endpoints []Endpoint       // where subscribers go: to the nodes, or to a balancer
+	procs     []*proc          // all of them, in the order they were begun
 
 	serverCPUs, otherCPUs []int // none: all
 	redisCPUs             []int // none: otherCPUs
@@ -81,13 +83,12 @@ func (s *stand) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.endpoints = append(s.endpoints, at(addr))
-		if s.cfg.TLS {
-			ca, err := os.ReadFile(s.cfg.TLSCert)
-			if err != nil {
-				return fmt.Errorf("bench: the certificate of this run: %w", err)
+		s.addrs, s.endpoints = append(s.addrs, addr), append(s.endpoints, at(addr))
+		if s.cfg.Scenario == "roll" {
+			if addr, err = freePort(); err != nil {
+				return err
 			}
-			s.endpoints[i].TLS, s.endpoints[i].CA, s.endpoints[i].Resume = true, ca, s.cfg.ResumeTLS
+			s.metrics = append(s.metrics, addr)
 		}
 		node, err := s.startNode(i)
 		if err != nil {
@@ -95,8 +96,20 @@ func (s *stand) begin(ctx context.Context) error {
 		}
 		s.nodes = append(s.nodes, node)
 	}
+	if s.cfg.Scenario == "roll" {
+		if err := s.balance(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range s.endpoints {
-		if err := wait(ctx, s.nodes[i].name, s.procs, func() bool { return s.endpoints[i].ready(ctx) }); err != nil {
+		e := &s.endpoints[i]
+		if s.cfg.TLS {
+			if e.CA, err = os.ReadFile(s.cfg.TLSCert); err != nil {
+				return fmt.Errorf("bench: the certificate of this run: %w", err)
+			}
+			e.TLS, e.Resume = true, s.cfg.ResumeTLS
+		}
+		if err := wait(ctx, s.nodes[i].name, s.procs, func() bool { return e.ready(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -165,13 +178,16 @@ func (s *stand) over() string {
 
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
-	args := []string{"fanout", "--redis", s.redis, "--listen", s.endpoints[i].Host, "--metrics", "off",
+	args := []string{"fanout", "--redis", s.redis, "--listen", s.addrs[i].String(), "--metrics", "off",
 		"--log", "warn", "--drain", "0s", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
 	if s.cfg.TLS {
 		args = append(args, "--tls-cert", s.cfg.TLSCert, "--tls-key", s.cfg.TLSKey)
 	}
 	if s.cfg.Tokens {
 		args = append(args, "--token-key", s.cfg.Verifies)
+	}
+	if s.metrics != nil {
+		args = append(args, s.nodeRolls(i)...)
 	}
 	if s.cfg.Pace != nil {
 		args = append(args, "--pace", s.cfg.Pace.String())

@@ -63,6 +63,7 @@ func (r *Result) Print(w io.Writer) {
 	if r.RecoverySeconds > 0 {
 		row("recovery", "%.2f s from the kill of a node until every subscriber was whole, %.0f us of its CPU each", r.RecoverySeconds, r.RecoveryUS)
 	}
+	r.printRolling(row)
 	if r.Scenario == "saturate" {
 		row("highest rate", "%s", r.highest())
 	}

@@ -28,7 +28,8 @@ type Config struct {
 	ProxyFrom []string      `group:"Limits" env:"TICKWIRE_PROXY_FROM" placeholder:"NETWORK" help:"Addresses, as 10.0.0.0/8, of balancers that send a PROXY header, version 2, before anything else: it says whose address counts."`
 	Heartbeat time.Duration `default:"5s" env:"TICKWIRE_HEARTBEAT" placeholder:"TIME" help:"Silence after which a heartbeat is sent. [${default}]"`
 	Pace      time.Duration `default:"16ms" env:"TICKWIRE_PACE" placeholder:"TIME" help:"What a busy node waits between two messages to a connection that has many, more latency for less CPU; longer only when it is at its end. from 0s, never, to 100ms. [${default}]"`
-	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"On SIGTERM clients are sent away over so long. [${default}]"`
+	Notice    time.Duration `default:"0s" env:"TICKWIRE_NOTICE" placeholder:"TIME" help:"On SIGTERM /readyz says no for so long before anybody is refused or sent away: a balancer is to notice. [${default}]"`
+	Drain     time.Duration `default:"5s" env:"TICKWIRE_DRAIN" placeholder:"TIME" help:"Then clients are sent away over so long. [${default}]"`
 
 	StaleAfter time.Duration `default:"10s" env:"TICKWIRE_STALE_AFTER" placeholder:"TIME" help:"/readyz says no when a stream of the tape was not read up to its end for so long, so that people are sent elsewhere; 0s: never. [${default}]"`
 
@@ -65,8 +66,8 @@ func (cfg *Config) Complete() error {
 		return errors.New("--token-cookie goes with --token-key, --token-secret or --token-jwks")
 	case cfg.TokenCookie != "" && (&http.Cookie{Name: cfg.TokenCookie}).Valid() != nil:
 		return fmt.Errorf("--token-cookie %q: no cookie has such a name; take letters, digits and any of !#$%%&'*+-.^_`|~", cfg.TokenCookie)
-	case cfg.Drain < 0:
-		return errors.New("--drain is at least 0s")
+	case cfg.Drain < 0 || cfg.Notice < 0:
+		return errors.New("--notice and --drain are at least 0s")
 	case cfg.StaleAfter != 0 && cfg.StaleAfter < tapes.Silence:
 		return fmt.Errorf("--stale-after is at least %v, the silence after which a stream is asked about, or 0s", tapes.Silence)
 	}

@@ -186,9 +186,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			n.drain(context.Cause(ctx))
+			n.drain(context.Cause(ctx), looping)
 		case <-looping.Done(): // something failed
-			n.drain(ErrNow)
+			n.drain(ErrNow, looping)
 		}
 		err := loops.Wait()
 		stop()
@@ -225,12 +225,14 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 	return nil
 }
 
-// drain sends every client away.
-func (n *Node) drain(cause error) {
+// drain gives notice, and sends every client away.
+func (n *Node) drain(cause error, looping context.Context) {
 	n.draining.Store(true)
 	window := n.cfg.Drain
 	if errors.Is(cause, ErrNow) {
 		window = 0
+	} else {
+		sleep(looping, n.cfg.Notice)
 	}
 	n.log.Info("draining", "window", window)
 	for _, l := range n.loops {
