@@ -1,0 +1,21 @@
+"""The subscriber's end of Tickwire: merged quotes with exact decimals.
+
+    async with tickwire.Client("ws://localhost:8080/v1/stream") as client:
+        async for update in client.subscribe("sim:*", rate=5):
+            print(update.symbol, update.quote.bid, update.quote.ask, update.conflated)
+"""
+
+from .batch import Batch
+from .client import Client
+from .errors import Code, ConfigError, FinalError, NotConnected, ProtocolError, RequestError, TickwireError
+from .event import Event
+from .fields import ABSENT, FIELDS
+from .message import Hello, Result
+from .quote import Quote
+from .subscription import Subscription
+from .update import Update
+
+__all__ = [
+    "ABSENT", "FIELDS", "Batch", "Client", "Code", "ConfigError", "Event", "FinalError", "Hello", "NotConnected", "ProtocolError",
+    "Quote", "RequestError", "Result", "Subscription", "TickwireError", "Update",
+]  # fmt: skip

@@ -1,0 +1,123 @@
+"""Updates as tables: one row an update, its quote as it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, overload
+
+from .errors import ConfigError
+from .fields import ABSENT, DECIMALS, FIELDS, NUM_FIELDS, SCALE_OF, STATUSES
+from .update import GAP, IMAGE, Update
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+
+_HEAD = ("symbol", "seq", "image", "gap", "conflated", "sent_at", "received_at")
+_SCALES = FIELDS[16:]
+_TIMES = ("sent_at", "received_at", "event_time", "recv_time")
+_FRAME = [name for name in _HEAD + FIELDS if name not in _SCALES]  # a frame's columns: its decimals say their scale, or need none
+
+
+class Batch(Sequence[Update]):
+    """Updates in the order that they came, of one symbol or many; also of a list of them, `Batch(updates)`."""
+
+    def __init__(self, updates: Sequence[Update]) -> None:
+        self.updates = updates
+
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    @overload
+    def __getitem__(self, i: int) -> Update: ...
+    @overload
+    def __getitem__(self, i: slice) -> Batch: ...
+    def __getitem__(self, i: int | slice) -> Update | Batch:
+        return Batch(self.updates[i]) if isinstance(i, slice) else self.updates[i]
+
+    def __repr__(self) -> str:
+        return f"<Batch of {len(self)} updates>"
+
+    def to_numpy(self, floats: bool = False) -> np.ndarray[Any, np.dtype[np.void]]:
+        """A structured array: symbol, seq, image, gap, conflated (a count), sent_at, received_at (us), and every field as an int64,
+        of which a decimal has as many decimals as its scale column says; what is not known is ABSENT. It is exact.
+
+        With floats decimals are float64, with NaN for what is not known, and there are no scales."""
+        np = _library("numpy")
+        updates = self.updates
+        values = np.fromiter(chain.from_iterable(u.quote.mantissas for u in updates), np.int64, len(updates) * NUM_FIELDS).reshape(-1, NUM_FIELDS)
+        columns: dict[str, Any] = {
+            "symbol": np.array([u.quote.symbol for u in updates], "U64"),
+            "seq": np.array([u.quote.seq for u in updates], np.int64),
+            "image": np.array([u.flags & IMAGE for u in updates], np.bool_),
+            "gap": np.array([u.flags & GAP for u in updates], np.bool_),
+            "conflated": np.array([u.conflated for u in updates], np.int64),
+            "sent_at": np.array([u.sent_at for u in updates], np.int64),
+            "received_at": np.array([u.received_at for u in updates], np.int64),
+        }
+        for f, name in enumerate(FIELDS):
+            if not floats or name not in _SCALES:
+                columns[name] = _floats(np, values, f) if floats and SCALE_OF[f] >= 0 else values[:, f]
+        table = np.empty(len(updates), [(name, column.dtype) for name, column in columns.items()])
+        for name, column in columns.items():
+            table[name] = column
+        return table  # type: ignore[no-any-return]
+
+    def to_pandas(self, floats: bool = False) -> pd.DataFrame:
+        """A DataFrame: decimals as exact Decimals, with None for what is not known, or with floats as float64 with NaN; symbol and
+        status as categories, trades as Int64, times as datetime64[us, UTC]."""
+        pd = _library("pandas")
+        columns = self._columns(floats)
+        table = self.to_numpy(floats=True)
+        for name in _TIMES:
+            columns[name] = _times(pd, table[name])
+        columns["symbol"] = pd.Categorical(columns["symbol"])
+        columns["status"] = pd.Categorical(columns["status"], categories=STATUSES)
+        columns["trades"] = pd.array(columns["trades"], "Int64")
+        columns |= {name: pd.Series(columns[name], dtype="float64" if floats else "object") for name in DECIMALS}
+        return pd.DataFrame({name: columns[name] for name in _FRAME})  # type: ignore[no-any-return]
+
+    def to_polars(self, floats: bool = False) -> pl.DataFrame:
+        """As to_pandas, but decimals are Decimal(38, 15), which holds every one exactly; what is not known is null."""
+        pl = _library("polars")
+        columns = self._columns(floats)
+        for name in _TIMES:
+            columns[name] = [None if v == ABSENT else v for v in self.to_numpy(floats=True)[name].tolist()]
+        types = dict.fromkeys(DECIMALS, pl.Float64 if floats else pl.Decimal(38, 15)) | dict.fromkeys(_TIMES, pl.Datetime("us", "UTC"))
+        types |= {"symbol": pl.Categorical, "status": pl.Enum(STATUSES), "seq": pl.Int64, "conflated": pl.Int64, "trades": pl.Int64}
+        types |= {"image": pl.Boolean, "gap": pl.Boolean}
+        return pl.DataFrame({name: columns[name] for name in _FRAME}, schema={name: types[name] for name in _FRAME})  # type: ignore[no-any-return]
+
+    def _columns(self, floats: bool) -> dict[str, list[Any]]:
+        """All columns of a frame but the times, with None for what is not known."""
+        updates = self.updates
+        columns: dict[str, list[Any]] = {name: [getattr(u, name) for u in updates] for name in ("symbol", "seq", "image", "gap", "conflated")}
+        for name in (*DECIMALS, "trades"):
+            columns[name] = [u.quote.number(name) if floats and name in DECIMALS else getattr(u.quote, name) for u in updates]
+        columns["status"] = [status if (status := u.quote.status) in STATUSES else None for u in updates]
+        return columns
+
+
+def _floats(np: Any, values: Any, f: int) -> Any:
+    """A field's decimals as floats, each the nearest one: mantissas and powers of ten are exact, and one division rounds once."""
+    mantissas, scales = values[:, f], values[:, SCALE_OF[f]]
+    known = (mantissas != ABSENT) & (scales != ABSENT)
+    powers = np.power(10.0, np.where(known, scales, 0))
+    return np.where(known, mantissas / powers, np.nan)
+
+
+def _times(pd: Any, us: Any) -> Any:
+    """As pandas has times: the least integer, which is ABSENT, is its NaT."""
+    return pd.Series(us.astype("datetime64[us]")).dt.tz_localize("UTC")
+
+
+def _library(name: str) -> Any:
+    """One that only those need who ask for its tables."""
+    try:
+        return __import__(name)
+    except ImportError as e:
+        raise ConfigError(f"{name} is not installed: pip install 'tickwire[{name}]'") from e
+
+

@@ -1,0 +1,165 @@
+"""What a user subscribed to, and its iterations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from .batch import Batch
+from .bell import Bell
+from .errors import RequestError
+from .message import Result
+from .update import GAP, Update
+
+if TYPE_CHECKING:
+    from .core import Core
+
+FULL = 10_000
+"""So many updates may wait for an iteration: with more the client stops reading, so that the node conflates, and says so."""
+
+
+class Subscription:
+    """Symbols and patterns that are wanted from now on, through reconnects.
+
+    Iterating gives updates as they were merged, beginning with an image of what is held already. What comes is kept for an
+    iteration from its beginning to its end (break, return): a subscription that nobody iterates costs nothing. All
+    subscriptions share the connection: where one iteration falls FULL updates behind, the client stops reading, and the node
+    conflates for all of them.
+
+    An iteration ends when the names are unsubscribed from, or the client is closed. It raises FinalError when the node will not
+    have this client back, and RequestError when none of its names can come: as of a bad rate, or of names that are all
+    no symbols.
+    """
+
+    def __init__(self, core: Core, names: tuple[str, ...], refused: dict[str, Result]) -> None:
+        self.names = names
+        self.conflated = 0  # updates that were not sent, of those that iterations were given
+        self.gaps = 0
+        self._core = core
+        self._refused = refused  # names that are none, and no node is asked for
+        self._symbols = frozenset(names)
+        self._prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+
+    def takes(self, symbol: str) -> bool:
+        return symbol in self._symbols or symbol.startswith(self._prefixes)
+
+    async def __aiter__(self) -> AsyncIterator[Update]:
+        feed = self._core.begin(self)
+        try:
+            while await feed.wait():
+                for update in feed.take():
+                    yield update
+        finally:
+            self._core.end(feed)
+
+    async def batches(self, seconds: float | None = None) -> AsyncIterator[Batch]:
+        """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
+        FULL wait."""
+        feed = self._core.begin(self)
+        due = time.monotonic()
+        try:
+            while True:
+                if seconds is None:
+                    more = await feed.wait()
+                else:
+                    due = max(due + seconds, time.monotonic())
+                    more = await feed.wait(FULL, due)
+                if not more:
+                    return
+                yield Batch(feed.take())
+        finally:
+            self._core.end(feed)
+
+    async def results(self) -> list[Result]:
+        """What became of each name, once a node has said so: those still wanted, in their order. One that may appear later has
+        an error of which retry is true, until it does. Raises RequestError when the terms are refused."""
+        results = []
+        for name in self.names:
+            if name in self._refused:
+                results.append(self._refused[name])
+                continue
+            while (want := self._core.wants.get(name)) and want.outcome is None:
+                waiter = asyncio.get_running_loop().create_future()
+                want.waiters.append(waiter)
+                await self._core.waited(waiter)
+            if want is None:
+                continue
+            if isinstance(want.outcome, RequestError):
+                raise want.outcome
+            assert want.outcome is not None
+            results.append(want.outcome)
+        return results
+
+    def unsubscribe(self) -> None:
+        """Wants these names no more, here and wherever else they were subscribed to."""
+        self._core.unsubscribe(self.names)
+
+    def hopeless(self) -> RequestError | None:
+        """Why none of the names can come, if so, as things are."""
+        why = None
+        for name in self.names:
+            want = self._core.wants.get(name)
+            outcome = self._refused.get(name) or (want and want.state == "idle" and want.outcome)
+            why = outcome.error if isinstance(outcome, Result) else outcome or None
+            if why is None:
+                return None
+        return why
+
+    def __repr__(self) -> str:
+        return f"Subscription({', '.join(self.names[:5])}{', ...' if len(self.names) > 5 else ''})"
+
+
+class Feed:
+    """What waits for one iteration."""
+
+    def __init__(self, subscription: Subscription, room: Bell) -> None:
+        self.subscription = subscription
+        self.takes = subscription.takes
+        self._updates: list[Update] = []
+        self._least = 1  # updates that the iteration waits for
+        self._bell = Bell()
+        self._room = room  # rung when what waited is taken
+        self._over = False
+        self._error: Exception | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._updates) >= FULL
+
+    def put(self, update: Update) -> None:
+        self._updates.append(update)
+        if update.conflated:
+            self.subscription.conflated += update.conflated
+        elif update.flags & GAP:
+            self.subscription.gaps += 1
+
+    def wake(self) -> None:
+        """Lets the iteration look, if what it waits for is there."""
+        if len(self._updates) >= self._least:
+            self._bell.set()
+
+    def finish(self, error: Exception | None) -> None:
+        """Nothing more comes: the iteration ends with what waits, and then so."""
+        if not self._over:
+            self._over, self._error = True, error
+            self._bell.set()
+
+    async def wait(self, least: int = 1, until: float | None = None) -> bool:
+        """Waits for so many updates, or until a time of time.monotonic; false: the iteration is over."""
+        self._least = least
+        if len(self._updates) < least and not self._over:
+            self._bell.clear()
+            await self._bell.rung(None if until is None else until - time.monotonic())
+        if self._updates or not self._over:
+            return True
+        if self._error is not None:
+            raise self._error
+        return False
+
+    def take(self) -> list[Update]:
+        """All that waits."""
+        taken, self._updates = self._updates, []
+        self._room.set()
+        return taken

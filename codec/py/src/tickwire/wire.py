@@ -1,0 +1,129 @@
+"""One WebSocket to a node: how it is opened, and why it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import ssl
+import time
+from http import HTTPStatus
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from .errors import FinalError, ProtocolError, TickwireError, is_final, printable
+from .message import MESSAGE_MAX
+from .request import Encoding
+
+DIAL_TIMEOUT = 10.0  # seconds: dial, TLS, upgrade; and again until hello
+BYE_TIMEOUT = 0.1  # a close frame may take so long
+_QUEUE_MAX = 2  # frames read and not taken, so that little is old when a reader that stopped goes on
+_UNSENT_MAX = 1 << 20  # bytes: a node that takes nothing, but asks for pongs, is left
+_RETRY_AFTER_MAX = 60  # seconds for which an HTTP refusal may send us away
+_REASON_MAX = 1 << 10  # bytes kept of an HTTP refusal's body
+
+
+class Lost(TickwireError):
+    """A connection ended, or was not opened, for a reason that may be another later."""
+
+    def __init__(self, text: str, after: float = 0, silent: bool = False) -> None:
+        super().__init__(text)
+        self.after = after  # seconds that the node wants to be left alone at the least
+        self.silent = silent
+
+
+class Wire(ClientConnection):
+    """A connection that notes when it heard something, and ends when the other side has ended it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heard = time.monotonic()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > _UNSENT_MAX:
+            self.transport.abort()
+        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
+            self.transport.close()  # else whoever leaves the TCP connection open would have us wait
+            self.loop.call_later(BYE_TIMEOUT, self.transport.abort)
+
+    async def bye(self, code: int) -> None:
+        """Sends a close frame and does not wait for long for its answer, nor for a write under way."""
+        try:
+            await asyncio.wait_for(self.close(code), 2 * BYE_TIMEOUT)
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            self.transport.abort()
+
+    def why(self, e: ConnectionClosed) -> TickwireError:
+        """What the end of the connection says."""
+        if e.rcvd is not None and e.rcvd_then_sent is not False:
+            code, reason = int(e.rcvd.code), printable(e.rcvd.reason)
+            return FinalError(code, reason) if is_final(code) else Lost(f"closed by the node: {code} {reason}".rstrip())
+        if e.sent is not None and e.sent.code != 1000:
+            return ProtocolError("syntax", f"{int(e.sent.code)} {printable(e.sent.reason)}".rstrip())
+        return Lost(f"the connection was lost: {_cause(e.__cause__)}" if isinstance(e.__cause__, OSError) else "the connection was lost")
+
+
+class _Dial(connect):
+    def process_redirect(self, exc: Exception) -> Exception:
+        """A node sends nobody elsewhere, and who would must not be shown the token."""
+        return exc
+
+
+async def dial(url: str, encoding: Encoding, token: str, tls: ssl.SSLContext | None) -> Wire:
+    """Opens the WebSocket. Who echoes no subprotocol is told from a node by its hello."""
+    more: dict[str, Any] = {} if tls is None else {"ssl": tls}
+    try:
+        wire = await _Dial(
+            url, subprotocols=[_PROTOCOLS[encoding]], additional_headers={"Authorization": f"Bearer {token}"} if token else None, compression=None,
+            open_timeout=DIAL_TIMEOUT, ping_interval=None, close_timeout=BYE_TIMEOUT, max_size=MESSAGE_MAX, max_queue=_QUEUE_MAX,
+            create_connection=Wire, **more,
+        )  # fmt: skip
+        assert isinstance(wire, Wire)
+        return wire
+    except InvalidStatus as e:
+        raise _refusal(e) from None
+    except InvalidHandshake as e:
+        raise Lost(f"what answers there is no node: {printable(str(e))}") from e
+    except asyncio.TimeoutError as e:
+        raise Lost(f"no answer within {DIAL_TIMEOUT:g}s") from e
+    except (OSError, EOFError) as e:
+        raise Lost(_cause(e)) from e
+
+
+_PROTOCOLS: dict[Encoding, Any] = {"msgpack": "tickwire.v1.msgpack", "json": "tickwire.v1.json"}
+
+
+def _refusal(e: InvalidStatus) -> TickwireError:
+    """What an answer says that upgrades nothing: a node's, which is JSON, or that of whatever stands before it."""
+    response = e.response
+    status = response.status_code
+    text, word = bytes(response.body or b"")[:_REASON_MAX].decode(errors="replace"), ""
+    try:
+        told = json.loads(text)
+        if isinstance(told, dict) and isinstance(told.get("error"), str):
+            text, word = told["error"], told.get("reason", "")
+    except (ValueError, RecursionError):
+        pass
+    text = printable(text)
+    if is_final(status):
+        return FinalError(status, text, printable(word) if isinstance(word, str) else "")
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    after = response.headers.get_all("Retry-After")
+    seconds = min(int(after[0]), _RETRY_AFTER_MAX) if after and re.fullmatch(r"[0-9]{1,10}", after[0]) else 0
+    return Lost(f"HTTP {status} {phrase}: {text}", seconds)
+
+
+def _cause(e: BaseException) -> str:
+    """An error of the system in its own words, without what Python adds."""
+    if isinstance(e, ssl.SSLError):
+        return e.reason or str(e) if not isinstance(e, ssl.SSLCertVerificationError) else f"certificate: {e.verify_message}"
+    number = re.search(r"Errno (\d+)", str(e))
+    errno = getattr(e, "errno", None) or (int(number[1]) if number else 0)
+    return os.strerror(errno).lower() if errno > 0 else printable(str(e)) or type(e).__name__
