@@ -3,8 +3,11 @@
     async with tickwire.Client("ws://localhost:8080/v1/stream") as client:
         async for update in client.subscribe("sim:*", rate=5):
             print(update.symbol, update.quote.bid, update.quote.ask, update.conflated)
+
+tickwire.connect is the same for programs that are not async.
 """
 
+from . import sync
 from .batch import Batch
 from .client import Client
 from .errors import Code, ConfigError, FinalError, NotConnected, ProtocolError, RequestError, TickwireError
@@ -13,9 +16,10 @@ from .fields import ABSENT, FIELDS
 from .message import Hello, Result
 from .quote import Quote
 from .subscription import Subscription
+from .sync import connect
 from .update import Update
 
 __all__ = [
     "ABSENT", "FIELDS", "Batch", "Client", "Code", "ConfigError", "Event", "FinalError", "Hello", "NotConnected", "ProtocolError",
-    "Quote", "RequestError", "Result", "Subscription", "TickwireError", "Update",
+    "Quote", "RequestError", "Result", "Subscription", "TickwireError", "Update", "connect", "sync",
 ]  # fmt: skip

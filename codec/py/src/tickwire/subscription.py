@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from .batch import Batch
@@ -45,32 +45,31 @@ class Subscription:
     def takes(self, symbol: str) -> bool:
         return symbol in self._symbols or symbol.startswith(self._prefixes)
 
-    async def __aiter__(self) -> AsyncIterator[Update]:
-        feed = self._core.begin(self)
+    async def __aiter__(self) -> AsyncGenerator[Update, None]:
+        feed = self.begin()
         try:
-            while await feed.wait():
-                for update in feed.take():
+            while (updates := await feed.next()) is not None:
+                for update in updates:
                     yield update
         finally:
-            self._core.end(feed)
+            self.end(feed)
 
-    async def batches(self, seconds: float | None = None) -> AsyncIterator[Batch]:
+    async def batches(self, seconds: float | None = None) -> AsyncGenerator[Batch, None]:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         FULL wait."""
-        feed = self._core.begin(self)
-        due = time.monotonic()
+        feed = self.begin()
         try:
-            while True:
-                if seconds is None:
-                    more = await feed.wait()
-                else:
-                    due = max(due + seconds, time.monotonic())
-                    more = await feed.wait(FULL, due)
-                if not more:
-                    return
-                yield Batch(feed.take())
+            while (updates := await feed.next(seconds)) is not None:
+                yield Batch(updates)
         finally:
-            self._core.end(feed)
+            self.end(feed)
+
+    def begin(self) -> Feed:
+        """What an iteration takes its updates from."""
+        return self._core.begin(self)
+
+    def end(self, feed: Feed) -> None:
+        self._core.end(feed)
 
     async def results(self) -> list[Result]:
         """What became of each name, once a node has said so: those still wanted, in their order. One that may appear later has
@@ -119,6 +118,7 @@ class Feed:
         self.takes = subscription.takes
         self._updates: list[Update] = []
         self._least = 1  # updates that the iteration waits for
+        self._due = time.monotonic()  # when it was to have the last ones
         self._bell = Bell()
         self._room = room  # rung when what waited is taken
         self._over = False
@@ -146,20 +146,21 @@ class Feed:
             self._over, self._error = True, error
             self._bell.set()
 
-    async def wait(self, least: int = 1, until: float | None = None) -> bool:
-        """Waits for so many updates, or until a time of time.monotonic; false: the iteration is over."""
-        self._least = least
-        if len(self._updates) < least and not self._over:
+    async def next(self, seconds: float | None = None) -> list[Update] | None:
+        """All that waits, once there is some; or every so many seconds, and when it is full. None: the iteration is over."""
+        wait = None
+        self._least = 1
+        if seconds is not None:
+            self._due = max(self._due + seconds, time.monotonic())
+            wait = self._due - time.monotonic()
+            self._least = FULL
+        if len(self._updates) < self._least and not self._over:
             self._bell.clear()
-            await self._bell.rung(None if until is None else until - time.monotonic())
-        if self._updates or not self._over:
-            return True
-        if self._error is not None:
-            raise self._error
-        return False
-
-    def take(self) -> list[Update]:
-        """All that waits."""
+            await self._bell.rung(wait)
+        if self._over and not self._updates:
+            if self._error is not None:
+                raise self._error
+            return None
         taken, self._updates = self._updates, []
         self._room.set()
         return taken

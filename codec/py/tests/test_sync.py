@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from peer import BTC, ETH, HISTORY, Peer, Script, delta, image, is_, node
+
+import tickwire
+from tickwire import FinalError, NotConnected, RequestError
+from tickwire.sync import Client
+
+
+@contextlib.contextmanager
+def served(script: Script) -> Iterator[str]:
+    """A node on a loop of another thread; its URL."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    urls: list[str] = []
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with node(script) as n:
+            urls.append(n.url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+async def two(p: Peer) -> None:
+    await p.hello()
+    await p.reply(await p.request(), is_(BTC, 0), is_(ETH, 1))
+    await p.data(image(0, 1, 100), image(1, 1, 200))
+    seq = 1
+    while True:
+        r = await p.request()
+        seq += 1
+        await p.data(delta(0, seq, 100 + seq))
+        if r.symbols == ["nope"]:
+            await p.say("reply", id=r.id, op=r.op, results=[{"symbol": "nope", "error": {"code": 110, "text": "bad_symbol: nope"}}])
+        else:
+            await p.say("reply", id=r.id, op=r.op, time=5_000_000, results=[is_(name, 0) for name in r.symbols])
+
+
+def test_same_names() -> None:
+    with served(two) as url, tickwire.connect(url) as c:
+        sub = c.subscribe(BTC, ETH)
+        assert [r.id for r in sub.results()] == [0, 1]
+        seen = []
+        for u in sub:
+            seen.append((u.symbol, u.seq - HISTORY))
+            if len(seen) >= 2:
+                assert c.ping() == 5_000_000
+            if len(seen) == 4:
+                break
+        assert seen == [(BTC, 1), (ETH, 1), (BTC, 2), (BTC, 3)]
+        assert sorted(c.quotes) == [BTC, ETH]
+        assert c.quotes[BTC].seq - HISTORY >= 3
+        batches = sub.batches(0.05)
+        assert [len(next(batches)), len(next(batches))] == [2, 0]
+        batches.close()
+        c.set(BTC, rate=2)
+        c.pause()
+        c.resume()
+        assert c.list() == []
+        with pytest.raises(RequestError, match="bad_symbol"):
+            next(iter(c.subscribe("nope")))
+        assert (c.state, c.conflated, c.gaps, sub.conflated, sub.gaps, sub.names) == ("live", 0, 0, 0, 0, (BTC, ETH))
+        sub.unsubscribe()
+        c.unsubscribe(BTC)
+        assert list(sub) == []
+    with pytest.raises(NotConnected, match="closed"):
+        c.ping()
+    c.close()
+    assert c.state == "closed"
+
+
+def test_ends_with_the_node() -> None:
+    async def sends_away(p: Peer) -> None:
+        await p.subscribed(image(0, 1, 100))
+        await p.request()
+        await p.ws.close(4003, "replaced")
+
+    with served(sends_away) as url, Client(url) as c:
+        sub = c.subscribe(BTC)
+        iterator = iter(sub)
+        next(iterator)
+        with pytest.raises(FinalError, match="no more connections"):
+            c.ping()
+        with pytest.raises(FinalError):
+            list(iterator)
+        with pytest.raises(FinalError):
+            c.subscribe(ETH)
+
+
+def test_closed_by_another_thread() -> None:
+    with served(two) as url:
+        c = Client(url)
+        threading.Timer(0.2, c.close).start()
+        ends: list[object] = []
+        sub = c.subscribe(BTC, ETH)
+        others = [threading.Thread(target=lambda: ends.append(len(list(sub)))) for _ in range(3)]
+        for other in others:
+            other.start()
+        with pytest.raises(NotConnected):
+            while True:
+                c.ping()
+        for other in others:
+            other.join(5)
+        assert len(ends) == 3
+        c.close()
+
+
+def test_waits_for_itself_never() -> None:
+    errors: list[Exception] = []
+
+    def pings(event: tickwire.Event) -> None:
+        try:
+            c.ping()
+        except Exception as e:
+            errors.append(e)
+
+    with served(two) as url:
+        c = Client(url, on_event=pings)
+        with c:
+            c.subscribe(BTC, ETH).results()
+        assert "wait for itself" in str(errors[0])
+
+
+async def test_amid_a_running_loop() -> None:
+    """As in a notebook."""
+
+    def use(url: str) -> int:
+        with Client(url) as c:
+            return len(next(c.subscribe(BTC, ETH).batches(0.2)))
+
+    async with node(two) as n:
+        assert await asyncio.to_thread(use, n.url) == 2
+    with served(two) as url:
+        assert use(url) == 2  # on the loop's own thread
+
+
+@pytest.mark.parametrize("closes", ["with tickwire.connect(sys.argv[1]) as c:", "c = tickwire.connect(sys.argv[1])\nif True:"])
+def test_ctrl_c(closes: str) -> None:
+    """It ends an iteration that waits, and the program, at once, whether it closes or not."""
+    program = f"import sys, tickwire\n{closes}\n    for u in c.subscribe('{BTC}', '{ETH}'):\n        print(u, flush=True)\n"
+    with served(two) as url:
+        p = subprocess.Popen(
+            [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
+        )
+        assert p.stdout is not None
+        assert p.stderr is not None
+        for _ in range(2):
+            assert "Update(" in p.stdout.readline()
+        began = time.monotonic()
+        p.send_signal(signal.SIGINT)
+        p.wait(10)
+        assert time.monotonic() - began < 2
+        assert p.stderr.read().strip().endswith("KeyboardInterrupt")
+        p.stdout.close()
+        p.stderr.close()
