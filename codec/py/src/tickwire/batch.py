@@ -69,10 +69,10 @@ class Batch(Sequence[Update]):
         """A DataFrame: decimals as exact Decimals, with None for what is not known, or with floats as float64 with NaN; symbol and
         status as categories, trades as Int64, times as datetime64[us, UTC]."""
         pd = _library("pandas")
-        columns = self._columns(floats)
-        table = self.to_numpy(floats=True)
+        columns: dict[str, Any] = self._columns(floats)
         for name in _TIMES:
-            columns[name] = _times(pd, table[name])
+            us = pd.Series(columns[name], dtype="Int64")
+            columns[name] = pd.to_datetime(us, unit="us", utc=True).astype("datetime64[us, UTC]")
         columns["symbol"] = pd.Categorical(columns["symbol"])
         columns["status"] = pd.Categorical(columns["status"], categories=STATUSES)
         columns["trades"] = pd.array(columns["trades"], "Int64")
@@ -83,18 +83,16 @@ class Batch(Sequence[Update]):
         """As to_pandas, but decimals are Decimal(38, 15), which holds every one exactly; what is not known is null."""
         pl = _library("polars")
         columns = self._columns(floats)
-        for name in _TIMES:
-            columns[name] = [None if v == ABSENT else v for v in self.to_numpy(floats=True)[name].tolist()]
         types = dict.fromkeys(DECIMALS, pl.Float64 if floats else pl.Decimal(38, 15)) | dict.fromkeys(_TIMES, pl.Datetime("us", "UTC"))
         types |= {"symbol": pl.Categorical, "status": pl.Enum(STATUSES), "seq": pl.Int64, "conflated": pl.Int64, "trades": pl.Int64}
         types |= {"image": pl.Boolean, "gap": pl.Boolean}
         return pl.DataFrame({name: columns[name] for name in _FRAME}, schema={name: types[name] for name in _FRAME})  # type: ignore[no-any-return]
 
     def _columns(self, floats: bool) -> dict[str, list[Any]]:
-        """All columns of a frame but the times, with None for what is not known."""
+        """The columns of a frame, with None for what is not known."""
         updates = self.updates
-        columns: dict[str, list[Any]] = {name: [getattr(u, name) for u in updates] for name in ("symbol", "seq", "image", "gap", "conflated")}
-        for name in (*DECIMALS, "trades"):
+        columns: dict[str, list[Any]] = {name: [getattr(u, name) for u in updates] for name in _HEAD}
+        for name in (*DECIMALS, "trades", "event_time", "recv_time"):
             columns[name] = [u.quote.number(name) if floats and name in DECIMALS else getattr(u.quote, name) for u in updates]
         columns["status"] = [status if (status := u.quote.status) in STATUSES else None for u in updates]
         return columns
@@ -106,11 +104,6 @@ def _floats(np: Any, values: Any, f: int) -> Any:
     known = (mantissas != ABSENT) & (scales != ABSENT)
     powers = np.power(10.0, np.where(known, scales, 0))
     return np.where(known, mantissas / powers, np.nan)
-
-
-def _times(pd: Any, us: Any) -> Any:
-    """As pandas has times: the least integer, which is ABSENT, is its NaT."""
-    return pd.Series(us.astype("datetime64[us]")).dt.tz_localize("UTC")
 
 
 def _library(name: str) -> Any:
