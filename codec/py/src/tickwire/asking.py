@@ -115,11 +115,11 @@ class Asking:
         elif self.paused != core.paused:
             self.paused = core.paused
             r.op = "pause" if self.paused else "resume"
-        elif self.calls:
-            asked.call = self.calls.popleft()
-            r.op = asked.call.op
         elif self.queue:
             self._fill(r, asked)
+        elif self.calls:  # last, so that their answers are of what was wanted before
+            asked.call = self.calls.popleft()
+            r.op = asked.call.op
         else:
             return None
         self.requests, asked.op = r.id, r.op

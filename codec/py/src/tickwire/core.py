@@ -144,7 +144,7 @@ class Core:
             return session, e
         finally:
             if wire is not None:
-                wire.transport.abort()
+                wire.drop()
 
     def greeted(self, asking: Asking) -> None:
         self.asking, self.state = asking, "live"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -46,19 +47,22 @@ class Wire(ClientConnection):
         self.heard = time.monotonic()
         super().data_received(data)
         if self.transport.get_write_buffer_size() > _UNSENT_MAX:
-            self.transport.abort()
+            self.drop()
         if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
-            self.transport.close()  # else whoever leaves the TCP connection open would have us wait
-            self.loop.call_later(BYE_TIMEOUT, self.transport.abort)
+            self.loop.call_later(BYE_TIMEOUT, self.drop)  # else whoever leaves the TCP connection open would have us wait
+
+    def drop(self) -> None:
+        """Ends the TCP connection."""
+        with contextlib.suppress(AttributeError):  # of Python 3.11, when a TLS connection was closed twice before
+            self.transport.abort()
 
     async def bye(self, code: int) -> None:
         """Sends a close frame and does not wait for long for its answer, nor for a write under way."""
         try:
-            await asyncio.wait_for(self.close(code), 2 * BYE_TIMEOUT)
-        except asyncio.TimeoutError:
-            pass
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.close(code), 2 * BYE_TIMEOUT)
         finally:
-            self.transport.abort()
+            self.drop()
 
     def why(self, e: ConnectionClosed) -> TickwireError:
         """What the end of the connection says."""
