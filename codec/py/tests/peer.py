@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -185,6 +186,31 @@ async def node(*scripts: Script) -> AsyncIterator[Node]:
     for e in n.failed:
         if not isinstance(e, asyncio.CancelledError):
             raise e
+
+
+@contextlib.contextmanager
+def served(script: Script, refuse: Callable[[int], Response | None] = lambda upgrade: None) -> Iterator[Node]:
+    """A node on a loop of another thread, for clients that block."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    nodes: list[Node] = []
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with node(script) as n:
+            n.refuse = refuse
+            nodes.append(n)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield nodes[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 def refusal(status: int, reason: str, **headers: str) -> Response:

@@ -1,45 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from peer import BTC, ETH, HISTORY, Peer, Script, delta, image, is_, node
+from peer import BTC, ETH, HISTORY, Peer, delta, image, is_, node, served
 
 import tickwire
 from tickwire import FinalError, NotConnected, RequestError
 from tickwire.sync import Client
-
-
-@contextlib.contextmanager
-def served(script: Script) -> Iterator[str]:
-    """A node on a loop of another thread; its URL."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    urls: list[str] = []
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with node(script) as n:
-            urls.append(n.url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 async def two(p: Peer) -> None:
@@ -58,7 +32,7 @@ async def two(p: Peer) -> None:
 
 
 def test_same_names() -> None:
-    with served(two) as url, tickwire.connect(url) as c:
+    with served(two) as n, tickwire.connect(n.url) as c:
         sub = c.subscribe(BTC, ETH)
         assert [r.id for r in sub.results()] == [0, 1]
         seen = []
@@ -96,7 +70,7 @@ def test_ends_with_the_node() -> None:
         await p.request()
         await p.ws.close(4003, "replaced")
 
-    with served(sends_away) as url, Client(url) as c:
+    with served(sends_away) as n, Client(n.url) as c:
         sub = c.subscribe(BTC)
         iterator = iter(sub)
         next(iterator)
@@ -109,8 +83,8 @@ def test_ends_with_the_node() -> None:
 
 
 def test_closed_by_another_thread() -> None:
-    with served(two) as url:
-        c = Client(url)
+    with served(two) as n:
+        c = Client(n.url)
         threading.Timer(0.2, c.close).start()
         ends: list[object] = []
         sub = c.subscribe(BTC, ETH)
@@ -135,8 +109,8 @@ def test_waits_for_itself_never() -> None:
         except Exception as e:
             errors.append(e)
 
-    with served(two) as url:
-        c = Client(url, on_event=pings)
+    with served(two) as n:
+        c = Client(n.url, on_event=pings)
         with c:
             c.subscribe(BTC, ETH).results()
         assert "wait for itself" in str(errors[0])
@@ -151,17 +125,17 @@ async def test_amid_a_running_loop() -> None:
 
     async with node(two) as n:
         assert await asyncio.to_thread(use, n.url) == 2
-    with served(two) as url:
-        assert use(url) == 2  # on the loop's own thread
+    with served(two) as n:
+        assert use(n.url) == 2  # on the loop's own thread
 
 
 @pytest.mark.parametrize("closes", ["with tickwire.connect(sys.argv[1]) as c:", "c = tickwire.connect(sys.argv[1])\nif True:"])
 def test_ctrl_c(closes: str) -> None:
     """It ends an iteration that waits, and the program, at once, whether it closes or not."""
     program = f"import sys, tickwire\n{closes}\n    for u in c.subscribe('{BTC}', '{ETH}'):\n        print(u, flush=True)\n"
-    with served(two) as url:
+    with served(two) as n:
         p = subprocess.Popen(
-            [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
+            [sys.executable, "-c", program, n.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
         )
         assert p.stdout is not None
         assert p.stderr is not None
