@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, overload
 
 from .errors import ConfigError
@@ -47,7 +46,7 @@ class Batch(Sequence[Update]):
         With floats decimals are float64, with NaN for what is not known, and there are no scales."""
         np = _library("numpy")
         updates = self.updates
-        values = np.fromiter(chain.from_iterable(u.quote.mantissas for u in updates), np.int64, len(updates) * NUM_FIELDS).reshape(-1, NUM_FIELDS)
+        values = np.array([u.quote.mantissas for u in updates], np.int64).reshape(-1, NUM_FIELDS)
         columns: dict[str, Any] = {
             "symbol": np.array([u.quote.symbol for u in updates], "U64"),
             "seq": np.array([u.quote.seq for u in updates], np.int64),
