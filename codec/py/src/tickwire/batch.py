@@ -44,48 +44,50 @@ class Batch(Sequence[Update]):
         of which a decimal has as many decimals as its scale column says; what is not known is ABSENT. It is exact.
 
         With floats decimals are float64, with NaN for what is not known, and there are no scales."""
-        np = _library("numpy")
+        numpy = _library("numpy")
         updates = self.updates
-        values = np.array([u.quote.mantissas for u in updates], np.int64).reshape(-1, NUM_FIELDS)
+        values = numpy.array([u.quote.mantissas for u in updates], numpy.int64).reshape(-1, NUM_FIELDS)
         columns: dict[str, Any] = {
-            "symbol": np.array([u.quote.symbol for u in updates], "U64"),
-            "seq": np.array([u.quote.seq for u in updates], np.int64),
-            "image": np.array([u.flags & IMAGE for u in updates], np.bool_),
-            "gap": np.array([u.flags & GAP for u in updates], np.bool_),
-            "conflated": np.array([u.conflated for u in updates], np.int64),
-            "sent_at": np.array([u.sent_at for u in updates], np.int64),
-            "received_at": np.array([u.received_at for u in updates], np.int64),
+            "symbol": numpy.array([u.quote.symbol for u in updates], "U64"),
+            "seq": numpy.array([u.quote.seq for u in updates], numpy.int64),
+            "image": numpy.array([u.flags & IMAGE for u in updates], numpy.bool_),
+            "gap": numpy.array([u.flags & GAP for u in updates], numpy.bool_),
+            "conflated": numpy.array([u.conflated for u in updates], numpy.int64),
+            "sent_at": numpy.array([u.sent_at for u in updates], numpy.int64),
+            "received_at": numpy.array([u.received_at for u in updates], numpy.int64),
         }
         for f, name in enumerate(FIELDS):
             if not floats or name not in _SCALES:
-                columns[name] = _floats(np, values, f) if floats and SCALE_OF[f] >= 0 else values[:, f]
-        table = np.empty(len(updates), [(name, column.dtype) for name, column in columns.items()])
+                columns[name] = _floats(numpy, values, f) if floats and SCALE_OF[f] >= 0 else values[:, f]
+        table: np.ndarray[Any, np.dtype[np.void]] = numpy.empty(len(updates), [(name, column.dtype) for name, column in columns.items()])
         for name, column in columns.items():
             table[name] = column
-        return table  # type: ignore[no-any-return]
+        return table
 
     def to_pandas(self, floats: bool = False) -> pd.DataFrame:
         """A DataFrame: decimals as exact Decimals, with None for what is not known, or with floats as float64 with NaN; symbol and
         status as categories, trades as Int64, times as datetime64[us, UTC]."""
-        pd = _library("pandas")
+        pandas = _library("pandas")
         columns: dict[str, Any] = self._columns(floats)
         for name in _TIMES:
-            us = pd.Series(columns[name], dtype="Int64")
-            columns[name] = pd.to_datetime(us, unit="us", utc=True).astype("datetime64[us, UTC]")
-        columns["symbol"] = pd.Categorical(columns["symbol"])
-        columns["status"] = pd.Categorical(columns["status"], categories=STATUSES)
-        columns["trades"] = pd.array(columns["trades"], "Int64")
-        columns |= {name: pd.Series(columns[name], dtype="float64" if floats else "object") for name in DECIMALS}
-        return pd.DataFrame({name: columns[name] for name in _FRAME})  # type: ignore[no-any-return]
+            us = pandas.Series(columns[name], dtype="Int64")
+            columns[name] = pandas.to_datetime(us, unit="us", utc=True).astype("datetime64[us, UTC]")
+        columns["symbol"] = pandas.Categorical(columns["symbol"])
+        columns["status"] = pandas.Categorical(columns["status"], categories=STATUSES)
+        columns["trades"] = pandas.array(columns["trades"], "Int64")
+        columns |= {name: pandas.Series(columns[name], dtype="float64" if floats else "object") for name in DECIMALS}
+        frame: pd.DataFrame = pandas.DataFrame({name: columns[name] for name in _FRAME})
+        return frame
 
     def to_polars(self, floats: bool = False) -> pl.DataFrame:
         """As to_pandas, but decimals are Decimal(38, 15), which holds every one exactly; what is not known is null."""
-        pl = _library("polars")
+        polars = _library("polars")
         columns = self._columns(floats)
-        types = dict.fromkeys(DECIMALS, pl.Float64 if floats else pl.Decimal(38, 15)) | dict.fromkeys(_TIMES, pl.Datetime("us", "UTC"))
-        types |= {"symbol": pl.Categorical, "status": pl.Enum(STATUSES), "seq": pl.Int64, "conflated": pl.Int64, "trades": pl.Int64}
-        types |= {"image": pl.Boolean, "gap": pl.Boolean}
-        return pl.DataFrame({name: columns[name] for name in _FRAME}, schema={name: types[name] for name in _FRAME})  # type: ignore[no-any-return]
+        types = dict.fromkeys(DECIMALS, polars.Float64 if floats else polars.Decimal(38, 15)) | dict.fromkeys(_TIMES, polars.Datetime("us", "UTC"))
+        types |= dict.fromkeys(("seq", "conflated", "trades"), polars.Int64) | dict.fromkeys(("image", "gap"), polars.Boolean)
+        types |= {"symbol": polars.Categorical, "status": polars.Enum(STATUSES)}
+        frame: pl.DataFrame = polars.DataFrame({name: columns[name] for name in _FRAME}, schema={name: types[name] for name in _FRAME})
+        return frame
 
     def _columns(self, floats: bool) -> dict[str, list[Any]]:
         """The columns of a frame, with None for what is not known."""
@@ -97,12 +99,12 @@ class Batch(Sequence[Update]):
         return columns
 
 
-def _floats(np: Any, values: Any, f: int) -> Any:
+def _floats(numpy: Any, values: Any, f: int) -> Any:
     """A field's decimals as floats, each the nearest one: mantissas and powers of ten are exact, and one division rounds once."""
     mantissas, scales = values[:, f], values[:, SCALE_OF[f]]
     known = (mantissas != ABSENT) & (scales != ABSENT)
-    powers = np.power(10.0, np.where(known, scales, 0))
-    return np.where(known, mantissas / powers, np.nan)
+    powers = numpy.power(10.0, numpy.where(known, scales, 0))
+    return numpy.where(known, mantissas / powers, numpy.nan)
 
 
 def _library(name: str) -> Any:
