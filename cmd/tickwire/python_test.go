@@ -49,6 +49,7 @@ func TestPythonClient(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	node(t, dir, "", python, "-m", "ruff", "check")
+	node(t, dir, "", python, "-m", "ruff", "format", "--check")
 	node(t, dir, "", python, "-m", "mypy")
 	node(t, dir, "ws://127.0.0.1:"+port, python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 }

@@ -78,9 +78,8 @@ def test_pandas() -> None:
     assert floats["bid"].dtype == "float64"
     assert floats["bid"].tolist()[0] == 61837.63
     assert math.isnan(floats["bid"][1])
-    both = pd.concat([Batch([]).to_pandas(), f])
-    assert both.dtypes["bid"] == "object"
-    assert len(Batch([]).to_pandas(floats=True)) == 0
+    nothing = Batch([]).to_pandas()
+    assert (len(nothing), [*nothing.columns], nothing.dtypes["bid"], nothing.dtypes["sent_at"]) == (0, [*f.columns], "object", f.dtypes["sent_at"])
 
 
 def test_polars() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import struct
 import time
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from peer import BTC, HISTORY, Guest, Peer, delta, image, is_, node
 from vectors import VALID
 
-from tickwire import FIELDS
+from tickwire import FIELDS, NotConnected, RequestError
 from tickwire.data import Data
 from tickwire.errors import FinalError, ProtocolError
 from tickwire.message import MESSAGE_MAX, parse
@@ -248,3 +249,68 @@ async def test_pings_that_are_not_read_are_not_answered_for_ever() -> None:
 
     async with node(floods) as n, Guest(n.url) as c:
         await c.event("connecting")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_a_node_says(seed: int) -> None:
+    """Messages that are right by themselves, in any order, with any numbers, and some that are not: the client may leave, and
+    comes back; nothing of it fails."""
+    rng = random.Random(seed)
+
+    def number() -> int:
+        return rng.choice((0, 1, 2, 3, 7, HISTORY + rng.randrange(20)))
+
+    def name() -> str:
+        return rng.choice((BTC, "sim:A", "sim:*", "binance:*", "*", "nope", ""))
+
+    def result() -> dict[str, Any]:
+        refused = {"code": rng.choice((111, 110, 130, 121, 140, 999)), "text": "so says the test", "retry": rng.random() < 0.5}
+        return {"symbol": name(), **rng.choice(({"id": rng.randrange(3)}, {"matched": rng.randrange(3)}, {"error": refused}, {"rate": 1.0}, {}))}
+
+    async def says(p: Peer) -> None:
+        await p.hello(token_ttl=rng.choice((None, 0, 1, 60)), heartbeat=rng.choice((0, 100, 10**6)))
+        for _ in range(rng.randrange(60)):
+            match rng.randrange(8):
+                case 0 | 1:
+                    await p.data(rng.choice((image, delta))(rng.randrange(3), rng.randrange(20), rng.randrange(9)))
+                case 2 | 3:
+                    op = rng.choice(("subscribe", "subscribe", "auth", "ping", "list", "set"))
+                    await p.say("reply", id=rng.randrange(6), op=op, token_ttl=number(), results=[result() for _ in range(rng.randrange(4))])
+                case 4:
+                    await p.say(
+                        "error", **rng.choice(({}, {"id": rng.randrange(6)})), code=number(), text="so says the test", retry=rng.random() < 0.5
+                    )
+                case 5 if rng.random() < 0.3:
+                    await p.heartbeat(*rng.choice(((), (BTC,), (BTC, "sim:A"))))
+                case 6:
+                    await p.say(rng.choice(("lag", "hello")), blocked_ms=number(), node="again")
+                case 7 if rng.random() < 0.1:
+                    await p.say("drain", within_ms=rng.randrange(20))
+            await asyncio.sleep(rng.choice((0, 0, 0.001)))
+        await p.ws.close(rng.choice((1000, 1011, 1012, 4100)))
+
+    tokens = iter(range(10**6))
+    async with node(says) as n, Guest(n.url, token=lambda: f"t{next(tokens)}") as c:
+
+        async def use() -> None:
+            while True:
+                with contextlib.suppress(RequestError, NotConnected):
+                    sub = c.subscribe(rng.choice((BTC, "sim:A", "sim:*", "*")), rate=rng.choice((0, 1)))
+                    async for _ in sub:
+                        if rng.random() < 0.3:
+                            break
+                        if rng.random() < 0.3:
+                            c.unsubscribe(sub.names)
+                with contextlib.suppress(RequestError, NotConnected, asyncio.TimeoutError):
+                    await asyncio.wait_for(rng.choice((c.ping, c.list, lambda: c.auth(f"a{next(tokens)}")))(), 0.01)
+                await asyncio.sleep(0)
+
+        users = [asyncio.create_task(use()) for _ in range(3)]
+        done, _ = await asyncio.wait(users, timeout=1.5)
+        assert [task.exception() for task in done] == []
+        for task in users:
+            task.cancel()
+        await asyncio.wait(users)
+        assert c.state != "closed"
+        assert n.served > 5
+        assert sum(row.live for row in c._core.board.rows.values()) == c._core.board.subs

@@ -50,5 +50,3 @@ def test_example(tmp_path: Path) -> None:
     out = run(str(ROOT / "examples/spread.py"), seconds=60, SPREAD_SECONDS="2", SPREAD_PLOT=str(plot), SPREAD_SYMBOLS="sim:*")
     assert re.search(r"(?m)^sim:ACORN-USD +\d+ +\d\.\d\d +\d\.\d\d +\d\.\d\d +\d+\.\d+$", out), out
     assert plot.read_bytes()[:4] == b"\x89PNG"
-
-

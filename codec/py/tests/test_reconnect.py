@@ -264,5 +264,3 @@ async def test_ends_though_nobody_reads_what_it_says() -> None:
             c._core.pace = type(c._core.pace)()
             began = time.monotonic()
         assert time.monotonic() - began < 1
-
-

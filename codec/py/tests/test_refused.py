@@ -103,6 +103,8 @@ async def test_retry_after(after: str, least: float) -> None:
         ("127.0.0.1:8080", {}, "HOST"),
         ("ws:///v1/stream", {}, "wss"),
         ("ws://h\nx", {}, "white space"),
+        (5, {}, "no text"),
+        ("ws://a..b", {}, "cannot be read"),
         ("ws://h", {"encoding": "xml"}, "msgpack or json"),
         ("ws://h", {"token": "a\r\nb: c"}, "characters that no token has"),
         ("ws://h", {"rate": -1}, "at least 0.1"),

@@ -10,6 +10,7 @@ import pytest
 from peer import BTC, ETH, GAP, HISTORY, Guest, Peer, delta, image, is_, node, until
 
 from tickwire import ABSENT, Client, Event, FinalError, NotConnected, Quote, Subscription, Update
+from tickwire.asking import Pace
 from tickwire.subscription import FULL
 
 
@@ -88,6 +89,9 @@ async def test_batches() -> None:
             if len(sizes) == 3:
                 break
         assert sizes == [2, 1, 0]
+        with pytest.raises(ValueError, match="every 0 s"):
+            async for _ in sub.batches(0):
+                pass
         assert 0.28 < time.monotonic() - began < 2
 
 
@@ -169,18 +173,20 @@ async def test_cancelled_iteration() -> None:
 
 
 async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """What somebody must know is a warning, so that a notebook shows it."""
+    """What somebody must know is a warning, so that a notebook shows it; what is asked for again and again, once."""
     caplog.set_level(logging.INFO, "tickwire")
 
     async def script(p: Peer) -> None:
         await p.hello()
         await p.reply(await p.request(), {"symbol": "sim:NOPE", "error": {"code": 111, "text": "unknown_symbol: not on the board", "retry": True}})
+        await p.reply(await p.request(), {"symbol": "sim:NOPE", "error": {"code": 111, "text": "unknown_symbol: not on the board", "retry": True}})
         await p.say("lag", blocked_ms=1234)
         await p.ws.close(1012, "the node restarts")
 
     async with node(script) as n, Client(n.url) as c:
+        c._core.pace = Pace(0.002, 0.02, 0.04, 0.16)
         c.subscribe("sim:NOPE")
-        await until("told", lambda: len(caplog.records) >= 4)
+        await until("told", lambda: "restarts" in caplog.text)
     told = [(r.levelname, r.getMessage().split("; again")[0]) for r in caplog.records if r.name == "tickwire"]
     assert told[:4] == [
         ("INFO", "connected to node n1"), ("WARNING", "sim:NOPE: unknown_symbol: not on the board"),

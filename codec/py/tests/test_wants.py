@@ -194,9 +194,12 @@ async def test_other_terms_while_away() -> None:
 
     async with node(serve([BTC, ETH], lines, quotes)) as n, Guest(n.url) as c:
         c.subscribe(BTC, ETH, fields=["bid", "ask"])
-        c._core._on_event = lambda e: e.kind == "connecting" and (
-            c.subscribe(BTC, fields=["bid", "ask", "last"]),
-            c.subscribe(ETH, fields=["ask", "bid", "price_scale"], rate=1),
+        c._core._on_event = lambda e: (
+            e.kind == "connecting"
+            and (
+                c.subscribe(BTC, fields=["bid", "ask", "last"]),
+                c.subscribe(ETH, fields=["ask", "bid", "price_scale"], rate=1),
+            )
         )
         resumed = f"subscribe | {ETH} | ask,bid,price_scale | {ETH}@0/2 | rate 1"
         await asks(lines, f"subscribe | {BTC} {ETH} | bid,ask", f"subscribe | {BTC} | bid,ask,last", resumed)
@@ -260,6 +263,25 @@ async def test_many_symbols() -> None:
             assert "protocol" not in str((await c.event("connecting", i)).error)
         assert len(c.quotes) == 10_000
         assert max(positions) > 100
+
+
+async def test_asks_no_faster_than_the_node_takes() -> None:
+    """Requests that differ cannot be one: they go at the rate that hello says."""
+    came: list[float] = []
+
+    async def script(p: Peer) -> None:
+        await p.hello(limits={"request_bytes": 65_536, "request_symbols": 2, "requests_per_s": 50})
+        while True:
+            r = await p.request()
+            came.append(time.monotonic())
+            assert len(r.symbols) <= 2
+            await p.reply(r, *[is_(name, len(came)) for name in r.symbols])
+
+    async with node(script) as n, Guest(n.url) as c:
+        for i in range(6):
+            c.subscribe(f"sim:A{i}", f"sim:B{i}", f"sim:C{i}", rate=1 + i)
+        await until("all are asked for", lambda: len(came) == 12)
+        assert came[-1] - came[0] > 11 / 50 - 0.02
 
 
 async def test_refused_request() -> None:
@@ -359,5 +381,3 @@ async def test_refused_under_a_pattern() -> None:
         assert [(r.symbol, r.matched) for r in await c.subscribe("binance:*").results()] == [("binance:*", 2)]
         await c.event("error", 2)
         assert [(e.symbol, e.after) for e in c.told("error")] == [(ETH, 0), ("binance:*", 0)]
-
-

@@ -150,5 +150,3 @@ def _unauthorized(asking: Asking, asked: Asked, error: RequestError) -> float:
         asking.aged.set()
     core.authorized(asked.token, error)
     return 0
-
-

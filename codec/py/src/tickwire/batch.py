@@ -113,5 +113,3 @@ def _library(name: str) -> Any:
         return __import__(name)
     except ImportError as e:
         raise ConfigError(f"{name} is not installed: pip install 'tickwire[{name}]'") from e
-
-

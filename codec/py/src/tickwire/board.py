@@ -138,11 +138,12 @@ class Board:
         feed.wake()
 
     def end(self, feed: Feed) -> None:
-        """An iteration is over."""
-        self.feeds.remove(feed)
-        for row in self.rows.values():
-            if feed in row.feeds:
-                row.feeds.remove(feed)
+        """An iteration gets no more."""
+        if feed in self.feeds:
+            self.feeds.remove(feed)
+            for row in self.rows.values():
+                if feed in row.feeds:
+                    row.feeds.remove(feed)
 
 
 def _agree(old: Quote, mantissas: list[int], printed: int) -> None:

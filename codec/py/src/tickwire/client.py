@@ -1,12 +1,12 @@
 """A subscriber's end of the stream: merged quotes that stay right through lost connections.
 
- 1. A socket is dialed, and again with full jitter whenever the connection is lost. core.py, wire.py
- 2. hello: everything wanted is asked for, with the seqs held, so that only what changed since comes. What callers want
-    meanwhile gathers into few requests. session.py, wants.py, asking.py
- 3. A reply gives symbols their numbers, or says why not. answers.py
- 4. Each message is parsed (message.py, data.py), merged (board.py), and handed to iterations. subscription.py
- 5. Silence, a wrong message, other subscriptions than ours, a drain: back to 1.
- 6. Before a token ends another takes its place, on the same connection. token.py
+1. A socket is dialed, and again with full jitter whenever the connection is lost. core.py, wire.py
+2. hello: everything wanted is asked for, with the seqs held, so that only what changed since comes. What callers want
+   meanwhile gathers into few requests. session.py, wants.py, asking.py
+3. A reply gives symbols their numbers, or says why not. answers.py
+4. Each message is parsed (message.py, data.py), merged (board.py), and handed to iterations. subscription.py
+5. Silence, a wrong message, other subscriptions than ours, a drain: back to 1.
+6. Before a token ends another takes its place, on the same connection. token.py
 """
 
 from __future__ import annotations

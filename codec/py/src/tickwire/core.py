@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import time
@@ -14,7 +15,7 @@ from .bell import Bell
 from .board import Board
 from .data import Data
 from .errors import EXPIRED, FinalError, NotConnected, ProtocolError, RequestError
-from .event import Event, log
+from .event import Event
 from .message import Reply, Result
 from .request import Encoding, Op
 from .session import Drained, Session
@@ -27,6 +28,8 @@ State = Literal["connecting", "live", "stale", "closed"]
 """connecting: to a node, for the first time or again; stale: as that, since the node fell silent; closed: for good."""
 
 T = TypeVar("T")
+
+log = logging.getLogger("tickwire")
 
 
 class Core:
@@ -49,6 +52,7 @@ class Core:
         self._error: Exception | None = None  # why it was closed, if not by its user
         self._room = Bell()  # an iteration has taken what waits for it
         self._waiting: set[asyncio.Future[Any]] = set()
+        self._missing: set[str] = set()  # symbols of which a refusal was logged
         self._auths: list[tuple[str, asyncio.Future[list[Result]]]] = []
 
     # Beginning and end.
@@ -70,14 +74,16 @@ class Core:
             await self._run()
         except Exception as e:
             self._finish(e)
+        finally:
+            self._finish(None)
 
     def _finish(self, error: Exception | None) -> None:
         if self.state == "closed":
             return
         self.state, self._error = "closed", error
         self.asking = None
-        for feed in self.board.feeds:
-            feed.finish(error)
+        for feed in [*self.board.feeds]:
+            self.end(feed, error)
         for future in self._waiting:
             if not future.done():
                 future.set_exception(error or NotConnected("the client is closed"))
@@ -226,9 +232,9 @@ class Core:
         for symbol in list(self.board.rows):
             if not self.wants.takers(symbol):
                 self.board.forget(symbol)
-        for feed in self.board.feeds:
+        for feed in [*self.board.feeds]:
             if not any(self.wants.get(name) for name in feed.subscription.names):
-                feed.finish(None)
+                self.end(feed)
 
     async def call(self, op: Op) -> Reply:
         self.check_open()
@@ -243,16 +249,27 @@ class Core:
         """Tells what happened, and ends the iterations that nothing can come for now."""
         for event in events:
             if self._on_event is None:
-                event.log()
+                self._log(event)
                 continue
             try:
                 self._on_event(event)
             except Exception:
                 log.exception("on_event failed at: %s", event)
         if any(event.kind == "error" for event in events):
-            for feed in self.board.feeds:
-                if (why := feed.subscription.hopeless()) is not None:
-                    feed.finish(why)
+            for feed in [*self.board.feeds]:
+                if (why := self._hopeless(feed.subscription)) is not None:
+                    self.end(feed, why)
+
+    def _log(self, event: Event) -> None:
+        """Tells whoever has asked for nothing else: what needs somebody's attention is a warning, but once."""
+        level = logging.WARNING if event.is_trouble else logging.INFO
+        if event.kind == "error" and event.after and event.symbol in self._missing:
+            level = logging.DEBUG
+        if event.kind == "error" and event.symbol:
+            self._missing.add(event.symbol)
+        elif event.kind == "subscribed" and event.symbol:
+            self._missing.discard(event.symbol)
+        log.log(level, "%s", event)
 
     # Iterations.
 
@@ -277,14 +294,24 @@ class Core:
             raise NotConnected("the client was not begun: async with Client(...) as client")
         feed = Feed(subscription, self._room)
         self.board.begin(feed, time.time_ns() // 1000)
-        if not any(self.wants.get(name) for name in subscription.names):
-            feed.finish(subscription.hopeless())
-        elif (why := subscription.hopeless()) is not None:
-            feed.finish(why)
+        why = self._hopeless(subscription)
+        if why is not None or not any(self.wants.get(name) for name in subscription.names):
+            self.end(feed, why)
         return feed
 
-    def end(self, feed: Feed) -> None:
+    def end(self, feed: Feed, error: Exception | None = None) -> None:
+        """An iteration is over, or is to end with what waits for it, and then so."""
+        feed.finish(error)
         self.board.end(feed)
         self._room.set()
 
-
+    def _hopeless(self, subscription: Subscription) -> RequestError | None:
+        """Why none of the names of a subscription can come, if so, as things are."""
+        why = None
+        for name in subscription.names:
+            want = self.wants.get(name)
+            outcome = subscription.refused.get(name) or (want and want.state == "idle" and want.outcome) or None
+            why = outcome.error if isinstance(outcome, Result) else outcome
+            if why is None:
+                return None
+        return why

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Literal
 
 from .errors import printable
 from .message import Hello
-
-log = logging.getLogger("tickwire")
 
 EventKind = Literal[
     "live",  # hello came
@@ -59,10 +56,10 @@ class Event:
                 return "the node restarts"
         return str(self.error)
 
-    def log(self) -> None:
-        """Tells whoever has asked for nothing else: what needs somebody's attention is a warning."""
-        refused = self.kind in ("error", "connecting", "stale") or (self.kind == "token" and self.error is not None)
-        log.log(logging.WARNING if refused else logging.INFO, "%s", self)
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it needs somebody's attention."""
+        return self.kind in ("error", "connecting", "stale") or (self.kind == "token" and self.error is not None)
 
 
 def span(seconds: float) -> str:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .core import Core
 
 _STALE_BEATS = 2.5  # heartbeats may fail to come before the node is given up
-_WRITE_TIMEOUT = 10.0
-_LATE = 0.1
+_WRITE_TIMEOUT = 10.0  # seconds
+_LATE = 0.1  # seconds by which a timer may be late
 _HOUR = 3600.0
 
 

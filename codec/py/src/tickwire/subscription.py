@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .batch import Batch
 from .bell import Bell
-from .errors import RequestError
+from .errors import ConfigError, RequestError
 from .message import Result
 from .update import GAP, Update
 
@@ -35,49 +35,37 @@ class Subscription:
 
     def __init__(self, core: Core, names: tuple[str, ...], refused: dict[str, Result]) -> None:
         self.names = names
-        self.conflated = 0  # updates that were not sent, of those that iterations were given
+        self.refused = refused  # names that are none, and no node is asked for
+        self.conflated = 0  # updates that were not sent, before those that iterations were given
         self.gaps = 0
         self._core = core
-        self._refused = refused  # names that are none, and no node is asked for
-        self._symbols = frozenset(names)
-        self._prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-
-    def takes(self, symbol: str) -> bool:
-        return symbol in self._symbols or symbol.startswith(self._prefixes)
 
     async def __aiter__(self) -> AsyncGenerator[Update, None]:
-        feed = self.begin()
+        feed = self._core.begin(self)
         try:
             while (updates := await feed.next()) is not None:
                 for update in updates:
                     yield update
         finally:
-            self.end(feed)
+            self._core.end(feed)
 
     async def batches(self, seconds: float | None = None) -> AsyncGenerator[Batch, None]:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         FULL wait."""
-        feed = self.begin()
+        feed = self._core.begin(self)
         try:
             while (updates := await feed.next(seconds)) is not None:
                 yield Batch(updates)
         finally:
-            self.end(feed)
-
-    def begin(self) -> Feed:
-        """What an iteration takes its updates from."""
-        return self._core.begin(self)
-
-    def end(self, feed: Feed) -> None:
-        self._core.end(feed)
+            self._core.end(feed)
 
     async def results(self) -> list[Result]:
         """What became of each name, once a node has said so: those still wanted, in their order. One that may appear later has
         an error of which retry is true, until it does. Raises RequestError when the terms are refused."""
         results = []
         for name in self.names:
-            if name in self._refused:
-                results.append(self._refused[name])
+            if (refused := self.refused.get(name)) is not None:
+                results.append(refused)
                 continue
             while (want := self._core.wants.get(name)) and want.outcome is None:
                 waiter = asyncio.get_running_loop().create_future()
@@ -95,17 +83,6 @@ class Subscription:
         """Wants these names no more, here and wherever else they were subscribed to."""
         self._core.unsubscribe(self.names)
 
-    def hopeless(self) -> RequestError | None:
-        """Why none of the names can come, if so, as things are."""
-        why = None
-        for name in self.names:
-            want = self._core.wants.get(name)
-            outcome = self._refused.get(name) or (want and want.state == "idle" and want.outcome)
-            why = outcome.error if isinstance(outcome, Result) else outcome or None
-            if why is None:
-                return None
-        return why
-
     def __repr__(self) -> str:
         return f"Subscription({', '.join(self.names[:5])}{', ...' if len(self.names) > 5 else ''})"
 
@@ -115,7 +92,8 @@ class Feed:
 
     def __init__(self, subscription: Subscription, room: Bell) -> None:
         self.subscription = subscription
-        self.takes = subscription.takes
+        self._symbols = frozenset(subscription.names)
+        self._prefixes = tuple(name[:-1] for name in subscription.names if name.endswith("*"))
         self._updates: list[Update] = []
         self._least = 1  # updates that the iteration waits for
         self._due = time.monotonic()  # when it was to have the last ones
@@ -123,6 +101,9 @@ class Feed:
         self._room = room  # rung when what waited is taken
         self._over = False
         self._error: Exception | None = None
+
+    def takes(self, symbol: str) -> bool:
+        return symbol in self._symbols or symbol.startswith(self._prefixes)
 
     @property
     def is_full(self) -> bool:
@@ -151,6 +132,8 @@ class Feed:
         wait = None
         self._least = 1
         if seconds is not None:
+            if not seconds > 0:
+                raise ConfigError(f"batches every {seconds} s: take some seconds, or none for each time there are any")
             self._due = max(self._due + seconds, time.monotonic())
             wait = self._due - time.monotonic()
             self._least = FULL

@@ -176,13 +176,14 @@ class Subscription:
     def batches(self, seconds: float | None = None) -> Generator[Batch, None, None]:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         subscription.FULL wait."""
-        feed = self._client._call(self._of.begin)
+        core = self._client._client._core
+        feed = self._client._call(lambda: core.begin(self._of))
         try:
             while (updates := self._client._await(feed.next(seconds))) is not None:
                 yield Batch(updates)
         finally:
             with contextlib.suppress(NotConnected):  # closed: the iteration has ended, too
-                self._client._call(lambda: self._of.end(feed))
+                self._client._call(lambda: core.end(feed))
 
     def results(self) -> Sequence[Result]:
         """What became of each name, once a node has said so."""

@@ -13,13 +13,13 @@ _STREAM = f"a stream is at ws://HOST:PORT{_PATH}, or wss://"
 
 def check_url(text: str, tls: bool) -> str:
     """Completes it, and refuses what is no stream's, and what would be shown with the URL and is a secret."""
+    if not isinstance(text, str) or re.search(r"[\x00-\x20\x7f]", text):
+        raise ConfigError(f"the URL cannot be read, it is no text, or has white space: {_STREAM}")
     try:
         url = urlsplit(text)
-        _ = url.port
-    except (ValueError, TypeError, AttributeError):
+        _ = url.port, (url.hostname or "").encode("idna")
+    except ValueError:
         raise ConfigError(f"the URL cannot be read: {_STREAM}") from None
-    if re.search(r"[\x00-\x20\x7f]", text):
-        raise ConfigError(f"the URL cannot be read, it has white space: {_STREAM}")
     if "@" in url.netloc:
         raise ConfigError("URL: a name and a password in it are not sent: leave them out, a node asks for a token or a certificate")
     if "token" in parse_qs(url.query, keep_blank_values=True):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -42,7 +43,7 @@ def terms_of(rate: float | None, fields: Sequence[str] | None, default: Terms) -
     """Terms as a user gives them, where None means the default's."""
     if rate is None:
         rate = default.rate
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
         raise ConfigError(f"rate {rate!r}: updates a second and symbol, at least 0.1, or 0 for all as they come")
     fields = default.fields if fields is None else (fields,) if isinstance(fields, str) else tuple(fields)
     for name in fields:

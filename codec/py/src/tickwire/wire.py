@@ -130,4 +130,5 @@ def _cause(e: BaseException) -> str:
         return e.reason or str(e) if not isinstance(e, ssl.SSLCertVerificationError) else f"certificate: {e.verify_message}"
     number = re.search(r"Errno (\d+)", str(e))
     errno = getattr(e, "errno", None) or (int(number[1]) if number else 0)
-    return os.strerror(errno).lower() if errno > 0 else printable(str(e)) or type(e).__name__
+    text = os.strerror(errno) if errno > 0 else getattr(e, "strerror", None) or str(e) or type(e).__name__
+    return printable(text).lower()
