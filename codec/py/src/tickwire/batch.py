@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
 
 from .errors import ConfigError
@@ -67,36 +68,35 @@ class Batch(Sequence[Update]):
     def to_pandas(self, floats: bool = False) -> pd.DataFrame:
         """A DataFrame: decimals as exact Decimals, with None for what is not known, or with floats as float64 with NaN; symbol and
         status as categories, trades as Int64, times as datetime64[us, UTC]."""
-        pandas = _library("pandas")
-        columns: dict[str, Any] = self._columns(floats)
+        pandas, table = _library("pandas"), self.to_numpy(floats=True)
+        columns: dict[str, Any] = {name: table[name] for name in _FRAME}
+        if not floats:
+            columns |= {name: pandas.Series(self._decimals(name), dtype="object") for name in DECIMALS}
         for name in _TIMES:
-            us = pandas.Series(columns[name], dtype="Int64")
-            columns[name] = pandas.to_datetime(us, unit="us", utc=True).astype("datetime64[us, UTC]")
-        columns["symbol"] = pandas.Categorical(columns["symbol"])
-        columns["status"] = pandas.Categorical(columns["status"], categories=STATUSES)
-        columns["trades"] = pandas.array(columns["trades"], "Int64")
-        columns |= {name: pandas.Series(columns[name], dtype="float64" if floats else "object") for name in DECIMALS}
-        frame: pd.DataFrame = pandas.DataFrame({name: columns[name] for name in _FRAME})
+            columns[name] = pandas.Series(table[name].astype("datetime64[us]")).dt.tz_localize("UTC")  # which has ABSENT for NaT
+        columns["symbol"] = pandas.Categorical([u.symbol for u in self.updates])
+        columns["status"] = pandas.Categorical([u.quote.status for u in self.updates], categories=STATUSES)
+        columns["trades"] = pandas.arrays.IntegerArray(table["trades"].copy(), table["trades"] == ABSENT)
+        frame: pd.DataFrame = pandas.DataFrame(columns)
         return frame
 
     def to_polars(self, floats: bool = False) -> pl.DataFrame:
         """As to_pandas, but decimals are Decimal(38, 15), which holds every one exactly; what is not known is null."""
-        polars = _library("polars")
-        columns = self._columns(floats)
-        types = dict.fromkeys(DECIMALS, polars.Float64 if floats else polars.Decimal(38, 15)) | dict.fromkeys(_TIMES, polars.Datetime("us", "UTC"))
-        types |= dict.fromkeys(("seq", "conflated", "trades"), polars.Int64) | dict.fromkeys(("image", "gap"), polars.Boolean)
-        types |= {"symbol": polars.Categorical, "status": polars.Enum(STATUSES)}
-        frame: pl.DataFrame = polars.DataFrame({name: columns[name] for name in _FRAME}, schema={name: types[name] for name in _FRAME})
+        polars, table = _library("polars"), self.to_numpy(floats=True)
+        columns: dict[str, Any] = {name: polars.Series(table[name].copy(), nan_to_null=True) for name in _FRAME if name not in ("symbol", "status")}
+        if not floats:
+            columns |= {name: polars.Series(self._decimals(name), dtype=polars.Decimal(38, 15)) for name in DECIMALS}
+        for name in _TIMES:
+            columns[name] = polars.Series(table[name].astype("datetime64[us]")).dt.replace_time_zone("UTC")
+        columns["symbol"] = polars.Series([u.symbol for u in self.updates], dtype=polars.Categorical)
+        names = [status if (status := u.quote.status) in STATUSES else None for u in self.updates]
+        columns["status"] = polars.Series(names, dtype=polars.Enum(STATUSES))
+        columns["trades"] = polars.Series([u.quote.trades for u in self.updates], dtype=polars.Int64)
+        frame: pl.DataFrame = polars.DataFrame({name: columns[name] for name in _FRAME})
         return frame
 
-    def _columns(self, floats: bool) -> dict[str, list[Any]]:
-        """The columns of a frame, with None for what is not known."""
-        updates = self.updates
-        columns: dict[str, list[Any]] = {name: [getattr(u, name) for u in updates] for name in _HEAD}
-        for name in (*DECIMALS, "trades", "event_time", "recv_time"):
-            columns[name] = [u.quote.number(name) if floats and name in DECIMALS else getattr(u.quote, name) for u in updates]
-        columns["status"] = [status if (status := u.quote.status) in STATUSES else None for u in updates]
-        return columns
+    def _decimals(self, name: str) -> list[Decimal | None]:
+        return [getattr(u.quote, name) for u in self.updates]
 
 
 def _floats(numpy: Any, values: Any, f: int) -> Any:
