@@ -255,7 +255,7 @@ async def test_ends_though_nobody_reads_what_it_says() -> None:
     async def deaf(p: Peer) -> None:
         await p.hello()
         p.ws.transport.pause_reading()
-        await asyncio.sleep(3)
+        await asyncio.sleep(1.5)
 
     async with node(deaf) as n:
         began = 0.0
