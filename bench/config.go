@@ -175,8 +175,8 @@ func (cfg *Config) Complete() error {
 		return errors.New("--updates is above 0, and 10 million at most")
 	case cfg.SlowBytes > 0 && cfg.Slow == 0:
 		return errors.New("--slow-bytes is of slow subscribers: it goes with --slow")
-	case cfg.Bound <= 0 || cfg.Rate < 0:
-		return errors.New("--bound is above 0, --rate at least 0")
+	case cfg.Bound <= 0 || cfg.Rate < 0 || cfg.Drain < 0:
+		return errors.New("--bound is above 0, --rate and --drain at least 0")
 	case cfg.Scenario == "limit" && (cfg.Subs == 0 || !cfg.Floor):
 		return errors.New("bench limit measures the floor of a load that has subscriptions: --load idle and --no-floor do not go with it")
 	case cfg.Zipf != 0 && !(cfg.Zipf > 1):
@@ -185,8 +185,6 @@ func (cfg *Config) Complete() error {
 		return errors.New("--burst is from 1 to 1000")
 	case !(cfg.Ramp > 0 && cfg.Ramp <= 1e6):
 		return errors.New("--ramp is above 0, and a million at most")
-	case cfg.Drain < 0 || cfg.Drain > 0 && cfg.Scenario != "roll":
-		return errors.New("--drain is of bench roll, and at least 0s")
 	case cfg.Duration < time.Second:
 		return errors.New("--duration is at least 1s")
 	}

@@ -17,7 +17,7 @@ const pythonPackages = "websockets, msgpack, numpy, pandas, polars, matplotlib, 
 // python is the interpreter of the venv that has them, or the test is skipped. The command is of one of them.
 func python(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(filepath.Dir(need(t, "websockets")), "python")
+	path := filepath.Join(filepath.Dir(need(t, "hatchling")), "python")
 	if out, err := exec.Command(path, "-c", "import "+pythonPackages).CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		if os.Getenv("CI") == "true" {
