@@ -128,3 +128,21 @@ func TestRefusedUnderPattern(t *testing.T) {
 		}
 	}
 }
+
+// Who speaks another version, or numbers fields otherwise, is no node for this client: it
+// says so and ends, instead of coming back for ever.
+func TestAnotherVersion(t *testing.T) {
+	for why, hello := range map[string]codec.Hello{
+		"version 2 of the protocol": {Protocol: 2, Fields: codec.FieldNames[:]},
+		`its field 1 is "size"`:     {Protocol: codec.Version, Fields: []string{"bid", "size"}},
+	} {
+		n := newNode(t, func(p *peer) {
+			hello.Limits = codec.Limits{RequestBytes: 1, RequestSymbols: 1, Subs: 1, RequestsPerSecond: 1}
+			say(p, &hello)
+		})
+		err := start(t, Config{URL: n.url()}, nil).wait()
+		if final := new(FinalError); !errors.As(err, &final) || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+}

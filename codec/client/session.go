@@ -155,9 +155,12 @@ func (s *session) greet(hello *codec.Hello) error {
 	if s.hello != nil {
 		return nil
 	}
+	if hello.Protocol != codec.Version {
+		return &FinalError{Code: int(ws.StatusProtocolError), Reason: fmt.Sprintf("it speaks version %d of the protocol, not %d", hello.Protocol, codec.Version)}
+	}
 	for f, name := range hello.Fields[:min(len(hello.Fields), codec.NumFields)] {
 		if name != codec.FieldNames[f] {
-			return &FinalError{Code: 1002, Reason: fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
+			return &FinalError{Code: int(ws.StatusProtocolError), Reason: fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
 		}
 	}
 	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond) <= 0 {
