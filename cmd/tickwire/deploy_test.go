@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // passes runs a program, in the repository's directory, that says whether something is right.
@@ -57,4 +61,115 @@ func TestUnits(t *testing.T) {
 // HAProxy takes the balancer's settings.
 func TestBalancer(t *testing.T) {
 	passes(t, "haproxy", "-c", "-f", "deploy/compose/haproxy.cfg")
+}
+
+// object is what of a Kubernetes object tells which pods it is of.
+type object struct {
+	Kind     string
+	Metadata struct{ Name string }
+	Data     map[string]string
+	Spec     struct {
+		Selector, PodSelector any
+		Template              struct {
+			Metadata struct{ Labels map[string]any }
+		}
+	}
+}
+
+// The chart renders, for each way to set it: Kubernetes takes what comes, of its releases from
+// the first that the chart is for to the newest; every selector finds pods; and the settings
+// are such that a feed and a node take them.
+func TestChart(t *testing.T) {
+	values, _ := filepath.Glob(filepath.Join(root, "deploy/helm/ci/*.yaml"))
+	if len(values) < 3 {
+		t.Fatal(values)
+	}
+	need(t, "kubernetes-validate")
+	for _, file := range values {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			file := strings.TrimPrefix(file, root+"/")
+			passes(t, "helm", "lint", "--quiet", "deploy/helm", "-f", file)
+			rendered := filepath.Join(t.TempDir(), "rendered.yaml")
+			cmd := exec.Command(need(t, "helm"), "template", "tickwire", "deploy/helm", "--kube-version", "1.27.0", "-f", file)
+			cmd.Dir = root
+			text, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(rendered, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, release := range []string{"1.27", "1.37"} {
+				passes(t, "kubernetes-validate", "--strict", "--quiet", "--no-warn", "-k", release, rendered)
+			}
+			checkObjects(t, text)
+		})
+	}
+	out, err := exec.Command(need(t, "helm"), "template", "tickwire", filepath.Join(root, "deploy/helm"), "--kube-version", "1.27.0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "fanout.insecure=true") {
+		t.Errorf("without certificate and tokens: %v, %s", err, out)
+	}
+}
+
+func checkObjects(t *testing.T, text []byte) {
+	var objects []object
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var o object
+		if err := decoder.Decode(&o); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, o)
+	}
+	pods := func(selector map[string]any) (found int) {
+		for _, o := range objects {
+			matches := len(o.Spec.Template.Metadata.Labels) > 0
+			for key, value := range selector {
+				matches = matches && o.Spec.Template.Metadata.Labels[key] == value
+			}
+			if matches {
+				found++
+			}
+		}
+		return found
+	}
+	for _, o := range objects {
+		for _, s := range []any{o.Spec.Selector, o.Spec.PodSelector} {
+			selector, _ := s.(map[string]any)
+			if labels, ok := selector["matchLabels"].(map[string]any); ok {
+				selector = labels
+			}
+			if _, some := selector["app.kubernetes.io/component"]; some && pods(selector) != 1 {
+				t.Errorf("the selector of %s %s finds %d kinds of pods", o.Kind, o.Metadata.Name, pods(selector))
+			}
+		}
+		if settings := o.Data["tickwire.yaml"]; settings != "" {
+			checkSettings(t, settings)
+		}
+	}
+}
+
+// checkSettings has feed and fanout take a file, with what its secrets have.
+func checkSettings(t *testing.T, settings string) {
+	dir := t.TempDir()
+	if _, stderr, code := run(t, "", "keys", filepath.Join(dir, "tokens"), "--host", "localhost"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "tls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{"cert.pem": "tls.crt", "key.pem": "tls.key"} {
+		if err := os.Rename(filepath.Join(dir, "tokens", from), filepath.Join(dir, "tls", to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TICKWIRE_LISTEN", "0.0.0.0:8080") // of the image
+	file := written(t, strings.ReplaceAll(settings, "/etc/tickwire", dir))
+	for _, command := range []string{"feed", "fanout"} {
+		if _, stderr, code := run(t, "", "--config", file, "config", command); code != 0 {
+			t.Errorf("%s: %s\n%s", command, stderr, settings)
+		}
+	}
 }

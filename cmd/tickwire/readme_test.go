@@ -19,7 +19,7 @@ import (
 )
 
 // manuals are what users read: what they show works.
-var manuals = []string{"README.md", "deploy/README.md"}
+var manuals = []string{"README.md", "deploy/README.md", "codec/README.md"}
 
 // manual is all of them.
 func manual(t *testing.T) (all string) {
@@ -74,7 +74,7 @@ func TestReadmeCommands(t *testing.T) {
 
 // The files that the manuals name are there.
 func TestReadmeFiles(t *testing.T) {
-	named := regexp.MustCompile(`\]\(([^)#]+)\)|\| ((?:cmd|feed|fanout|codec)/[\w/.]+) \|`)
+	named := regexp.MustCompile(`\]\(([^)#]+)(?:#[\w-]+)?\)|\| ((?:cmd|feed|fanout|codec)/[\w/.]+) \|`)
 	for _, page := range manuals {
 		for _, m := range named.FindAllStringSubmatch(string(read(t, page)), -1) {
 			if file := m[1] + m[2]; !strings.Contains(file, "://") {

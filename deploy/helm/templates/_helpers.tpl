@@ -80,9 +80,9 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 
-{{- define "tickwire.container" -}}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+{{/* tickwire.confined is a container's securityContext. */}}
+{{- define "tickwire.confined" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
 {{- end }}
