@@ -133,7 +133,7 @@ func newEvents(reg prometheus.Registerer) *events {
 	vec := func(name, label, help string) *prometheus.CounterVec {
 		return factory.NewCounterVec(opts(name, help), []string{label})
 	}
-	return &events{
+	e := &events{
 		acceptErrors: factory.NewCounter(opts("accept_errors", "Connections that the system did not let the node accept, as without descriptors.")),
 		lapped:       factory.NewCounter(opts("lapped", "Times a loop took the whole board because its queue was full, and once for each loop at its start.")),
 		chokes:       factory.NewCounter(opts("chokes", "Times a connection was held back until its client answers a ping: it is behind, be it for a moment.")),
@@ -144,6 +144,10 @@ func newEvents(reg prometheus.Registerer) *events {
 		requests:     vec("requests", "op", "Requests of clients, by op; one that cannot be parsed is a request error."),
 		errors:       vec("request_errors", "code", "Requests, or names in them, answered with an error, by its number in the protocol."),
 	}
+	for _, reason := range [...]string{"peer", "done", "reset", "drained", "stalled", "unread"} {
+		e.closed.WithLabelValues(reason) // from 0: of one that begins at 1 no rate is known
+	}
+	return e
 }
 
 // number is a code as a label.
