@@ -46,7 +46,7 @@ func TestOtherScale(t *testing.T) {
 // A node that says what no node says is left.
 func TestBrokenPromises(t *testing.T) {
 	for name, lie := range map[string]func(p *peer){
-		"no limits": func(p *peer) { say(p, &codec.Hello{Fields: codec.FieldNames[:]}) },
+		"no limits": func(p *peer) { say(p, &codec.Hello{Protocol: codec.Version, Fields: codec.FieldNames[:]}) },
 		"no symbol": func(p *peer) {
 			p.hello(time.Minute)
 			p.reply(&request{Request: codec.Request{Op: codec.OpSubscribe}}, is("sim:\x1b[2J", 3))

@@ -140,6 +140,10 @@ class Feed:
         if len(self._updates) < self._least and not self._over:
             self._bell.clear()
             await self._bell.rung(wait)
+        return self.take()
+
+    def take(self) -> list[Update] | None:
+        """All that waits. None: the iteration is over."""
         if self._over and not self._updates:
             if self._error is not None:
                 raise self._error

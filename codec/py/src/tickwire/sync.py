@@ -179,7 +179,14 @@ class Subscription:
         core = self._client._client._core
         feed = self._client._call(lambda: core.begin(self._of))
         try:
-            while (updates := self._client._await(feed.next(seconds))) is not None:
+            while True:
+                try:
+                    updates = self._client._await(feed.next(seconds))
+                except NotConnected:  # closed between two batches, by another thread: the iteration ends with what waits
+                    self._client._thread.join()
+                    updates = feed.take()
+                if updates is None:
+                    return
                 yield Batch(updates)
         finally:
             with contextlib.suppress(NotConnected):  # closed: the iteration has ended, too
