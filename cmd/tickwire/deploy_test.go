@@ -58,6 +58,23 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// The image builds and runs, where there is what builds images.
+func TestImage(t *testing.T) {
+	engine := ""
+	for _, name := range []string{"docker", "podman"} {
+		if exec.Command(name, "info").Run() == nil {
+			engine = name
+		}
+	}
+	if engine == "" {
+		t.Skip("neither docker nor podman answers")
+	}
+	passes(t, engine, "build", "-f", "deploy/Dockerfile", "-t", "tickwire:test", "--build-arg", "COMMIT=abc123", ".")
+	if out := passes(t, engine, "run", "--rm", "--read-only", "--cap-drop", "all", "tickwire:test", "version"); !strings.Contains(out, "commit abc123") {
+		t.Error(out)
+	}
+}
+
 // HAProxy takes the balancer's settings.
 func TestBalancer(t *testing.T) {
 	passes(t, "haproxy", "-c", "-f", "deploy/compose/haproxy.cfg")
