@@ -33,6 +33,10 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if cfg := os.Getenv("TICKWIRE_ALIKE"); cfg != "" {
+		aliken(cfg)
+		return
+	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
