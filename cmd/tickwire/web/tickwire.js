@@ -9,37 +9,66 @@ Permission to use, copy, modify, and/or distribute this software for any purpose
 
 THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
 */
+var __defProp = Object.defineProperty;
+var __getOwnPropNames = Object.getOwnPropertyNames;
+var __esm = (fn, res, err) => function __init() {
+  if (err) throw err[0];
+  try {
+    return fn && (res = (0, fn[__getOwnPropNames(fn)[0]])(fn = 0)), res;
+  } catch (e) {
+    throw err = [e], e;
+  }
+};
+var __export = (target, all) => {
+  for (var name in all)
+    __defProp(target, name, { get: all[name], enumerable: true });
+};
 
 // src/error.ts
-var ProtocolError = class extends Error {
-  constructor(kind, text) {
-    super(`${kind}: ${text}`);
-    this.kind = kind;
-    this.name = "ProtocolError";
+function refuse(kind, text2) {
+  throw new ProtocolError(kind, text2);
+}
+var ProtocolError, RequestError;
+var init_error = __esm({
+  "src/error.ts"() {
+    "use strict";
+    ProtocolError = class extends Error {
+      constructor(kind, text2) {
+        super(`${kind}: ${text2}`);
+        this.kind = kind;
+        this.name = "ProtocolError";
+      }
+      kind;
+    };
+    RequestError = class extends Error {
+      code;
+      text;
+      retry;
+      constructor(e) {
+        super(e.text);
+        this.name = "RequestError";
+        this.code = e.code;
+        this.text = e.text;
+        this.retry = e.retry;
+      }
+    };
   }
-  kind;
-};
-var RequestError = class extends Error {
-  code;
-  text;
-  retry;
-  constructor(e) {
-    super(e.text);
-    this.name = "RequestError";
-    this.code = e.code;
-    this.text = e.text;
-    this.retry = e.retry;
-  }
-};
+});
 
 // src/flags.ts
-var IMAGE = 1;
-var CONFLATED = 2;
-var GAP = 16;
-var REASONS = ["rate", "slow", "catch-up"];
 function reasonOf(flags) {
   return flags & CONFLATED ? REASONS[(flags >> 2 & 3) - 1] ?? null : null;
 }
+var IMAGE, CONFLATED, GAP, REASONS;
+var init_flags = __esm({
+  "src/flags.ts"() {
+    "use strict";
+    IMAGE = 1;
+    CONFLATED = 2;
+    GAP = 16;
+    REASONS = ["rate", "slow", "catch-up"];
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs
 function utf8Count(str) {
@@ -105,8 +134,6 @@ function utf8EncodeJs(str, output, outputOffset) {
     output[offset++] = value & 63 | 128;
   }
 }
-var sharedTextEncoder = new TextEncoder();
-var TEXT_ENCODER_THRESHOLD = 50;
 function utf8EncodeTE(str, output, outputOffset) {
   sharedTextEncoder.encodeInto(str, output.subarray(outputOffset));
 }
@@ -117,12 +144,11 @@ function utf8Encode(str, output, outputOffset) {
     utf8EncodeJs(str, output, outputOffset);
   }
 }
-var CHUNK_SIZE = 4096;
 function utf8DecodeJs(bytes, inputOffset, byteLength) {
   let offset = inputOffset;
   const end = offset + byteLength;
   const units = [];
-  let result2 = "";
+  let result = "";
   while (offset < end) {
     const byte1 = bytes[offset++];
     if ((byte1 & 128) === 0) {
@@ -149,17 +175,15 @@ function utf8DecodeJs(bytes, inputOffset, byteLength) {
       units.push(byte1);
     }
     if (units.length >= CHUNK_SIZE) {
-      result2 += String.fromCharCode(...units);
+      result += String.fromCharCode(...units);
       units.length = 0;
     }
   }
   if (units.length > 0) {
-    result2 += String.fromCharCode(...units);
+    result += String.fromCharCode(...units);
   }
-  return result2;
+  return result;
 }
-var sharedTextDecoder = new TextDecoder();
-var TEXT_DECODER_THRESHOLD = 200;
 function utf8DecodeTD(bytes, inputOffset, byteLength) {
   const stringBytes = bytes.subarray(inputOffset, inputOffset + byteLength);
   return sharedTextDecoder.decode(stringBytes);
@@ -171,33 +195,52 @@ function utf8Decode(bytes, inputOffset, byteLength) {
     return utf8DecodeJs(bytes, inputOffset, byteLength);
   }
 }
+var sharedTextEncoder, TEXT_ENCODER_THRESHOLD, CHUNK_SIZE, sharedTextDecoder, TEXT_DECODER_THRESHOLD;
+var init_utf8 = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs"() {
+    sharedTextEncoder = new TextEncoder();
+    TEXT_ENCODER_THRESHOLD = 50;
+    CHUNK_SIZE = 4096;
+    sharedTextDecoder = new TextDecoder();
+    TEXT_DECODER_THRESHOLD = 200;
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs
-var ExtData = class {
-  type;
-  data;
-  constructor(type, data) {
-    this.type = type;
-    this.data = data;
+var ExtData;
+var init_ExtData = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs"() {
+    ExtData = class {
+      type;
+      data;
+      constructor(type, data) {
+        this.type = type;
+        this.data = data;
+      }
+    };
   }
-};
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs
-var DecodeError = class _DecodeError extends Error {
-  constructor(message) {
-    super(message);
-    const proto = Object.create(_DecodeError.prototype);
-    Object.setPrototypeOf(this, proto);
-    Object.defineProperty(this, "name", {
-      configurable: true,
-      enumerable: false,
-      value: _DecodeError.name
-    });
+var DecodeError;
+var init_DecodeError = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs"() {
+    DecodeError = class _DecodeError extends Error {
+      constructor(message) {
+        super(message);
+        const proto = Object.create(_DecodeError.prototype);
+        Object.setPrototypeOf(this, proto);
+        Object.defineProperty(this, "name", {
+          configurable: true,
+          enumerable: false,
+          value: _DecodeError.name
+        });
+      }
+    };
   }
-};
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs
-var UINT32_MAX = 4294967295;
 function setUint64(view, offset, value) {
   const high = value / 4294967296;
   const low = value;
@@ -220,11 +263,14 @@ function getUint64(view, offset) {
   const low = view.getUint32(offset + 4);
   return high * 4294967296 + low;
 }
+var UINT32_MAX;
+var init_int = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs"() {
+    UINT32_MAX = 4294967295;
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs
-var EXT_TIMESTAMP = -1;
-var TIMESTAMP32_MAX_SEC = 4294967296 - 1;
-var TIMESTAMP64_MAX_SEC = 17179869184 - 1;
 function encodeTimeSpecToTimestamp({ sec, nsec }) {
   if (sec >= 0 && nsec >= 0 && sec <= TIMESTAMP64_MAX_SEC) {
     if (nsec === 0 && sec <= TIMESTAMP32_MAX_SEC) {
@@ -295,73 +341,90 @@ function decodeTimestampExtension(data) {
   const timeSpec = decodeTimestampToTimeSpec(data);
   return new Date(timeSpec.sec * 1e3 + timeSpec.nsec / 1e6);
 }
-var timestampExtension = {
-  type: EXT_TIMESTAMP,
-  encode: encodeTimestampExtension,
-  decode: decodeTimestampExtension
-};
+var EXT_TIMESTAMP, TIMESTAMP32_MAX_SEC, TIMESTAMP64_MAX_SEC, timestampExtension;
+var init_timestamp = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs"() {
+    init_DecodeError();
+    init_int();
+    EXT_TIMESTAMP = -1;
+    TIMESTAMP32_MAX_SEC = 4294967296 - 1;
+    TIMESTAMP64_MAX_SEC = 17179869184 - 1;
+    timestampExtension = {
+      type: EXT_TIMESTAMP,
+      encode: encodeTimestampExtension,
+      decode: decodeTimestampExtension
+    };
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs
-var ExtensionCodec = class _ExtensionCodec {
-  static defaultCodec = new _ExtensionCodec();
-  // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
-  // this will make type errors a lot more clear
-  // eslint-disable-next-line @typescript-eslint/naming-convention
-  __brand;
-  // built-in extensions
-  builtInEncoders = [];
-  builtInDecoders = [];
-  // custom extensions
-  encoders = [];
-  decoders = [];
-  constructor() {
-    this.register(timestampExtension);
-  }
-  register({ type, encode: encode2, decode: decode2 }) {
-    if (type >= 0) {
-      this.encoders[type] = encode2;
-      this.decoders[type] = decode2;
-    } else {
-      const index = -1 - type;
-      this.builtInEncoders[index] = encode2;
-      this.builtInDecoders[index] = decode2;
-    }
-  }
-  tryToEncode(object, context) {
-    for (let i = 0; i < this.builtInEncoders.length; i++) {
-      const encodeExt = this.builtInEncoders[i];
-      if (encodeExt != null) {
-        const data = encodeExt(object, context);
-        if (data != null) {
-          const type = -1 - i;
+var ExtensionCodec;
+var init_ExtensionCodec = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs"() {
+    init_ExtData();
+    init_timestamp();
+    ExtensionCodec = class _ExtensionCodec {
+      static defaultCodec = new _ExtensionCodec();
+      // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
+      // this will make type errors a lot more clear
+      // eslint-disable-next-line @typescript-eslint/naming-convention
+      __brand;
+      // built-in extensions
+      builtInEncoders = [];
+      builtInDecoders = [];
+      // custom extensions
+      encoders = [];
+      decoders = [];
+      constructor() {
+        this.register(timestampExtension);
+      }
+      register({ type, encode: encode2, decode: decode2 }) {
+        if (type >= 0) {
+          this.encoders[type] = encode2;
+          this.decoders[type] = decode2;
+        } else {
+          const index = -1 - type;
+          this.builtInEncoders[index] = encode2;
+          this.builtInDecoders[index] = decode2;
+        }
+      }
+      tryToEncode(object, context) {
+        for (let i = 0; i < this.builtInEncoders.length; i++) {
+          const encodeExt = this.builtInEncoders[i];
+          if (encodeExt != null) {
+            const data = encodeExt(object, context);
+            if (data != null) {
+              const type = -1 - i;
+              return new ExtData(type, data);
+            }
+          }
+        }
+        for (let i = 0; i < this.encoders.length; i++) {
+          const encodeExt = this.encoders[i];
+          if (encodeExt != null) {
+            const data = encodeExt(object, context);
+            if (data != null) {
+              const type = i;
+              return new ExtData(type, data);
+            }
+          }
+        }
+        if (object instanceof ExtData) {
+          return object;
+        }
+        return null;
+      }
+      decode(data, type, context) {
+        const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
+        if (decodeExt) {
+          return decodeExt(data, type, context);
+        } else {
           return new ExtData(type, data);
         }
       }
-    }
-    for (let i = 0; i < this.encoders.length; i++) {
-      const encodeExt = this.encoders[i];
-      if (encodeExt != null) {
-        const data = encodeExt(object, context);
-        if (data != null) {
-          const type = i;
-          return new ExtData(type, data);
-        }
-      }
-    }
-    if (object instanceof ExtData) {
-      return object;
-    }
-    return null;
+    };
   }
-  decode(data, type, context) {
-    const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
-    if (decodeExt) {
-      return decodeExt(data, type, context);
-    } else {
-      return new ExtData(type, data);
-    }
-  }
-};
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs
 function isArrayBufferLike(buffer) {
@@ -378,1299 +441,1324 @@ function ensureUint8Array(buffer) {
     return Uint8Array.from(buffer);
   }
 }
+var init_typedArrays = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs"() {
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs
-var DEFAULT_MAX_DEPTH = 100;
-var DEFAULT_INITIAL_BUFFER_SIZE = 2048;
-var Encoder = class _Encoder {
-  extensionCodec;
-  context;
-  useBigInt64;
-  maxDepth;
-  initialBufferSize;
-  sortKeys;
-  forceFloat32;
-  ignoreUndefined;
-  forceIntegerToFloat;
-  pos;
-  view;
-  bytes;
-  entered = false;
-  constructor(options) {
-    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
-    this.context = options?.context;
-    this.useBigInt64 = options?.useBigInt64 ?? false;
-    this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-    this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
-    this.sortKeys = options?.sortKeys ?? false;
-    this.forceFloat32 = options?.forceFloat32 ?? false;
-    this.ignoreUndefined = options?.ignoreUndefined ?? false;
-    this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
-    this.pos = 0;
-    this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
-    this.bytes = new Uint8Array(this.view.buffer);
-  }
-  clone() {
-    return new _Encoder({
-      extensionCodec: this.extensionCodec,
-      context: this.context,
-      useBigInt64: this.useBigInt64,
-      maxDepth: this.maxDepth,
-      initialBufferSize: this.initialBufferSize,
-      sortKeys: this.sortKeys,
-      forceFloat32: this.forceFloat32,
-      ignoreUndefined: this.ignoreUndefined,
-      forceIntegerToFloat: this.forceIntegerToFloat
-    });
-  }
-  reinitializeState() {
-    this.pos = 0;
-  }
-  /**
-   * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
-   *
-   * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
-   */
-  encodeSharedRef(object) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.encodeSharedRef(object);
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.doEncode(object, 1);
-      return this.bytes.subarray(0, this.pos);
-    } finally {
-      this.entered = false;
-    }
-  }
-  /**
-   * @returns Encodes the object and returns a copy of the encoder's internal buffer.
-   */
-  encode(object) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.encode(object);
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.doEncode(object, 1);
-      return this.bytes.slice(0, this.pos);
-    } finally {
-      this.entered = false;
-    }
-  }
-  doEncode(object, depth) {
-    if (depth > this.maxDepth) {
-      throw new Error(`Too deep objects in depth ${depth}`);
-    }
-    if (object == null) {
-      this.encodeNil();
-    } else if (typeof object === "boolean") {
-      this.encodeBoolean(object);
-    } else if (typeof object === "number") {
-      if (!this.forceIntegerToFloat) {
-        this.encodeNumber(object);
-      } else {
-        this.encodeNumberAsFloat(object);
+var DEFAULT_MAX_DEPTH, DEFAULT_INITIAL_BUFFER_SIZE, Encoder;
+var init_Encoder = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs"() {
+    init_utf8();
+    init_ExtensionCodec();
+    init_int();
+    init_typedArrays();
+    DEFAULT_MAX_DEPTH = 100;
+    DEFAULT_INITIAL_BUFFER_SIZE = 2048;
+    Encoder = class _Encoder {
+      extensionCodec;
+      context;
+      useBigInt64;
+      maxDepth;
+      initialBufferSize;
+      sortKeys;
+      forceFloat32;
+      ignoreUndefined;
+      forceIntegerToFloat;
+      pos;
+      view;
+      bytes;
+      entered = false;
+      constructor(options) {
+        this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
+        this.context = options?.context;
+        this.useBigInt64 = options?.useBigInt64 ?? false;
+        this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+        this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
+        this.sortKeys = options?.sortKeys ?? false;
+        this.forceFloat32 = options?.forceFloat32 ?? false;
+        this.ignoreUndefined = options?.ignoreUndefined ?? false;
+        this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
+        this.pos = 0;
+        this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
+        this.bytes = new Uint8Array(this.view.buffer);
       }
-    } else if (typeof object === "string") {
-      this.encodeString(object);
-    } else if (this.useBigInt64 && typeof object === "bigint") {
-      this.encodeBigInt64(object);
-    } else {
-      this.encodeObject(object, depth);
-    }
-  }
-  ensureBufferSizeToWrite(sizeToWrite) {
-    const requiredSize = this.pos + sizeToWrite;
-    if (this.view.byteLength < requiredSize) {
-      this.resizeBuffer(requiredSize * 2);
-    }
-  }
-  resizeBuffer(newSize) {
-    const newBuffer = new ArrayBuffer(newSize);
-    const newBytes = new Uint8Array(newBuffer);
-    const newView = new DataView(newBuffer);
-    newBytes.set(this.bytes);
-    this.view = newView;
-    this.bytes = newBytes;
-  }
-  encodeNil() {
-    this.writeU8(192);
-  }
-  encodeBoolean(object) {
-    if (object === false) {
-      this.writeU8(194);
-    } else {
-      this.writeU8(195);
-    }
-  }
-  encodeNumber(object) {
-    if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
-      if (object >= 0) {
-        if (object < 128) {
-          this.writeU8(object);
-        } else if (object < 256) {
-          this.writeU8(204);
-          this.writeU8(object);
-        } else if (object < 65536) {
-          this.writeU8(205);
-          this.writeU16(object);
-        } else if (object < 4294967296) {
-          this.writeU8(206);
-          this.writeU32(object);
-        } else if (!this.useBigInt64) {
+      clone() {
+        return new _Encoder({
+          extensionCodec: this.extensionCodec,
+          context: this.context,
+          useBigInt64: this.useBigInt64,
+          maxDepth: this.maxDepth,
+          initialBufferSize: this.initialBufferSize,
+          sortKeys: this.sortKeys,
+          forceFloat32: this.forceFloat32,
+          ignoreUndefined: this.ignoreUndefined,
+          forceIntegerToFloat: this.forceIntegerToFloat
+        });
+      }
+      reinitializeState() {
+        this.pos = 0;
+      }
+      /**
+       * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
+       *
+       * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
+       */
+      encodeSharedRef(object) {
+        if (this.entered) {
+          const instance = this.clone();
+          return instance.encodeSharedRef(object);
+        }
+        try {
+          this.entered = true;
+          this.reinitializeState();
+          this.doEncode(object, 1);
+          return this.bytes.subarray(0, this.pos);
+        } finally {
+          this.entered = false;
+        }
+      }
+      /**
+       * @returns Encodes the object and returns a copy of the encoder's internal buffer.
+       */
+      encode(object) {
+        if (this.entered) {
+          const instance = this.clone();
+          return instance.encode(object);
+        }
+        try {
+          this.entered = true;
+          this.reinitializeState();
+          this.doEncode(object, 1);
+          return this.bytes.slice(0, this.pos);
+        } finally {
+          this.entered = false;
+        }
+      }
+      doEncode(object, depth) {
+        if (depth > this.maxDepth) {
+          throw new Error(`Too deep objects in depth ${depth}`);
+        }
+        if (object == null) {
+          this.encodeNil();
+        } else if (typeof object === "boolean") {
+          this.encodeBoolean(object);
+        } else if (typeof object === "number") {
+          if (!this.forceIntegerToFloat) {
+            this.encodeNumber(object);
+          } else {
+            this.encodeNumberAsFloat(object);
+          }
+        } else if (typeof object === "string") {
+          this.encodeString(object);
+        } else if (this.useBigInt64 && typeof object === "bigint") {
+          this.encodeBigInt64(object);
+        } else {
+          this.encodeObject(object, depth);
+        }
+      }
+      ensureBufferSizeToWrite(sizeToWrite) {
+        const requiredSize = this.pos + sizeToWrite;
+        if (this.view.byteLength < requiredSize) {
+          this.resizeBuffer(requiredSize * 2);
+        }
+      }
+      resizeBuffer(newSize) {
+        const newBuffer = new ArrayBuffer(newSize);
+        const newBytes = new Uint8Array(newBuffer);
+        const newView = new DataView(newBuffer);
+        newBytes.set(this.bytes);
+        this.view = newView;
+        this.bytes = newBytes;
+      }
+      encodeNil() {
+        this.writeU8(192);
+      }
+      encodeBoolean(object) {
+        if (object === false) {
+          this.writeU8(194);
+        } else {
+          this.writeU8(195);
+        }
+      }
+      encodeNumber(object) {
+        if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
+          if (object >= 0) {
+            if (object < 128) {
+              this.writeU8(object);
+            } else if (object < 256) {
+              this.writeU8(204);
+              this.writeU8(object);
+            } else if (object < 65536) {
+              this.writeU8(205);
+              this.writeU16(object);
+            } else if (object < 4294967296) {
+              this.writeU8(206);
+              this.writeU32(object);
+            } else if (!this.useBigInt64) {
+              this.writeU8(207);
+              this.writeU64(object);
+            } else {
+              this.encodeNumberAsFloat(object);
+            }
+          } else {
+            if (object >= -32) {
+              this.writeU8(224 | object + 32);
+            } else if (object >= -128) {
+              this.writeU8(208);
+              this.writeI8(object);
+            } else if (object >= -32768) {
+              this.writeU8(209);
+              this.writeI16(object);
+            } else if (object >= -2147483648) {
+              this.writeU8(210);
+              this.writeI32(object);
+            } else if (!this.useBigInt64) {
+              this.writeU8(211);
+              this.writeI64(object);
+            } else {
+              this.encodeNumberAsFloat(object);
+            }
+          }
+        } else {
+          this.encodeNumberAsFloat(object);
+        }
+      }
+      encodeNumberAsFloat(object) {
+        if (this.forceFloat32) {
+          this.writeU8(202);
+          this.writeF32(object);
+        } else {
+          this.writeU8(203);
+          this.writeF64(object);
+        }
+      }
+      encodeBigInt64(object) {
+        if (object >= BigInt(0)) {
           this.writeU8(207);
-          this.writeU64(object);
+          this.writeBigUint64(object);
         } else {
-          this.encodeNumberAsFloat(object);
-        }
-      } else {
-        if (object >= -32) {
-          this.writeU8(224 | object + 32);
-        } else if (object >= -128) {
-          this.writeU8(208);
-          this.writeI8(object);
-        } else if (object >= -32768) {
-          this.writeU8(209);
-          this.writeI16(object);
-        } else if (object >= -2147483648) {
-          this.writeU8(210);
-          this.writeI32(object);
-        } else if (!this.useBigInt64) {
           this.writeU8(211);
-          this.writeI64(object);
-        } else {
-          this.encodeNumberAsFloat(object);
+          this.writeBigInt64(object);
         }
       }
-    } else {
-      this.encodeNumberAsFloat(object);
-    }
-  }
-  encodeNumberAsFloat(object) {
-    if (this.forceFloat32) {
-      this.writeU8(202);
-      this.writeF32(object);
-    } else {
-      this.writeU8(203);
-      this.writeF64(object);
-    }
-  }
-  encodeBigInt64(object) {
-    if (object >= BigInt(0)) {
-      this.writeU8(207);
-      this.writeBigUint64(object);
-    } else {
-      this.writeU8(211);
-      this.writeBigInt64(object);
-    }
-  }
-  writeStringHeader(byteLength) {
-    if (byteLength < 32) {
-      this.writeU8(160 + byteLength);
-    } else if (byteLength < 256) {
-      this.writeU8(217);
-      this.writeU8(byteLength);
-    } else if (byteLength < 65536) {
-      this.writeU8(218);
-      this.writeU16(byteLength);
-    } else if (byteLength < 4294967296) {
-      this.writeU8(219);
-      this.writeU32(byteLength);
-    } else {
-      throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
-    }
-  }
-  encodeString(object) {
-    const maxHeaderSize = 1 + 4;
-    const byteLength = utf8Count(object);
-    this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
-    this.writeStringHeader(byteLength);
-    utf8Encode(object, this.bytes, this.pos);
-    this.pos += byteLength;
-  }
-  encodeObject(object, depth) {
-    const ext = this.extensionCodec.tryToEncode(object, this.context);
-    if (ext != null) {
-      this.encodeExtension(ext);
-    } else if (Array.isArray(object)) {
-      this.encodeArray(object, depth);
-    } else if (ArrayBuffer.isView(object)) {
-      this.encodeBinary(object);
-    } else if (typeof object === "object") {
-      this.encodeMap(object, depth);
-    } else {
-      throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
-    }
-  }
-  encodeBinary(object) {
-    const size = object.byteLength;
-    if (size < 256) {
-      this.writeU8(196);
-      this.writeU8(size);
-    } else if (size < 65536) {
-      this.writeU8(197);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(198);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large binary: ${size}`);
-    }
-    const bytes = ensureUint8Array(object);
-    this.writeU8a(bytes);
-  }
-  encodeArray(object, depth) {
-    const size = object.length;
-    if (size < 16) {
-      this.writeU8(144 + size);
-    } else if (size < 65536) {
-      this.writeU8(220);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(221);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large array: ${size}`);
-    }
-    for (const item of object) {
-      this.doEncode(item, depth + 1);
-    }
-  }
-  countWithoutUndefined(object, keys) {
-    let count = 0;
-    for (const key of keys) {
-      if (object[key] !== void 0) {
-        count++;
+      writeStringHeader(byteLength) {
+        if (byteLength < 32) {
+          this.writeU8(160 + byteLength);
+        } else if (byteLength < 256) {
+          this.writeU8(217);
+          this.writeU8(byteLength);
+        } else if (byteLength < 65536) {
+          this.writeU8(218);
+          this.writeU16(byteLength);
+        } else if (byteLength < 4294967296) {
+          this.writeU8(219);
+          this.writeU32(byteLength);
+        } else {
+          throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
+        }
       }
-    }
-    return count;
-  }
-  encodeMap(object, depth) {
-    const keys = Object.keys(object);
-    if (this.sortKeys) {
-      keys.sort();
-    }
-    const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
-    if (size < 16) {
-      this.writeU8(128 + size);
-    } else if (size < 65536) {
-      this.writeU8(222);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(223);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large map object: ${size}`);
-    }
-    for (const key of keys) {
-      const value = object[key];
-      if (!(this.ignoreUndefined && value === void 0)) {
-        this.encodeString(key);
-        this.doEncode(value, depth + 1);
+      encodeString(object) {
+        const maxHeaderSize = 1 + 4;
+        const byteLength = utf8Count(object);
+        this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
+        this.writeStringHeader(byteLength);
+        utf8Encode(object, this.bytes, this.pos);
+        this.pos += byteLength;
       }
-    }
-  }
-  encodeExtension(ext) {
-    if (typeof ext.data === "function") {
-      const data = ext.data(this.pos + 6);
-      const size2 = data.length;
-      if (size2 >= 4294967296) {
-        throw new Error(`Too large extension object: ${size2}`);
+      encodeObject(object, depth) {
+        const ext = this.extensionCodec.tryToEncode(object, this.context);
+        if (ext != null) {
+          this.encodeExtension(ext);
+        } else if (Array.isArray(object)) {
+          this.encodeArray(object, depth);
+        } else if (ArrayBuffer.isView(object)) {
+          this.encodeBinary(object);
+        } else if (typeof object === "object") {
+          this.encodeMap(object, depth);
+        } else {
+          throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
+        }
       }
-      this.writeU8(201);
-      this.writeU32(size2);
-      this.writeI8(ext.type);
-      this.writeU8a(data);
-      return;
-    }
-    const size = ext.data.length;
-    if (size === 1) {
-      this.writeU8(212);
-    } else if (size === 2) {
-      this.writeU8(213);
-    } else if (size === 4) {
-      this.writeU8(214);
-    } else if (size === 8) {
-      this.writeU8(215);
-    } else if (size === 16) {
-      this.writeU8(216);
-    } else if (size < 256) {
-      this.writeU8(199);
-      this.writeU8(size);
-    } else if (size < 65536) {
-      this.writeU8(200);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(201);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large extension object: ${size}`);
-    }
-    this.writeI8(ext.type);
-    this.writeU8a(ext.data);
+      encodeBinary(object) {
+        const size = object.byteLength;
+        if (size < 256) {
+          this.writeU8(196);
+          this.writeU8(size);
+        } else if (size < 65536) {
+          this.writeU8(197);
+          this.writeU16(size);
+        } else if (size < 4294967296) {
+          this.writeU8(198);
+          this.writeU32(size);
+        } else {
+          throw new Error(`Too large binary: ${size}`);
+        }
+        const bytes = ensureUint8Array(object);
+        this.writeU8a(bytes);
+      }
+      encodeArray(object, depth) {
+        const size = object.length;
+        if (size < 16) {
+          this.writeU8(144 + size);
+        } else if (size < 65536) {
+          this.writeU8(220);
+          this.writeU16(size);
+        } else if (size < 4294967296) {
+          this.writeU8(221);
+          this.writeU32(size);
+        } else {
+          throw new Error(`Too large array: ${size}`);
+        }
+        for (const item of object) {
+          this.doEncode(item, depth + 1);
+        }
+      }
+      countWithoutUndefined(object, keys) {
+        let count = 0;
+        for (const key of keys) {
+          if (object[key] !== void 0) {
+            count++;
+          }
+        }
+        return count;
+      }
+      encodeMap(object, depth) {
+        const keys = Object.keys(object);
+        if (this.sortKeys) {
+          keys.sort();
+        }
+        const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
+        if (size < 16) {
+          this.writeU8(128 + size);
+        } else if (size < 65536) {
+          this.writeU8(222);
+          this.writeU16(size);
+        } else if (size < 4294967296) {
+          this.writeU8(223);
+          this.writeU32(size);
+        } else {
+          throw new Error(`Too large map object: ${size}`);
+        }
+        for (const key of keys) {
+          const value = object[key];
+          if (!(this.ignoreUndefined && value === void 0)) {
+            this.encodeString(key);
+            this.doEncode(value, depth + 1);
+          }
+        }
+      }
+      encodeExtension(ext) {
+        if (typeof ext.data === "function") {
+          const data = ext.data(this.pos + 6);
+          const size2 = data.length;
+          if (size2 >= 4294967296) {
+            throw new Error(`Too large extension object: ${size2}`);
+          }
+          this.writeU8(201);
+          this.writeU32(size2);
+          this.writeI8(ext.type);
+          this.writeU8a(data);
+          return;
+        }
+        const size = ext.data.length;
+        if (size === 1) {
+          this.writeU8(212);
+        } else if (size === 2) {
+          this.writeU8(213);
+        } else if (size === 4) {
+          this.writeU8(214);
+        } else if (size === 8) {
+          this.writeU8(215);
+        } else if (size === 16) {
+          this.writeU8(216);
+        } else if (size < 256) {
+          this.writeU8(199);
+          this.writeU8(size);
+        } else if (size < 65536) {
+          this.writeU8(200);
+          this.writeU16(size);
+        } else if (size < 4294967296) {
+          this.writeU8(201);
+          this.writeU32(size);
+        } else {
+          throw new Error(`Too large extension object: ${size}`);
+        }
+        this.writeI8(ext.type);
+        this.writeU8a(ext.data);
+      }
+      writeU8(value) {
+        this.ensureBufferSizeToWrite(1);
+        this.view.setUint8(this.pos, value);
+        this.pos++;
+      }
+      writeU8a(values) {
+        const size = values.length;
+        this.ensureBufferSizeToWrite(size);
+        this.bytes.set(values, this.pos);
+        this.pos += size;
+      }
+      writeI8(value) {
+        this.ensureBufferSizeToWrite(1);
+        this.view.setInt8(this.pos, value);
+        this.pos++;
+      }
+      writeU16(value) {
+        this.ensureBufferSizeToWrite(2);
+        this.view.setUint16(this.pos, value);
+        this.pos += 2;
+      }
+      writeI16(value) {
+        this.ensureBufferSizeToWrite(2);
+        this.view.setInt16(this.pos, value);
+        this.pos += 2;
+      }
+      writeU32(value) {
+        this.ensureBufferSizeToWrite(4);
+        this.view.setUint32(this.pos, value);
+        this.pos += 4;
+      }
+      writeI32(value) {
+        this.ensureBufferSizeToWrite(4);
+        this.view.setInt32(this.pos, value);
+        this.pos += 4;
+      }
+      writeF32(value) {
+        this.ensureBufferSizeToWrite(4);
+        this.view.setFloat32(this.pos, value);
+        this.pos += 4;
+      }
+      writeF64(value) {
+        this.ensureBufferSizeToWrite(8);
+        this.view.setFloat64(this.pos, value);
+        this.pos += 8;
+      }
+      writeU64(value) {
+        this.ensureBufferSizeToWrite(8);
+        setUint64(this.view, this.pos, value);
+        this.pos += 8;
+      }
+      writeI64(value) {
+        this.ensureBufferSizeToWrite(8);
+        setInt64(this.view, this.pos, value);
+        this.pos += 8;
+      }
+      writeBigUint64(value) {
+        this.ensureBufferSizeToWrite(8);
+        this.view.setBigUint64(this.pos, value);
+        this.pos += 8;
+      }
+      writeBigInt64(value) {
+        this.ensureBufferSizeToWrite(8);
+        this.view.setBigInt64(this.pos, value);
+        this.pos += 8;
+      }
+    };
   }
-  writeU8(value) {
-    this.ensureBufferSizeToWrite(1);
-    this.view.setUint8(this.pos, value);
-    this.pos++;
-  }
-  writeU8a(values) {
-    const size = values.length;
-    this.ensureBufferSizeToWrite(size);
-    this.bytes.set(values, this.pos);
-    this.pos += size;
-  }
-  writeI8(value) {
-    this.ensureBufferSizeToWrite(1);
-    this.view.setInt8(this.pos, value);
-    this.pos++;
-  }
-  writeU16(value) {
-    this.ensureBufferSizeToWrite(2);
-    this.view.setUint16(this.pos, value);
-    this.pos += 2;
-  }
-  writeI16(value) {
-    this.ensureBufferSizeToWrite(2);
-    this.view.setInt16(this.pos, value);
-    this.pos += 2;
-  }
-  writeU32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setUint32(this.pos, value);
-    this.pos += 4;
-  }
-  writeI32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setInt32(this.pos, value);
-    this.pos += 4;
-  }
-  writeF32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setFloat32(this.pos, value);
-    this.pos += 4;
-  }
-  writeF64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setFloat64(this.pos, value);
-    this.pos += 8;
-  }
-  writeU64(value) {
-    this.ensureBufferSizeToWrite(8);
-    setUint64(this.view, this.pos, value);
-    this.pos += 8;
-  }
-  writeI64(value) {
-    this.ensureBufferSizeToWrite(8);
-    setInt64(this.view, this.pos, value);
-    this.pos += 8;
-  }
-  writeBigUint64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setBigUint64(this.pos, value);
-    this.pos += 8;
-  }
-  writeBigInt64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setBigInt64(this.pos, value);
-    this.pos += 8;
-  }
-};
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/encode.mjs
 function encode(value, options) {
   const encoder = new Encoder(options);
   return encoder.encodeSharedRef(value);
 }
+var init_encode = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/encode.mjs"() {
+    init_Encoder();
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/prettyByte.mjs
 function prettyByte(byte) {
   return `${byte < 0 ? "-" : ""}0x${Math.abs(byte).toString(16).padStart(2, "0")}`;
 }
+var init_prettyByte = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/utils/prettyByte.mjs"() {
+  }
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/CachedKeyDecoder.mjs
-var DEFAULT_MAX_KEY_LENGTH = 16;
-var DEFAULT_MAX_LENGTH_PER_KEY = 16;
-var CachedKeyDecoder = class {
-  hit = 0;
-  miss = 0;
-  caches;
-  maxKeyLength;
-  maxLengthPerKey;
-  constructor(maxKeyLength = DEFAULT_MAX_KEY_LENGTH, maxLengthPerKey = DEFAULT_MAX_LENGTH_PER_KEY) {
-    this.maxKeyLength = maxKeyLength;
-    this.maxLengthPerKey = maxLengthPerKey;
-    this.caches = [];
-    for (let i = 0; i < this.maxKeyLength; i++) {
-      this.caches.push([]);
-    }
-  }
-  canBeCached(byteLength) {
-    return byteLength > 0 && byteLength <= this.maxKeyLength;
-  }
-  find(bytes, inputOffset, byteLength) {
-    const records = this.caches[byteLength - 1];
-    FIND_CHUNK: for (const record of records) {
-      const recordBytes = record.bytes;
-      for (let j = 0; j < byteLength; j++) {
-        if (recordBytes[j] !== bytes[inputOffset + j]) {
-          continue FIND_CHUNK;
+var DEFAULT_MAX_KEY_LENGTH, DEFAULT_MAX_LENGTH_PER_KEY, CachedKeyDecoder;
+var init_CachedKeyDecoder = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/CachedKeyDecoder.mjs"() {
+    init_utf8();
+    DEFAULT_MAX_KEY_LENGTH = 16;
+    DEFAULT_MAX_LENGTH_PER_KEY = 16;
+    CachedKeyDecoder = class {
+      hit = 0;
+      miss = 0;
+      caches;
+      maxKeyLength;
+      maxLengthPerKey;
+      constructor(maxKeyLength = DEFAULT_MAX_KEY_LENGTH, maxLengthPerKey = DEFAULT_MAX_LENGTH_PER_KEY) {
+        this.maxKeyLength = maxKeyLength;
+        this.maxLengthPerKey = maxLengthPerKey;
+        this.caches = [];
+        for (let i = 0; i < this.maxKeyLength; i++) {
+          this.caches.push([]);
         }
       }
-      return record.str;
-    }
-    return null;
-  }
-  store(bytes, value) {
-    const records = this.caches[bytes.length - 1];
-    const record = { bytes, str: value };
-    if (records.length >= this.maxLengthPerKey) {
-      records[Math.random() * records.length | 0] = record;
-    } else {
-      records.push(record);
-    }
-  }
-  decode(bytes, inputOffset, byteLength) {
-    const cachedValue = this.find(bytes, inputOffset, byteLength);
-    if (cachedValue != null) {
-      this.hit++;
-      return cachedValue;
-    }
-    this.miss++;
-    const str = utf8DecodeJs(bytes, inputOffset, byteLength);
-    const slicedCopyOfBytes = Uint8Array.prototype.slice.call(bytes, inputOffset, inputOffset + byteLength);
-    this.store(slicedCopyOfBytes, str);
-    return str;
-  }
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/Decoder.mjs
-var STATE_ARRAY = "array";
-var STATE_MAP_KEY = "map_key";
-var STATE_MAP_VALUE = "map_value";
-var mapKeyConverter = (key) => {
-  if (typeof key === "string" || typeof key === "number") {
-    return key;
-  }
-  throw new DecodeError("The type of key must be string or number but " + typeof key);
-};
-var StackPool = class {
-  stack = [];
-  stackHeadPosition = -1;
-  get length() {
-    return this.stackHeadPosition + 1;
-  }
-  top() {
-    return this.stack[this.stackHeadPosition];
-  }
-  pushArrayState(size) {
-    const state = this.getUninitializedStateFromPool();
-    state.type = STATE_ARRAY;
-    state.position = 0;
-    state.size = size;
-    state.array = new Array(size);
-  }
-  pushMapState(size) {
-    const state = this.getUninitializedStateFromPool();
-    state.type = STATE_MAP_KEY;
-    state.readCount = 0;
-    state.size = size;
-    state.map = {};
-  }
-  getUninitializedStateFromPool() {
-    this.stackHeadPosition++;
-    if (this.stackHeadPosition === this.stack.length) {
-      const partialState = {
-        type: void 0,
-        size: 0,
-        array: void 0,
-        position: 0,
-        readCount: 0,
-        map: void 0,
-        key: null
-      };
-      this.stack.push(partialState);
-    }
-    return this.stack[this.stackHeadPosition];
-  }
-  release(state) {
-    const topStackState = this.stack[this.stackHeadPosition];
-    if (topStackState !== state) {
-      throw new Error("Invalid stack state. Released state is not on top of the stack.");
-    }
-    if (state.type === STATE_ARRAY) {
-      const partialState = state;
-      partialState.size = 0;
-      partialState.array = void 0;
-      partialState.position = 0;
-      partialState.type = void 0;
-    }
-    if (state.type === STATE_MAP_KEY || state.type === STATE_MAP_VALUE) {
-      const partialState = state;
-      partialState.size = 0;
-      partialState.map = void 0;
-      partialState.readCount = 0;
-      partialState.type = void 0;
-    }
-    this.stackHeadPosition--;
-  }
-  reset() {
-    this.stack.length = 0;
-    this.stackHeadPosition = -1;
-  }
-};
-var HEAD_BYTE_REQUIRED = -1;
-var EMPTY_VIEW = new DataView(new ArrayBuffer(0));
-var EMPTY_BYTES = new Uint8Array(EMPTY_VIEW.buffer);
-try {
-  EMPTY_VIEW.getInt8(0);
-} catch (e) {
-  if (!(e instanceof RangeError)) {
-    throw new Error("This module is not supported in the current JavaScript engine because DataView does not throw RangeError on out-of-bounds access");
-  }
-}
-var MORE_DATA = new RangeError("Insufficient data");
-var sharedCachedKeyDecoder = new CachedKeyDecoder();
-var Decoder = class _Decoder {
-  extensionCodec;
-  context;
-  useBigInt64;
-  rawStrings;
-  maxStrLength;
-  maxBinLength;
-  maxArrayLength;
-  maxMapLength;
-  maxExtLength;
-  keyDecoder;
-  mapKeyConverter;
-  totalPos = 0;
-  pos = 0;
-  view = EMPTY_VIEW;
-  bytes = EMPTY_BYTES;
-  headByte = HEAD_BYTE_REQUIRED;
-  stack = new StackPool();
-  entered = false;
-  constructor(options) {
-    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
-    this.context = options?.context;
-    this.useBigInt64 = options?.useBigInt64 ?? false;
-    this.rawStrings = options?.rawStrings ?? false;
-    this.maxStrLength = options?.maxStrLength ?? UINT32_MAX;
-    this.maxBinLength = options?.maxBinLength ?? UINT32_MAX;
-    this.maxArrayLength = options?.maxArrayLength ?? UINT32_MAX;
-    this.maxMapLength = options?.maxMapLength ?? UINT32_MAX;
-    this.maxExtLength = options?.maxExtLength ?? UINT32_MAX;
-    this.keyDecoder = options?.keyDecoder !== void 0 ? options.keyDecoder : sharedCachedKeyDecoder;
-    this.mapKeyConverter = options?.mapKeyConverter ?? mapKeyConverter;
-  }
-  clone() {
-    return new _Decoder({
-      extensionCodec: this.extensionCodec,
-      context: this.context,
-      useBigInt64: this.useBigInt64,
-      rawStrings: this.rawStrings,
-      maxStrLength: this.maxStrLength,
-      maxBinLength: this.maxBinLength,
-      maxArrayLength: this.maxArrayLength,
-      maxMapLength: this.maxMapLength,
-      maxExtLength: this.maxExtLength,
-      keyDecoder: this.keyDecoder
-    });
-  }
-  reinitializeState() {
-    this.totalPos = 0;
-    this.headByte = HEAD_BYTE_REQUIRED;
-    this.stack.reset();
-  }
-  setBuffer(buffer) {
-    const bytes = ensureUint8Array(buffer);
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.pos = 0;
-  }
-  appendBuffer(buffer) {
-    if (this.headByte === HEAD_BYTE_REQUIRED && !this.hasRemaining(1)) {
-      this.setBuffer(buffer);
-    } else {
-      const remainingData = this.bytes.subarray(this.pos);
-      const newData = ensureUint8Array(buffer);
-      const newBuffer = new Uint8Array(remainingData.length + newData.length);
-      newBuffer.set(remainingData);
-      newBuffer.set(newData, remainingData.length);
-      this.setBuffer(newBuffer);
-    }
-  }
-  hasRemaining(size) {
-    return this.view.byteLength - this.pos >= size;
-  }
-  createExtraByteError(posToShow) {
-    const { view, pos } = this;
-    return new RangeError(`Extra ${view.byteLength - pos} of ${view.byteLength} byte(s) found at buffer[${posToShow}]`);
-  }
-  /**
-   * @throws {@link DecodeError}
-   * @throws {@link RangeError}
-   */
-  decode(buffer) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.decode(buffer);
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.setBuffer(buffer);
-      const object = this.doDecodeSync();
-      if (this.hasRemaining(1)) {
-        throw this.createExtraByteError(this.pos);
+      canBeCached(byteLength) {
+        return byteLength > 0 && byteLength <= this.maxKeyLength;
       }
-      return object;
-    } finally {
-      this.entered = false;
-    }
-  }
-  *decodeMulti(buffer) {
-    if (this.entered) {
-      const instance = this.clone();
-      yield* instance.decodeMulti(buffer);
-      return;
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.setBuffer(buffer);
-      while (this.hasRemaining(1)) {
-        yield this.doDecodeSync();
-      }
-    } finally {
-      this.entered = false;
-    }
-  }
-  async decodeAsync(stream) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.decodeAsync(stream);
-    }
-    try {
-      this.entered = true;
-      let decoded = false;
-      let object;
-      for await (const buffer of stream) {
-        if (decoded) {
-          this.entered = false;
-          throw this.createExtraByteError(this.totalPos);
-        }
-        this.appendBuffer(buffer);
-        try {
-          object = this.doDecodeSync();
-          decoded = true;
-        } catch (e) {
-          if (!(e instanceof RangeError)) {
-            throw e;
-          }
-        }
-        this.totalPos += this.pos;
-      }
-      if (decoded) {
-        if (this.hasRemaining(1)) {
-          throw this.createExtraByteError(this.totalPos);
-        }
-        return object;
-      }
-      const { headByte, pos, totalPos } = this;
-      throw new RangeError(`Insufficient data in parsing ${prettyByte(headByte)} at ${totalPos} (${pos} in the current buffer)`);
-    } finally {
-      this.entered = false;
-    }
-  }
-  decodeArrayStream(stream) {
-    return this.decodeMultiAsync(stream, true);
-  }
-  decodeStream(stream) {
-    return this.decodeMultiAsync(stream, false);
-  }
-  async *decodeMultiAsync(stream, isArray) {
-    if (this.entered) {
-      const instance = this.clone();
-      yield* instance.decodeMultiAsync(stream, isArray);
-      return;
-    }
-    try {
-      this.entered = true;
-      let isArrayHeaderRequired = isArray;
-      let arrayItemsLeft = -1;
-      for await (const buffer of stream) {
-        if (isArray && arrayItemsLeft === 0) {
-          throw this.createExtraByteError(this.totalPos);
-        }
-        this.appendBuffer(buffer);
-        if (isArrayHeaderRequired) {
-          arrayItemsLeft = this.readArraySize();
-          isArrayHeaderRequired = false;
-          this.complete();
-        }
-        try {
-          while (true) {
-            yield this.doDecodeSync();
-            if (--arrayItemsLeft === 0) {
-              break;
+      find(bytes, inputOffset, byteLength) {
+        const records = this.caches[byteLength - 1];
+        FIND_CHUNK: for (const record of records) {
+          const recordBytes = record.bytes;
+          for (let j = 0; j < byteLength; j++) {
+            if (recordBytes[j] !== bytes[inputOffset + j]) {
+              continue FIND_CHUNK;
             }
           }
-        } catch (e) {
-          if (!(e instanceof RangeError)) {
-            throw e;
-          }
+          return record.str;
         }
-        this.totalPos += this.pos;
+        return null;
       }
-    } finally {
-      this.entered = false;
-    }
+      store(bytes, value) {
+        const records = this.caches[bytes.length - 1];
+        const record = { bytes, str: value };
+        if (records.length >= this.maxLengthPerKey) {
+          records[Math.random() * records.length | 0] = record;
+        } else {
+          records.push(record);
+        }
+      }
+      decode(bytes, inputOffset, byteLength) {
+        const cachedValue = this.find(bytes, inputOffset, byteLength);
+        if (cachedValue != null) {
+          this.hit++;
+          return cachedValue;
+        }
+        this.miss++;
+        const str = utf8DecodeJs(bytes, inputOffset, byteLength);
+        const slicedCopyOfBytes = Uint8Array.prototype.slice.call(bytes, inputOffset, inputOffset + byteLength);
+        this.store(slicedCopyOfBytes, str);
+        return str;
+      }
+    };
   }
-  doDecodeSync() {
-    DECODE: while (true) {
-      const headByte = this.readHeadByte();
-      let object;
-      if (headByte >= 224) {
-        object = headByte - 256;
-      } else if (headByte < 192) {
-        if (headByte < 128) {
-          object = headByte;
-        } else if (headByte < 144) {
-          const size = headByte - 128;
-          if (size !== 0) {
-            this.pushMapState(size);
-            this.complete();
-            continue DECODE;
-          } else {
-            object = {};
-          }
-        } else if (headByte < 160) {
-          const size = headByte - 144;
-          if (size !== 0) {
-            this.pushArrayState(size);
-            this.complete();
-            continue DECODE;
-          } else {
-            object = [];
-          }
-        } else {
-          const byteLength = headByte - 160;
-          object = this.decodeString(byteLength, 0);
-        }
-      } else if (headByte === 192) {
-        object = null;
-      } else if (headByte === 194) {
-        object = false;
-      } else if (headByte === 195) {
-        object = true;
-      } else if (headByte === 202) {
-        object = this.readF32();
-      } else if (headByte === 203) {
-        object = this.readF64();
-      } else if (headByte === 204) {
-        object = this.readU8();
-      } else if (headByte === 205) {
-        object = this.readU16();
-      } else if (headByte === 206) {
-        object = this.readU32();
-      } else if (headByte === 207) {
-        if (this.useBigInt64) {
-          object = this.readU64AsBigInt();
-        } else {
-          object = this.readU64();
-        }
-      } else if (headByte === 208) {
-        object = this.readI8();
-      } else if (headByte === 209) {
-        object = this.readI16();
-      } else if (headByte === 210) {
-        object = this.readI32();
-      } else if (headByte === 211) {
-        if (this.useBigInt64) {
-          object = this.readI64AsBigInt();
-        } else {
-          object = this.readI64();
-        }
-      } else if (headByte === 217) {
-        const byteLength = this.lookU8();
-        object = this.decodeString(byteLength, 1);
-      } else if (headByte === 218) {
-        const byteLength = this.lookU16();
-        object = this.decodeString(byteLength, 2);
-      } else if (headByte === 219) {
-        const byteLength = this.lookU32();
-        object = this.decodeString(byteLength, 4);
-      } else if (headByte === 220) {
-        const size = this.readU16();
-        if (size !== 0) {
-          this.pushArrayState(size);
-          this.complete();
-          continue DECODE;
-        } else {
-          object = [];
-        }
-      } else if (headByte === 221) {
-        const size = this.readU32();
-        if (size !== 0) {
-          this.pushArrayState(size);
-          this.complete();
-          continue DECODE;
-        } else {
-          object = [];
-        }
-      } else if (headByte === 222) {
-        const size = this.readU16();
-        if (size !== 0) {
-          this.pushMapState(size);
-          this.complete();
-          continue DECODE;
-        } else {
-          object = {};
-        }
-      } else if (headByte === 223) {
-        const size = this.readU32();
-        if (size !== 0) {
-          this.pushMapState(size);
-          this.complete();
-          continue DECODE;
-        } else {
-          object = {};
-        }
-      } else if (headByte === 196) {
-        const size = this.lookU8();
-        object = this.decodeBinary(size, 1);
-      } else if (headByte === 197) {
-        const size = this.lookU16();
-        object = this.decodeBinary(size, 2);
-      } else if (headByte === 198) {
-        const size = this.lookU32();
-        object = this.decodeBinary(size, 4);
-      } else if (headByte === 212) {
-        object = this.decodeExtension(1, 0);
-      } else if (headByte === 213) {
-        object = this.decodeExtension(2, 0);
-      } else if (headByte === 214) {
-        object = this.decodeExtension(4, 0);
-      } else if (headByte === 215) {
-        object = this.decodeExtension(8, 0);
-      } else if (headByte === 216) {
-        object = this.decodeExtension(16, 0);
-      } else if (headByte === 199) {
-        const size = this.lookU8();
-        object = this.decodeExtension(size, 1);
-      } else if (headByte === 200) {
-        const size = this.lookU16();
-        object = this.decodeExtension(size, 2);
-      } else if (headByte === 201) {
-        const size = this.lookU32();
-        object = this.decodeExtension(size, 4);
-      } else {
-        throw new DecodeError(`Unrecognized type byte: ${prettyByte(headByte)}`);
+});
+
+// node_modules/@msgpack/msgpack/dist.esm/Decoder.mjs
+var STATE_ARRAY, STATE_MAP_KEY, STATE_MAP_VALUE, mapKeyConverter, StackPool, HEAD_BYTE_REQUIRED, EMPTY_VIEW, EMPTY_BYTES, MORE_DATA, sharedCachedKeyDecoder, Decoder;
+var init_Decoder = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/Decoder.mjs"() {
+    init_prettyByte();
+    init_ExtensionCodec();
+    init_int();
+    init_utf8();
+    init_typedArrays();
+    init_CachedKeyDecoder();
+    init_DecodeError();
+    STATE_ARRAY = "array";
+    STATE_MAP_KEY = "map_key";
+    STATE_MAP_VALUE = "map_value";
+    mapKeyConverter = (key) => {
+      if (typeof key === "string" || typeof key === "number") {
+        return key;
       }
-      this.complete();
-      const stack = this.stack;
-      while (stack.length > 0) {
-        const state = stack.top();
+      throw new DecodeError("The type of key must be string or number but " + typeof key);
+    };
+    StackPool = class {
+      stack = [];
+      stackHeadPosition = -1;
+      get length() {
+        return this.stackHeadPosition + 1;
+      }
+      top() {
+        return this.stack[this.stackHeadPosition];
+      }
+      pushArrayState(size) {
+        const state = this.getUninitializedStateFromPool();
+        state.type = STATE_ARRAY;
+        state.position = 0;
+        state.size = size;
+        state.array = new Array(size);
+      }
+      pushMapState(size) {
+        const state = this.getUninitializedStateFromPool();
+        state.type = STATE_MAP_KEY;
+        state.readCount = 0;
+        state.size = size;
+        state.map = {};
+      }
+      getUninitializedStateFromPool() {
+        this.stackHeadPosition++;
+        if (this.stackHeadPosition === this.stack.length) {
+          const partialState = {
+            type: void 0,
+            size: 0,
+            array: void 0,
+            position: 0,
+            readCount: 0,
+            map: void 0,
+            key: null
+          };
+          this.stack.push(partialState);
+        }
+        return this.stack[this.stackHeadPosition];
+      }
+      release(state) {
+        const topStackState = this.stack[this.stackHeadPosition];
+        if (topStackState !== state) {
+          throw new Error("Invalid stack state. Released state is not on top of the stack.");
+        }
         if (state.type === STATE_ARRAY) {
-          state.array[state.position] = object;
-          state.position++;
-          if (state.position === state.size) {
-            object = state.array;
-            stack.release(state);
-          } else {
-            continue DECODE;
-          }
-        } else if (state.type === STATE_MAP_KEY) {
-          if (object === "__proto__") {
-            throw new DecodeError("The key __proto__ is not allowed");
-          }
-          state.key = this.mapKeyConverter(object);
-          state.type = STATE_MAP_VALUE;
-          continue DECODE;
+          const partialState = state;
+          partialState.size = 0;
+          partialState.array = void 0;
+          partialState.position = 0;
+          partialState.type = void 0;
+        }
+        if (state.type === STATE_MAP_KEY || state.type === STATE_MAP_VALUE) {
+          const partialState = state;
+          partialState.size = 0;
+          partialState.map = void 0;
+          partialState.readCount = 0;
+          partialState.type = void 0;
+        }
+        this.stackHeadPosition--;
+      }
+      reset() {
+        this.stack.length = 0;
+        this.stackHeadPosition = -1;
+      }
+    };
+    HEAD_BYTE_REQUIRED = -1;
+    EMPTY_VIEW = new DataView(new ArrayBuffer(0));
+    EMPTY_BYTES = new Uint8Array(EMPTY_VIEW.buffer);
+    try {
+      EMPTY_VIEW.getInt8(0);
+    } catch (e) {
+      if (!(e instanceof RangeError)) {
+        throw new Error("This module is not supported in the current JavaScript engine because DataView does not throw RangeError on out-of-bounds access");
+      }
+    }
+    MORE_DATA = new RangeError("Insufficient data");
+    sharedCachedKeyDecoder = new CachedKeyDecoder();
+    Decoder = class _Decoder {
+      extensionCodec;
+      context;
+      useBigInt64;
+      rawStrings;
+      maxStrLength;
+      maxBinLength;
+      maxArrayLength;
+      maxMapLength;
+      maxExtLength;
+      keyDecoder;
+      mapKeyConverter;
+      totalPos = 0;
+      pos = 0;
+      view = EMPTY_VIEW;
+      bytes = EMPTY_BYTES;
+      headByte = HEAD_BYTE_REQUIRED;
+      stack = new StackPool();
+      entered = false;
+      constructor(options) {
+        this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
+        this.context = options?.context;
+        this.useBigInt64 = options?.useBigInt64 ?? false;
+        this.rawStrings = options?.rawStrings ?? false;
+        this.maxStrLength = options?.maxStrLength ?? UINT32_MAX;
+        this.maxBinLength = options?.maxBinLength ?? UINT32_MAX;
+        this.maxArrayLength = options?.maxArrayLength ?? UINT32_MAX;
+        this.maxMapLength = options?.maxMapLength ?? UINT32_MAX;
+        this.maxExtLength = options?.maxExtLength ?? UINT32_MAX;
+        this.keyDecoder = options?.keyDecoder !== void 0 ? options.keyDecoder : sharedCachedKeyDecoder;
+        this.mapKeyConverter = options?.mapKeyConverter ?? mapKeyConverter;
+      }
+      clone() {
+        return new _Decoder({
+          extensionCodec: this.extensionCodec,
+          context: this.context,
+          useBigInt64: this.useBigInt64,
+          rawStrings: this.rawStrings,
+          maxStrLength: this.maxStrLength,
+          maxBinLength: this.maxBinLength,
+          maxArrayLength: this.maxArrayLength,
+          maxMapLength: this.maxMapLength,
+          maxExtLength: this.maxExtLength,
+          keyDecoder: this.keyDecoder
+        });
+      }
+      reinitializeState() {
+        this.totalPos = 0;
+        this.headByte = HEAD_BYTE_REQUIRED;
+        this.stack.reset();
+      }
+      setBuffer(buffer) {
+        const bytes = ensureUint8Array(buffer);
+        this.bytes = bytes;
+        this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        this.pos = 0;
+      }
+      appendBuffer(buffer) {
+        if (this.headByte === HEAD_BYTE_REQUIRED && !this.hasRemaining(1)) {
+          this.setBuffer(buffer);
         } else {
-          state.map[state.key] = object;
-          state.readCount++;
-          if (state.readCount === state.size) {
-            object = state.map;
-            stack.release(state);
+          const remainingData = this.bytes.subarray(this.pos);
+          const newData = ensureUint8Array(buffer);
+          const newBuffer = new Uint8Array(remainingData.length + newData.length);
+          newBuffer.set(remainingData);
+          newBuffer.set(newData, remainingData.length);
+          this.setBuffer(newBuffer);
+        }
+      }
+      hasRemaining(size) {
+        return this.view.byteLength - this.pos >= size;
+      }
+      createExtraByteError(posToShow) {
+        const { view, pos } = this;
+        return new RangeError(`Extra ${view.byteLength - pos} of ${view.byteLength} byte(s) found at buffer[${posToShow}]`);
+      }
+      /**
+       * @throws {@link DecodeError}
+       * @throws {@link RangeError}
+       */
+      decode(buffer) {
+        if (this.entered) {
+          const instance = this.clone();
+          return instance.decode(buffer);
+        }
+        try {
+          this.entered = true;
+          this.reinitializeState();
+          this.setBuffer(buffer);
+          const object = this.doDecodeSync();
+          if (this.hasRemaining(1)) {
+            throw this.createExtraByteError(this.pos);
+          }
+          return object;
+        } finally {
+          this.entered = false;
+        }
+      }
+      *decodeMulti(buffer) {
+        if (this.entered) {
+          const instance = this.clone();
+          yield* instance.decodeMulti(buffer);
+          return;
+        }
+        try {
+          this.entered = true;
+          this.reinitializeState();
+          this.setBuffer(buffer);
+          while (this.hasRemaining(1)) {
+            yield this.doDecodeSync();
+          }
+        } finally {
+          this.entered = false;
+        }
+      }
+      async decodeAsync(stream) {
+        if (this.entered) {
+          const instance = this.clone();
+          return instance.decodeAsync(stream);
+        }
+        try {
+          this.entered = true;
+          let decoded = false;
+          let object;
+          for await (const buffer of stream) {
+            if (decoded) {
+              this.entered = false;
+              throw this.createExtraByteError(this.totalPos);
+            }
+            this.appendBuffer(buffer);
+            try {
+              object = this.doDecodeSync();
+              decoded = true;
+            } catch (e) {
+              if (!(e instanceof RangeError)) {
+                throw e;
+              }
+            }
+            this.totalPos += this.pos;
+          }
+          if (decoded) {
+            if (this.hasRemaining(1)) {
+              throw this.createExtraByteError(this.totalPos);
+            }
+            return object;
+          }
+          const { headByte, pos, totalPos } = this;
+          throw new RangeError(`Insufficient data in parsing ${prettyByte(headByte)} at ${totalPos} (${pos} in the current buffer)`);
+        } finally {
+          this.entered = false;
+        }
+      }
+      decodeArrayStream(stream) {
+        return this.decodeMultiAsync(stream, true);
+      }
+      decodeStream(stream) {
+        return this.decodeMultiAsync(stream, false);
+      }
+      async *decodeMultiAsync(stream, isArray) {
+        if (this.entered) {
+          const instance = this.clone();
+          yield* instance.decodeMultiAsync(stream, isArray);
+          return;
+        }
+        try {
+          this.entered = true;
+          let isArrayHeaderRequired = isArray;
+          let arrayItemsLeft = -1;
+          for await (const buffer of stream) {
+            if (isArray && arrayItemsLeft === 0) {
+              throw this.createExtraByteError(this.totalPos);
+            }
+            this.appendBuffer(buffer);
+            if (isArrayHeaderRequired) {
+              arrayItemsLeft = this.readArraySize();
+              isArrayHeaderRequired = false;
+              this.complete();
+            }
+            try {
+              while (true) {
+                yield this.doDecodeSync();
+                if (--arrayItemsLeft === 0) {
+                  break;
+                }
+              }
+            } catch (e) {
+              if (!(e instanceof RangeError)) {
+                throw e;
+              }
+            }
+            this.totalPos += this.pos;
+          }
+        } finally {
+          this.entered = false;
+        }
+      }
+      doDecodeSync() {
+        DECODE: while (true) {
+          const headByte = this.readHeadByte();
+          let object;
+          if (headByte >= 224) {
+            object = headByte - 256;
+          } else if (headByte < 192) {
+            if (headByte < 128) {
+              object = headByte;
+            } else if (headByte < 144) {
+              const size = headByte - 128;
+              if (size !== 0) {
+                this.pushMapState(size);
+                this.complete();
+                continue DECODE;
+              } else {
+                object = {};
+              }
+            } else if (headByte < 160) {
+              const size = headByte - 144;
+              if (size !== 0) {
+                this.pushArrayState(size);
+                this.complete();
+                continue DECODE;
+              } else {
+                object = [];
+              }
+            } else {
+              const byteLength = headByte - 160;
+              object = this.decodeString(byteLength, 0);
+            }
+          } else if (headByte === 192) {
+            object = null;
+          } else if (headByte === 194) {
+            object = false;
+          } else if (headByte === 195) {
+            object = true;
+          } else if (headByte === 202) {
+            object = this.readF32();
+          } else if (headByte === 203) {
+            object = this.readF64();
+          } else if (headByte === 204) {
+            object = this.readU8();
+          } else if (headByte === 205) {
+            object = this.readU16();
+          } else if (headByte === 206) {
+            object = this.readU32();
+          } else if (headByte === 207) {
+            if (this.useBigInt64) {
+              object = this.readU64AsBigInt();
+            } else {
+              object = this.readU64();
+            }
+          } else if (headByte === 208) {
+            object = this.readI8();
+          } else if (headByte === 209) {
+            object = this.readI16();
+          } else if (headByte === 210) {
+            object = this.readI32();
+          } else if (headByte === 211) {
+            if (this.useBigInt64) {
+              object = this.readI64AsBigInt();
+            } else {
+              object = this.readI64();
+            }
+          } else if (headByte === 217) {
+            const byteLength = this.lookU8();
+            object = this.decodeString(byteLength, 1);
+          } else if (headByte === 218) {
+            const byteLength = this.lookU16();
+            object = this.decodeString(byteLength, 2);
+          } else if (headByte === 219) {
+            const byteLength = this.lookU32();
+            object = this.decodeString(byteLength, 4);
+          } else if (headByte === 220) {
+            const size = this.readU16();
+            if (size !== 0) {
+              this.pushArrayState(size);
+              this.complete();
+              continue DECODE;
+            } else {
+              object = [];
+            }
+          } else if (headByte === 221) {
+            const size = this.readU32();
+            if (size !== 0) {
+              this.pushArrayState(size);
+              this.complete();
+              continue DECODE;
+            } else {
+              object = [];
+            }
+          } else if (headByte === 222) {
+            const size = this.readU16();
+            if (size !== 0) {
+              this.pushMapState(size);
+              this.complete();
+              continue DECODE;
+            } else {
+              object = {};
+            }
+          } else if (headByte === 223) {
+            const size = this.readU32();
+            if (size !== 0) {
+              this.pushMapState(size);
+              this.complete();
+              continue DECODE;
+            } else {
+              object = {};
+            }
+          } else if (headByte === 196) {
+            const size = this.lookU8();
+            object = this.decodeBinary(size, 1);
+          } else if (headByte === 197) {
+            const size = this.lookU16();
+            object = this.decodeBinary(size, 2);
+          } else if (headByte === 198) {
+            const size = this.lookU32();
+            object = this.decodeBinary(size, 4);
+          } else if (headByte === 212) {
+            object = this.decodeExtension(1, 0);
+          } else if (headByte === 213) {
+            object = this.decodeExtension(2, 0);
+          } else if (headByte === 214) {
+            object = this.decodeExtension(4, 0);
+          } else if (headByte === 215) {
+            object = this.decodeExtension(8, 0);
+          } else if (headByte === 216) {
+            object = this.decodeExtension(16, 0);
+          } else if (headByte === 199) {
+            const size = this.lookU8();
+            object = this.decodeExtension(size, 1);
+          } else if (headByte === 200) {
+            const size = this.lookU16();
+            object = this.decodeExtension(size, 2);
+          } else if (headByte === 201) {
+            const size = this.lookU32();
+            object = this.decodeExtension(size, 4);
           } else {
-            state.key = null;
-            state.type = STATE_MAP_KEY;
-            continue DECODE;
+            throw new DecodeError(`Unrecognized type byte: ${prettyByte(headByte)}`);
+          }
+          this.complete();
+          const stack = this.stack;
+          while (stack.length > 0) {
+            const state = stack.top();
+            if (state.type === STATE_ARRAY) {
+              state.array[state.position] = object;
+              state.position++;
+              if (state.position === state.size) {
+                object = state.array;
+                stack.release(state);
+              } else {
+                continue DECODE;
+              }
+            } else if (state.type === STATE_MAP_KEY) {
+              if (object === "__proto__") {
+                throw new DecodeError("The key __proto__ is not allowed");
+              }
+              state.key = this.mapKeyConverter(object);
+              state.type = STATE_MAP_VALUE;
+              continue DECODE;
+            } else {
+              state.map[state.key] = object;
+              state.readCount++;
+              if (state.readCount === state.size) {
+                object = state.map;
+                stack.release(state);
+              } else {
+                state.key = null;
+                state.type = STATE_MAP_KEY;
+                continue DECODE;
+              }
+            }
+          }
+          return object;
+        }
+      }
+      readHeadByte() {
+        if (this.headByte === HEAD_BYTE_REQUIRED) {
+          this.headByte = this.readU8();
+        }
+        return this.headByte;
+      }
+      complete() {
+        this.headByte = HEAD_BYTE_REQUIRED;
+      }
+      readArraySize() {
+        const headByte = this.readHeadByte();
+        switch (headByte) {
+          case 220:
+            return this.readU16();
+          case 221:
+            return this.readU32();
+          default: {
+            if (headByte < 160) {
+              return headByte - 144;
+            } else {
+              throw new DecodeError(`Unrecognized array type byte: ${prettyByte(headByte)}`);
+            }
           }
         }
       }
-      return object;
-    }
-  }
-  readHeadByte() {
-    if (this.headByte === HEAD_BYTE_REQUIRED) {
-      this.headByte = this.readU8();
-    }
-    return this.headByte;
-  }
-  complete() {
-    this.headByte = HEAD_BYTE_REQUIRED;
-  }
-  readArraySize() {
-    const headByte = this.readHeadByte();
-    switch (headByte) {
-      case 220:
-        return this.readU16();
-      case 221:
-        return this.readU32();
-      default: {
-        if (headByte < 160) {
-          return headByte - 144;
-        } else {
-          throw new DecodeError(`Unrecognized array type byte: ${prettyByte(headByte)}`);
+      pushMapState(size) {
+        if (size > this.maxMapLength) {
+          throw new DecodeError(`Max length exceeded: map length (${size}) > maxMapLengthLength (${this.maxMapLength})`);
         }
+        this.stack.pushMapState(size);
       }
-    }
+      pushArrayState(size) {
+        if (size > this.maxArrayLength) {
+          throw new DecodeError(`Max length exceeded: array length (${size}) > maxArrayLength (${this.maxArrayLength})`);
+        }
+        this.stack.pushArrayState(size);
+      }
+      decodeString(byteLength, headerOffset) {
+        if (!this.rawStrings || this.stateIsMapKey()) {
+          return this.decodeUtf8String(byteLength, headerOffset);
+        }
+        return this.decodeBinary(byteLength, headerOffset);
+      }
+      /**
+       * @throws {@link RangeError}
+       */
+      decodeUtf8String(byteLength, headerOffset) {
+        if (byteLength > this.maxStrLength) {
+          throw new DecodeError(`Max length exceeded: UTF-8 byte length (${byteLength}) > maxStrLength (${this.maxStrLength})`);
+        }
+        if (this.bytes.byteLength < this.pos + headerOffset + byteLength) {
+          throw MORE_DATA;
+        }
+        const offset = this.pos + headerOffset;
+        let object;
+        if (this.stateIsMapKey() && this.keyDecoder?.canBeCached(byteLength)) {
+          object = this.keyDecoder.decode(this.bytes, offset, byteLength);
+        } else {
+          object = utf8Decode(this.bytes, offset, byteLength);
+        }
+        this.pos += headerOffset + byteLength;
+        return object;
+      }
+      stateIsMapKey() {
+        if (this.stack.length > 0) {
+          const state = this.stack.top();
+          return state.type === STATE_MAP_KEY;
+        }
+        return false;
+      }
+      /**
+       * @throws {@link RangeError}
+       */
+      decodeBinary(byteLength, headOffset) {
+        if (byteLength > this.maxBinLength) {
+          throw new DecodeError(`Max length exceeded: bin length (${byteLength}) > maxBinLength (${this.maxBinLength})`);
+        }
+        if (!this.hasRemaining(byteLength + headOffset)) {
+          throw MORE_DATA;
+        }
+        const offset = this.pos + headOffset;
+        const object = this.bytes.subarray(offset, offset + byteLength);
+        this.pos += headOffset + byteLength;
+        return object;
+      }
+      decodeExtension(size, headOffset) {
+        if (size > this.maxExtLength) {
+          throw new DecodeError(`Max length exceeded: ext length (${size}) > maxExtLength (${this.maxExtLength})`);
+        }
+        const extType = this.view.getInt8(this.pos + headOffset);
+        const data = this.decodeBinary(
+          size,
+          headOffset + 1
+          /* extType */
+        );
+        return this.extensionCodec.decode(data, extType, this.context);
+      }
+      lookU8() {
+        return this.view.getUint8(this.pos);
+      }
+      lookU16() {
+        return this.view.getUint16(this.pos);
+      }
+      lookU32() {
+        return this.view.getUint32(this.pos);
+      }
+      readU8() {
+        const value = this.view.getUint8(this.pos);
+        this.pos++;
+        return value;
+      }
+      readI8() {
+        const value = this.view.getInt8(this.pos);
+        this.pos++;
+        return value;
+      }
+      readU16() {
+        const value = this.view.getUint16(this.pos);
+        this.pos += 2;
+        return value;
+      }
+      readI16() {
+        const value = this.view.getInt16(this.pos);
+        this.pos += 2;
+        return value;
+      }
+      readU32() {
+        const value = this.view.getUint32(this.pos);
+        this.pos += 4;
+        return value;
+      }
+      readI32() {
+        const value = this.view.getInt32(this.pos);
+        this.pos += 4;
+        return value;
+      }
+      readU64() {
+        const value = getUint64(this.view, this.pos);
+        this.pos += 8;
+        return value;
+      }
+      readI64() {
+        const value = getInt64(this.view, this.pos);
+        this.pos += 8;
+        return value;
+      }
+      readU64AsBigInt() {
+        const value = this.view.getBigUint64(this.pos);
+        this.pos += 8;
+        return value;
+      }
+      readI64AsBigInt() {
+        const value = this.view.getBigInt64(this.pos);
+        this.pos += 8;
+        return value;
+      }
+      readF32() {
+        const value = this.view.getFloat32(this.pos);
+        this.pos += 4;
+        return value;
+      }
+      readF64() {
+        const value = this.view.getFloat64(this.pos);
+        this.pos += 8;
+        return value;
+      }
+    };
   }
-  pushMapState(size) {
-    if (size > this.maxMapLength) {
-      throw new DecodeError(`Max length exceeded: map length (${size}) > maxMapLengthLength (${this.maxMapLength})`);
-    }
-    this.stack.pushMapState(size);
-  }
-  pushArrayState(size) {
-    if (size > this.maxArrayLength) {
-      throw new DecodeError(`Max length exceeded: array length (${size}) > maxArrayLength (${this.maxArrayLength})`);
-    }
-    this.stack.pushArrayState(size);
-  }
-  decodeString(byteLength, headerOffset) {
-    if (!this.rawStrings || this.stateIsMapKey()) {
-      return this.decodeUtf8String(byteLength, headerOffset);
-    }
-    return this.decodeBinary(byteLength, headerOffset);
-  }
-  /**
-   * @throws {@link RangeError}
-   */
-  decodeUtf8String(byteLength, headerOffset) {
-    if (byteLength > this.maxStrLength) {
-      throw new DecodeError(`Max length exceeded: UTF-8 byte length (${byteLength}) > maxStrLength (${this.maxStrLength})`);
-    }
-    if (this.bytes.byteLength < this.pos + headerOffset + byteLength) {
-      throw MORE_DATA;
-    }
-    const offset = this.pos + headerOffset;
-    let object;
-    if (this.stateIsMapKey() && this.keyDecoder?.canBeCached(byteLength)) {
-      object = this.keyDecoder.decode(this.bytes, offset, byteLength);
-    } else {
-      object = utf8Decode(this.bytes, offset, byteLength);
-    }
-    this.pos += headerOffset + byteLength;
-    return object;
-  }
-  stateIsMapKey() {
-    if (this.stack.length > 0) {
-      const state = this.stack.top();
-      return state.type === STATE_MAP_KEY;
-    }
-    return false;
-  }
-  /**
-   * @throws {@link RangeError}
-   */
-  decodeBinary(byteLength, headOffset) {
-    if (byteLength > this.maxBinLength) {
-      throw new DecodeError(`Max length exceeded: bin length (${byteLength}) > maxBinLength (${this.maxBinLength})`);
-    }
-    if (!this.hasRemaining(byteLength + headOffset)) {
-      throw MORE_DATA;
-    }
-    const offset = this.pos + headOffset;
-    const object = this.bytes.subarray(offset, offset + byteLength);
-    this.pos += headOffset + byteLength;
-    return object;
-  }
-  decodeExtension(size, headOffset) {
-    if (size > this.maxExtLength) {
-      throw new DecodeError(`Max length exceeded: ext length (${size}) > maxExtLength (${this.maxExtLength})`);
-    }
-    const extType = this.view.getInt8(this.pos + headOffset);
-    const data = this.decodeBinary(
-      size,
-      headOffset + 1
-      /* extType */
-    );
-    return this.extensionCodec.decode(data, extType, this.context);
-  }
-  lookU8() {
-    return this.view.getUint8(this.pos);
-  }
-  lookU16() {
-    return this.view.getUint16(this.pos);
-  }
-  lookU32() {
-    return this.view.getUint32(this.pos);
-  }
-  readU8() {
-    const value = this.view.getUint8(this.pos);
-    this.pos++;
-    return value;
-  }
-  readI8() {
-    const value = this.view.getInt8(this.pos);
-    this.pos++;
-    return value;
-  }
-  readU16() {
-    const value = this.view.getUint16(this.pos);
-    this.pos += 2;
-    return value;
-  }
-  readI16() {
-    const value = this.view.getInt16(this.pos);
-    this.pos += 2;
-    return value;
-  }
-  readU32() {
-    const value = this.view.getUint32(this.pos);
-    this.pos += 4;
-    return value;
-  }
-  readI32() {
-    const value = this.view.getInt32(this.pos);
-    this.pos += 4;
-    return value;
-  }
-  readU64() {
-    const value = getUint64(this.view, this.pos);
-    this.pos += 8;
-    return value;
-  }
-  readI64() {
-    const value = getInt64(this.view, this.pos);
-    this.pos += 8;
-    return value;
-  }
-  readU64AsBigInt() {
-    const value = this.view.getBigUint64(this.pos);
-    this.pos += 8;
-    return value;
-  }
-  readI64AsBigInt() {
-    const value = this.view.getBigInt64(this.pos);
-    this.pos += 8;
-    return value;
-  }
-  readF32() {
-    const value = this.view.getFloat32(this.pos);
-    this.pos += 4;
-    return value;
-  }
-  readF64() {
-    const value = this.view.getFloat64(this.pos);
-    this.pos += 8;
-    return value;
-  }
-};
+});
 
 // node_modules/@msgpack/msgpack/dist.esm/decode.mjs
 function decode(buffer, options) {
   const decoder = new Decoder(options);
   return decoder.decode(buffer);
 }
+var init_decode = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/decode.mjs"() {
+    init_Decoder();
+  }
+});
+
+// node_modules/@msgpack/msgpack/dist.esm/index.mjs
+var init_dist = __esm({
+  "node_modules/@msgpack/msgpack/dist.esm/index.mjs"() {
+    init_encode();
+    init_decode();
+  }
+});
 
 // src/decimal.ts
-var MAX_INT = Number.MAX_SAFE_INTEGER;
-var MAX_SCALE = 15;
 function decimalText(mantissa, scale) {
   if (scale === 0) return String(mantissa);
   const digits = String(Math.abs(mantissa)).padStart(scale + 1, "0");
   return (mantissa < 0 ? "-" : "") + digits.slice(0, -scale) + "." + digits.slice(-scale);
 }
-var DECIMAL = /^-?(\d+)(?:\.(\d+))?$/;
-function parseDecimal(text) {
-  const m = DECIMAL.exec(text);
-  if (!m) throw new ProtocolError("syntax", `no decimal: ${text.slice(0, 40)}`);
-  const part = m[2] ?? "";
-  const mantissa = Number(m[1] + part);
-  if (mantissa > MAX_INT || part.length > MAX_SCALE) throw new ProtocolError("range", `beyond 53 bits: ${text.slice(0, 40)}`);
-  return { mantissa: text[0] === "-" && mantissa !== 0 ? -mantissa : mantissa, scale: part.length };
-}
 function integer(x, what, least, most2) {
-  if (typeof x !== "number") throw new ProtocolError("type", `${what} is no integer`);
-  if (!(x >= least && x <= most2) || !Number.isInteger(x)) throw new ProtocolError("range", `${what} is ${x}`);
+  if (typeof x !== "number") refuse("type", `${what} is no integer`);
+  if (!(x >= least && x <= most2) || !Number.isInteger(x)) refuse("range", `${what} is ${x}`);
   return x + 0;
 }
+var MAX_INT, MAX_SCALE;
+var init_decimal = __esm({
+  "src/decimal.ts"() {
+    "use strict";
+    init_error();
+    MAX_INT = Number.MAX_SAFE_INTEGER;
+    MAX_SCALE = 15;
+  }
+});
 
 // src/msgpack.ts
-var DEPTH_MOST = 8;
-var utf8 = new TextDecoder("utf-8", { fatal: true });
-var Reader = class {
-  constructor(bytes) {
-    this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-  bytes;
-  at = 0;
-  #view;
-  get left() {
-    return this.bytes.length - this.at;
-  }
-  /** The type byte that comes next. */
-  peek() {
-    const c = this.bytes[this.at];
-    if (c === void 0) throw cut();
-    return c;
-  }
-  /** An array's header: how many elements follow. */
-  array(what) {
-    const c = this.peek();
-    let n;
-    if ((c & 240) === 144) n = this.#skip(1, c & 15);
-    else if (c === 220) n = this.#size(2);
-    else if (c === 221) n = this.#size(4);
-    else throw new ProtocolError("type", `${what} is no array`);
-    if (n > this.left) throw cut();
-    return n;
-  }
-  /** An integer from 0 to most. */
-  uint(what, most2 = MAX_INT) {
-    const v = this.#integer(what);
-    if (v < 0 || v > most2) throw new ProtocolError("range", `${what} is ${v}`);
-    return v;
-  }
-  /** A field's value: an integer, or NaN for nil. */
-  value(what) {
-    if (this.peek() === 192) return this.#skip(1, NaN);
-    const v = this.#integer(what);
-    if (v < -MAX_INT || v > MAX_INT) throw new ProtocolError("range", `${what} is beyond 53 bits`);
-    return v;
-  }
-  /** A text. */
-  text(what) {
-    const c = this.peek();
-    let n;
-    if ((c & 224) === 160) n = this.#skip(1, c & 31);
-    else if (c >= 217 && c <= 219) n = this.#size(1 << c - 217);
-    else throw new ProtocolError("type", `${what} is no text`);
-    if (n > this.left) throw cut();
-    const part = this.bytes.subarray(this.at, this.at += n);
-    try {
-      return utf8.decode(part);
-    } catch {
-      throw new ProtocolError("syntax", `${what} is not UTF-8`);
-    }
-  }
-  /** Passes over any value that JSON has too, and refuses what is wrong in it. */
-  check(depth = 0) {
-    const c = this.peek();
-    if (c === 192 || c === 194 || c === 195) this.at++;
-    else if ((c & 224) === 160 || c >= 217 && c <= 219) this.text("a text");
-    else if (c === 202 || c === 203) this.#float(c === 202 ? 4 : 8);
-    else if ((c & 240) === 144 || c === 220 || c === 221) {
-      if (depth === DEPTH_MOST) throw new ProtocolError("type", "nested too deeply");
-      for (let n = this.array("an array"); n > 0; n--) this.check(depth + 1);
-    } else if ((c & 240) === 128 || c === 222 || c === 223) {
-      if (depth === DEPTH_MOST) throw new ProtocolError("type", "nested too deeply");
-      const n = (c & 240) === 128 ? this.#skip(1, c & 15) : this.#size(c === 222 ? 2 : 4);
-      if (2 * n > this.left) throw cut();
-      for (let i = 0; i < n; i++) {
-        this.text("a key");
-        this.check(depth + 1);
+var DEPTH_MOST, utf8, Reader, cut;
+var init_msgpack = __esm({
+  "src/msgpack.ts"() {
+    "use strict";
+    init_error();
+    init_decimal();
+    DEPTH_MOST = 8;
+    utf8 = new TextDecoder("utf-8", { fatal: true });
+    Reader = class {
+      constructor(bytes) {
+        this.bytes = bytes;
+        this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       }
-    } else this.value("a value");
+      bytes;
+      at = 0;
+      #view;
+      get left() {
+        return this.bytes.length - this.at;
+      }
+      /** The type byte that comes next. */
+      peek() {
+        const c = this.bytes[this.at];
+        if (c === void 0) return cut();
+        return c;
+      }
+      /** An array's header: how many elements follow. */
+      array(what) {
+        const c = this.peek();
+        let n;
+        if ((c & 240) === 144) n = this.#skip(1, c & 15);
+        else if (c === 220) n = this.#size(2);
+        else if (c === 221) n = this.#size(4);
+        else refuse("type", `${what} is no array`);
+        if (n > this.left) return cut();
+        return n;
+      }
+      /** An integer from 0 to most. */
+      uint(what, most2 = MAX_INT) {
+        const v = this.#integer(what);
+        if (v < 0 || v > most2) refuse("range", `${what} is ${v}`);
+        return v;
+      }
+      /** A field's value: an integer, or NaN for nil. */
+      value(what) {
+        if (this.peek() === 192) return this.#skip(1, NaN);
+        const v = this.#integer(what);
+        if (v < -MAX_INT || v > MAX_INT) refuse("range", `${what} is beyond 53 bits`);
+        return v;
+      }
+      /** A text. */
+      text(what) {
+        const c = this.peek();
+        let n;
+        if ((c & 224) === 160) n = this.#skip(1, c & 31);
+        else if (c >= 217 && c <= 219) n = this.#size(1 << c - 217);
+        else refuse("type", `${what} is no text`);
+        if (n > this.left) return cut();
+        const part = this.bytes.subarray(this.at, this.at += n);
+        try {
+          return utf8.decode(part);
+        } catch {
+          refuse("syntax", `${what} is not UTF-8`);
+        }
+      }
+      /** Passes over any value that JSON has too, and refuses what is wrong in it. */
+      check(depth = 0) {
+        const c = this.peek();
+        if (c === 192 || c === 194 || c === 195) this.at++;
+        else if ((c & 224) === 160 || c >= 217 && c <= 219) this.text("a text");
+        else if (c === 202 || c === 203) this.#float(c === 202 ? 4 : 8);
+        else if ((c & 240) === 144 || c === 220 || c === 221) {
+          if (depth === DEPTH_MOST) refuse("type", "nested too deeply");
+          for (let n = this.array("an array"); n > 0; n--) this.check(depth + 1);
+        } else if ((c & 240) === 128 || c === 222 || c === 223) {
+          if (depth === DEPTH_MOST) refuse("type", "nested too deeply");
+          const n = (c & 240) === 128 ? this.#skip(1, c & 15) : this.#size(c === 222 ? 2 : 4);
+          if (2 * n > this.left) return cut();
+          for (let i = 0; i < n; i++) {
+            this.text("a key");
+            this.check(depth + 1);
+          }
+        } else this.value("a value");
+      }
+      /** The end must come here. */
+      end() {
+        if (this.left > 0) refuse("trailing", `${this.left} bytes after the end`);
+      }
+      /** An integer of any width; beyond 53 bits it is only known to be so. */
+      #integer(what) {
+        const c = this.peek();
+        if (c < 128) return this.#skip(1, c);
+        if (c >= 224) return this.#skip(1, c - 256);
+        if (c < 204 || c > 211) refuse("type", `${what} is no integer`);
+        const width = 1 << (c & 3), at = this.at + 1;
+        if (width >= this.left) return cut();
+        this.at = at + width;
+        switch (c) {
+          case 204:
+            return this.#view.getUint8(at);
+          case 205:
+            return this.#view.getUint16(at);
+          case 206:
+            return this.#view.getUint32(at);
+          case 207:
+            return this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+          case 208:
+            return this.#view.getInt8(at);
+          case 209:
+            return this.#view.getInt16(at);
+          case 210:
+            return this.#view.getInt32(at);
+          default:
+            return this.#view.getInt32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+        }
+      }
+      #float(width) {
+        if (width >= this.left) return cut();
+        const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
+        if (!Number.isFinite(v)) refuse("range", `a number is ${v}`);
+        this.at += 1 + width;
+      }
+      /** A length of so many bytes behind the type byte. */
+      #size(width) {
+        if (width >= this.left) return cut();
+        let n = 0;
+        for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i];
+        return this.#skip(1 + width, n);
+      }
+      #skip(n, result) {
+        this.at += n;
+        return result;
+      }
+    };
+    cut = () => refuse("truncated", "the bytes end too early");
   }
-  /** The end must come here. */
-  end() {
-    if (this.left > 0) throw new ProtocolError("trailing", `${this.left} bytes after the end`);
-  }
-  /** An integer of any width; beyond 53 bits it is only known to be so. */
-  #integer(what) {
-    const c = this.peek();
-    if (c < 128) return this.#skip(1, c);
-    if (c >= 224) return this.#skip(1, c - 256);
-    if (c < 204 || c > 211) throw new ProtocolError("type", `${what} is no integer`);
-    const width = 1 << (c & 3), at = this.at + 1;
-    if (width >= this.left) throw cut();
-    this.at = at + width;
-    switch (c) {
-      case 204:
-        return this.#view.getUint8(at);
-      case 205:
-        return this.#view.getUint16(at);
-      case 206:
-        return this.#view.getUint32(at);
-      case 207:
-        return this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
-      case 208:
-        return this.#view.getInt8(at);
-      case 209:
-        return this.#view.getInt16(at);
-      case 210:
-        return this.#view.getInt32(at);
-      default:
-        return this.#view.getInt32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
-    }
-  }
-  #float(width) {
-    if (width >= this.left) throw cut();
-    const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
-    if (!Number.isFinite(v)) throw new ProtocolError("range", `a number is ${v}`);
-    this.at += 1 + width;
-  }
-  /** A length of so many bytes behind the type byte. */
-  #size(width) {
-    if (width >= this.left) throw cut();
-    let n = 0;
-    for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i];
-    return this.#skip(1 + width, n);
-  }
-  #skip(n, result2) {
-    this.at += n;
-    return result2;
-  }
-};
-var cut = () => new ProtocolError("truncated", "the bytes end too early");
+});
 
 // src/quote.ts
-var FIELDS = [
-  "bid",
-  "bid_size",
-  "ask",
-  "ask_size",
-  "last",
-  "last_size",
-  "volume",
-  "turnover",
-  "open",
-  "high",
-  "low",
-  "vwap",
-  "trades",
-  "status",
-  "event_time",
-  "recv_time",
-  "price_scale",
-  "size_scale",
-  "volume_scale"
-];
-var NUM_FIELDS = FIELDS.length;
-var INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
-var STATUSES = ["live", "stale", "down", "halted", "closed"];
-var SCALE_OF = FIELDS.map((name) => {
-  if (["bid", "ask", "last", "open", "high", "low", "vwap"].includes(name)) return INDEX.price_scale;
-  if (["bid_size", "ask_size", "last_size"].includes(name)) return INDEX.size_scale;
-  if (["volume", "turnover"].includes(name)) return INDEX.volume_scale;
-  return -1;
-});
-var scaleOf = (f) => SCALE_OF[f] ?? -1;
-var isScale = (f) => f >= INDEX.price_scale && f <= INDEX.volume_scale;
-var names = /* @__PURE__ */ new Map();
-var NAMES_MOST = 4096;
 function fieldsOf(mask) {
   let list2 = names.get(mask);
   if (list2) return list2;
@@ -1678,75 +1766,113 @@ function fieldsOf(mask) {
   if (names.size < NAMES_MOST) names.set(mask, list2);
   return list2;
 }
-var Quote = class {
-  constructor(symbol) {
-    this.symbol = symbol;
+var FIELDS, NUM_FIELDS, INDEX, STATUSES, P, S, V, SCALE_OF, scaleOf, isScale, names, NAMES_MOST, Quote;
+var init_quote = __esm({
+  "src/quote.ts"() {
+    "use strict";
+    init_decimal();
+    init_flags();
+    FIELDS = [
+      "bid",
+      "bid_size",
+      "ask",
+      "ask_size",
+      "last",
+      "last_size",
+      "volume",
+      "turnover",
+      "open",
+      "high",
+      "low",
+      "vwap",
+      "trades",
+      "status",
+      "event_time",
+      "recv_time",
+      "price_scale",
+      "size_scale",
+      "volume_scale"
+    ];
+    NUM_FIELDS = FIELDS.length;
+    INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
+    STATUSES = ["live", "stale", "down", "halted", "closed"];
+    P = INDEX.price_scale;
+    S = INDEX.size_scale;
+    V = INDEX.volume_scale;
+    SCALE_OF = [P, S, P, S, P, S, V, V, P, P, P, P];
+    scaleOf = (f) => SCALE_OF[f] ?? -1;
+    isScale = (f) => f >= P && f <= V;
+    names = /* @__PURE__ */ new Map();
+    NAMES_MOST = 4096;
+    Quote = class {
+      constructor(symbol) {
+        this.symbol = symbol;
+      }
+      symbol;
+      /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
+      values = new Float64Array(NUM_FIELDS).fill(NaN);
+      seq = 0;
+      history = 0;
+      /** Flags of the last update. */
+      flags = 0;
+      skipped = 0;
+      get image() {
+        return (this.flags & IMAGE) !== 0;
+      }
+      get gap() {
+        return (this.flags & GAP) !== 0;
+      }
+      get reason() {
+        return reasonOf(this.flags);
+      }
+      get status() {
+        return this.text("status");
+      }
+      mantissa(field) {
+        const v = this.values[INDEX[field]];
+        return v === v ? v : null;
+      }
+      scale(field) {
+        const s = scaleOf(INDEX[field]);
+        if (s < 0) return 0;
+        const v = this.values[s];
+        return v === v ? v : null;
+      }
+      text(field) {
+        const v = this.mantissa(field), scale = this.scale(field);
+        if (v === null || scale === null) return null;
+        return field === "status" ? STATUSES[v] ?? String(v) : decimalText(v, scale);
+      }
+      number(field) {
+        const v = this.mantissa(field), scale = this.scale(field);
+        return v === null || scale === null ? null : v / 10 ** scale;
+      }
+      toJSON() {
+        const out = { seq: this.seq };
+        FIELDS.forEach((field, f) => {
+          const text2 = this.text(field);
+          if (text2 !== null) out[field] = scaleOf(f) >= 0 || field === "status" ? text2 : this.values[f];
+        });
+        return out;
+      }
+    };
   }
-  symbol;
-  /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
-  values = new Float64Array(NUM_FIELDS).fill(NaN);
-  seq = 0;
-  history = 0;
-  /** Flags of the last update. */
-  flags = 0;
-  skipped = 0;
-  get image() {
-    return (this.flags & IMAGE) !== 0;
-  }
-  get gap() {
-    return (this.flags & GAP) !== 0;
-  }
-  get reason() {
-    return reasonOf(this.flags);
-  }
-  get status() {
-    return this.text("status");
-  }
-  mantissa(field) {
-    const v = this.values[INDEX[field]];
-    return v === v ? v : null;
-  }
-  scale(field) {
-    const s = SCALE_OF[INDEX[field]];
-    if (s < 0) return 0;
-    const v = this.values[s];
-    return v === v ? v : null;
-  }
-  text(field) {
-    const v = this.mantissa(field), scale = this.scale(field);
-    if (v === null || scale === null) return null;
-    return field === "status" ? STATUSES[v] ?? String(v) : decimalText(v, scale);
-  }
-  number(field) {
-    const v = this.mantissa(field), scale = this.scale(field);
-    return v === null || scale === null ? null : v / 10 ** scale;
-  }
-  toJSON() {
-    const out = { seq: this.seq };
-    FIELDS.forEach((field, f) => {
-      const text = this.text(field);
-      if (text !== null) out[field] = SCALE_OF[f] >= 0 || field === "status" ? text : this.values[f];
-    });
-    return out;
-  }
-};
+});
 
 // src/update.ts
-var SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
-var KNOWN = 2 ** NUM_FIELDS - 1;
 function parseUpdate(r) {
   const n = r.array("an update");
-  if (n < 1) throw new ProtocolError("count", "an update has four elements at least");
+  if (n < 1) refuse("count", "an update has four elements at least");
   return parseUpdateTail(r, r.uint("id", 2 ** 32 - 1), n - 1);
 }
 function checkSymbol(key) {
-  if (!SYMBOL.test(key)) throw new ProtocolError("range", "a symbol is venue:NAME");
+  if (!SYMBOL.test(key)) refuse("range", "a symbol is venue:NAME");
 }
 function parseUpdateTail(r, key, n) {
-  if (n < 3) throw new ProtocolError("count", "an update has four elements at least");
+  if (n < 3) refuse("count", "an update has four elements at least");
   const seq = r.uint("seq"), flags = r.uint("flags", 255), mask = r.uint("mask", 2 ** 32 - 1);
   const image = flags & IMAGE;
-  if (n !== 3 + image + bits(mask)) throw new ProtocolError("count", "not the values that the mask says");
+  if (n !== 3 + image + bits(mask)) refuse("count", "not the values that the mask says");
   const history = image ? r.uint("history") : 0;
   const values = [];
   for (let f = 0; mask >>> f !== 0 && f < 32; f++) {
@@ -1757,8 +1883,8 @@ function parseUpdateTail(r, key, n) {
   return { key, seq, flags, history, mask: mask & KNOWN, implied: 0, values };
 }
 function checked(f, v) {
-  if (isScale(f) && (v < 0 || v > MAX_SCALE)) throw new ProtocolError("range", `${FIELDS[f]} is ${v}`);
-  if (f === INDEX.status && v < 0) throw new ProtocolError("range", `status is ${v}`);
+  if (isScale(f) && (v < 0 || v > MAX_SCALE)) refuse("range", `${FIELDS[f]} is ${v}`);
+  if (f === INDEX.status && v < 0) refuse("range", `status is ${v}`);
   return v;
 }
 function bits(mask) {
@@ -1766,11 +1892,172 @@ function bits(mask) {
   for (; mask !== 0; mask &= mask - 1) n++;
   return n;
 }
+var SYMBOL, KNOWN;
+var init_update = __esm({
+  "src/update.ts"() {
+    "use strict";
+    init_decimal();
+    init_error();
+    init_flags();
+    init_quote();
+    SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
+    KNOWN = 2 ** NUM_FIELDS - 1;
+  }
+});
+
+// src/message.ts
+function parseMessage(bytes) {
+  const r = new Reader(bytes);
+  const n = r.array("a message");
+  if (n < 2) refuse("count", "a message has two elements at least");
+  const type = TYPES[r.uint("type", 255)];
+  if (type === void 0) return { type: "unknown" };
+  if (type === "data") {
+    const sentAt = r.uint("sent_at");
+    const updates = [];
+    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
+    r.end();
+    return { type, sentAt, updates };
+  }
+  const from = r.at;
+  r.check();
+  if (n !== 2) refuse("count", `${type} has one map`);
+  r.end();
+  return control(type, general(bytes.subarray(from)));
+}
+function general(bytes) {
+  try {
+    return decode(bytes);
+  } catch (e) {
+    refuse("type", String(e));
+  }
+}
+function control(type, body) {
+  return { ...read(SHAPES[type], body, type), type };
+}
+function read(shape, x, what) {
+  const o = map(x, what), out = {};
+  for (const key in shape) {
+    const value = shape[key](o[key], key);
+    if (value !== void 0) out[key] = value;
+  }
+  return out;
+}
+function maybe(one) {
+  return (x, key) => x == null ? void 0 : one(x, key);
+}
+function protocol(x, key) {
+  if (natural(x, key) !== PROTOCOL) refuse("version", `${key} ${x}`);
+  return PROTOCOL;
+}
+function fields(x, key) {
+  const names2 = texts(x, key);
+  if (names2.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) refuse("version", "fields of another order");
+  return names2;
+}
+function map(x, what) {
+  if (typeof x !== "object" || x === null || Array.isArray(x)) refuse("type", `${what} is no map`);
+  return x;
+}
+function list(x, what, one) {
+  if (!Array.isArray(x)) refuse("type", `${what} is no array`);
+  return x.map((v) => one(v, what));
+}
+function text(x, what) {
+  if (typeof x !== "string") refuse("type", `${what} is no text`);
+  return x;
+}
+function texts(x, what) {
+  return list(x, what, text);
+}
+function number(x, what) {
+  if (!Number.isFinite(x)) refuse("type", `${what} is no number`);
+  return x;
+}
+function natural(x, key) {
+  return integer(x ?? 0, key, 0, MAX_INT);
+}
+function symbolHash(symbol) {
+  let h = 2166136261;
+  for (const byte of utf82.encode(symbol)) h = Math.imul(h ^ byte, 16777619);
+  return h >>> 0;
+}
+var PROTOCOL, TYPES, LIMITS, HELLO, ERROR, RESULT, REPLY, SHAPES, utf82;
+var init_message = __esm({
+  "src/message.ts"() {
+    "use strict";
+    init_dist();
+    init_decimal();
+    init_error();
+    init_msgpack();
+    init_quote();
+    init_update();
+    PROTOCOL = 1;
+    TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
+    LIMITS = { request_bytes: natural, request_symbols: natural, subs: natural, requests_per_s: natural };
+    HELLO = {
+      protocol,
+      node: text,
+      time: natural,
+      fields,
+      heartbeat: natural,
+      periods: (x, key) => list(x ?? [], key, natural),
+      limits: (x, key) => read(LIMITS, x ?? {}, key),
+      token_ttl: (x, key) => x == null ? null : natural(x, key)
+    };
+    ERROR = { code: natural, text, retry: (x) => x === true, id: maybe(natural) };
+    RESULT = {
+      symbol: text,
+      id: maybe((x, key) => integer(x, key, 0, 2 ** 32 - 1)),
+      matched: maybe(natural),
+      rate: maybe(number),
+      fields: maybe(texts),
+      error: maybe((x, key) => read(ERROR, x, key))
+    };
+    REPLY = {
+      id: natural,
+      op: text,
+      rate: maybe(number),
+      fields: maybe(texts),
+      time: maybe(natural),
+      token_ttl: maybe(natural),
+      results: maybe((x, key) => list(x, key, (one) => read(RESULT, one, "a result")))
+    };
+    SHAPES = {
+      hello: HELLO,
+      reply: REPLY,
+      error: ERROR,
+      heartbeat: { time: natural, subs: natural, hash: (x, key) => integer(x, key, 0, 2 ** 32 - 1) },
+      lag: { blocked_ms: natural },
+      drain: { within_ms: natural }
+    };
+    utf82 = new TextEncoder();
+  }
+});
+
+// src/json.ts
+var json_exports = {};
+__export(json_exports, {
+  parseDecimal: () => parseDecimal,
+  parseMessageJSON: () => parseMessageJSON,
+  parseUpdateJSON: () => parseUpdateJSON
+});
+function parseMessageJSON(source) {
+  let m;
+  try {
+    m = JSON.parse(source);
+  } catch (e) {
+    refuse("syntax", String(e));
+  }
+  const o = map(m, "a message");
+  const type = text(o.type, "type");
+  if (!TYPES.includes(type)) return { type: "unknown" };
+  if (type !== "data") return control(type, o);
+  const sentAt = integer(o.sent_at, "sent_at", 0, MAX_INT);
+  return { type, sentAt, updates: list(o.updates, "updates", parseUpdateJSON) };
+}
 function parseUpdateJSON(x) {
-  if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", "an update is an object");
-  const o = x;
-  const key = o.symbol;
-  if (typeof key !== "string") throw new ProtocolError("type", "an update has a symbol");
+  const o = map(x, "an update"), key = text(o.symbol, "symbol");
   checkSymbol(key);
   const seq = integer(o.seq, "seq", 0, MAX_INT);
   const flags = flag(o, "image", IMAGE) | flag(o, "gap", GAP) | conflated(o);
@@ -1794,170 +2081,63 @@ function parseUpdateJSON(x) {
 }
 function takeField(values, f, v) {
   if (v === null) {
-    put(values, f, NaN);
+    put2(values, f, NaN);
   } else if (f === INDEX.status) {
     const status = STATUSES.indexOf(v);
-    if (status < 0) throw new ProtocolError("type", "status is none");
+    if (status < 0) refuse("type", "status is none");
     values[f] = status;
   } else if (scaleOf(f) < 0) {
-    put(values, f, checked(f, integer(v, FIELDS[f], -MAX_INT, MAX_INT)));
+    put2(values, f, checked(f, integer(v, FIELDS[f], -MAX_INT, MAX_INT)));
   } else {
-    if (typeof v !== "string") throw new ProtocolError("type", `${FIELDS[f]} is no text`);
+    if (typeof v !== "string") refuse("type", `${FIELDS[f]} is no text`);
     const d = parseDecimal(v);
     values[f] = d.mantissa;
-    put(values, scaleOf(f), d.scale);
+    put2(values, scaleOf(f), d.scale);
   }
 }
-function put(values, f, v) {
+function put2(values, f, v) {
   const had = values[f];
-  if (had !== void 0 && had !== v) throw new ProtocolError("syntax", `${FIELDS[f]} is ${had} and ${v}`);
+  if (had !== void 0 && had !== v) refuse("syntax", `${FIELDS[f]} is ${had} and ${v}`);
   values[f] = v;
 }
 function flag(o, name, bit) {
   const v = o[name];
-  if (v !== void 0 && typeof v !== "boolean") throw new ProtocolError("type", `${name} is true or false`);
+  if (v !== void 0 && typeof v !== "boolean") refuse("type", `${name} is true or false`);
   return v ? bit : 0;
 }
 function conflated(o) {
   if (o.conflated === void 0) return 0;
   const reason = REASONS.indexOf(o.conflated);
-  if (reason < 0) throw new ProtocolError("type", "conflated is rate, slow or catch-up");
+  if (reason < 0) refuse("type", "conflated is rate, slow or catch-up");
   return CONFLATED | reason + 1 << 2;
 }
-
-// src/message.ts
-var PROTOCOL = 1;
-var TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
-function parseMessage(bytes) {
-  const r = new Reader(bytes);
-  const n = r.array("a message");
-  if (n < 2) throw new ProtocolError("count", "a message has two elements at least");
-  const type = TYPES[r.uint("type", 255)];
-  if (type === void 0) return { type: "unknown" };
-  if (type === "data") {
-    const sentAt = r.uint("sent_at");
-    const updates = [];
-    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
-    r.end();
-    return { type, sentAt, updates };
+function parseDecimal(text2) {
+  const m = DECIMAL.exec(text2);
+  if (!m) refuse("syntax", `no decimal: ${text2.slice(0, 40)}`);
+  const part = m[2] ?? "";
+  const mantissa = Number(m[1] + part);
+  if (mantissa > MAX_INT || part.length > MAX_SCALE) refuse("range", `beyond 53 bits: ${text2.slice(0, 40)}`);
+  return { mantissa: text2[0] === "-" && mantissa !== 0 ? -mantissa : mantissa, scale: part.length };
+}
+var DECIMAL;
+var init_json = __esm({
+  "src/json.ts"() {
+    "use strict";
+    init_decimal();
+    init_error();
+    init_flags();
+    init_message();
+    init_quote();
+    init_update();
+    DECIMAL = /^-?(\d+)(?:\.(\d+))?$/;
   }
-  const from = r.at;
-  r.check();
-  if (n !== 2) throw new ProtocolError("count", `${type} has one map`);
-  r.end();
-  return control(type, general(bytes.subarray(from)));
-}
-function general(bytes) {
-  try {
-    return decode(bytes);
-  } catch (e) {
-    throw new ProtocolError("type", String(e));
-  }
-}
-function parseMessageJSON(text) {
-  let m;
-  try {
-    m = JSON.parse(text);
-  } catch (e) {
-    throw new ProtocolError("syntax", String(e));
-  }
-  const o = map(m, "a message");
-  const type = string(o.type, "type");
-  if (!TYPES.includes(type)) return { type: "unknown" };
-  if (type !== "data") return control(type, o);
-  const sentAt = integer(o.sent_at, "sent_at", 0, MAX_INT);
-  return { type, sentAt, updates: list(o.updates, "updates", parseUpdateJSON) };
-}
-function control(type, body) {
-  const o = map(body, type);
-  switch (type) {
-    case "hello":
-      return { type, ...hello(o) };
-    case "reply":
-      return { type, ...reply(o) };
-    case "heartbeat":
-      return { type, time: natural(o, "time"), subs: natural(o, "subs"), hash: integer(o.hash, "hash", 0, 2 ** 32 - 1) };
-    case "lag":
-      return { type, blocked_ms: natural(o, "blocked_ms") };
-    case "drain":
-      return { type, within_ms: natural(o, "within_ms") };
-    case "error":
-      return { type, ...wireError(o) };
-  }
-}
-function hello(o) {
-  const protocol = natural(o, "protocol");
-  if (protocol !== PROTOCOL) throw new ProtocolError("version", `protocol ${protocol}`);
-  const fields = list(o.fields, "fields", string);
-  if (fields.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) throw new ProtocolError("version", "fields of another order");
-  const limits = map(o.limits ?? {}, "limits");
-  return {
-    protocol,
-    node: string(o.node, "node"),
-    time: natural(o, "time"),
-    fields,
-    heartbeat: natural(o, "heartbeat"),
-    periods: list(o.periods ?? [], "periods", (x) => integer(x, "a period", 0, MAX_INT)),
-    limits: {
-      request_bytes: natural(limits, "request_bytes"),
-      request_symbols: natural(limits, "request_symbols"),
-      subs: natural(limits, "subs"),
-      requests_per_s: natural(limits, "requests_per_s")
-    },
-    token_ttl: o.token_ttl == null ? null : natural(o, "token_ttl")
-  };
-}
-function reply(o) {
-  const out = { id: natural(o, "id"), op: string(o.op, "op") };
-  if (o.rate != null) out.rate = number(o.rate, "rate");
-  if (o.fields != null) out.fields = list(o.fields, "fields", string);
-  if (o.time != null) out.time = natural(o, "time");
-  if (o.token_ttl != null) out.token_ttl = natural(o, "token_ttl");
-  if (o.results != null) out.results = list(o.results, "results", result);
-  return out;
-}
-function result(x) {
-  const o = map(x, "a result");
-  const out = { symbol: string(o.symbol, "symbol") };
-  if (o.id != null) out.id = integer(o.id, "id", 0, 2 ** 32 - 1);
-  if (o.matched != null) out.matched = natural(o, "matched");
-  if (o.rate != null) out.rate = number(o.rate, "rate");
-  if (o.fields != null) out.fields = list(o.fields, "fields", string);
-  if (o.error != null) out.error = wireError(map(o.error, "error"));
-  return out;
-}
-function wireError(o) {
-  const out = { code: natural(o, "code"), text: string(o.text, "text"), retry: o.retry === true };
-  if (o.id != null) out.id = natural(o, "id");
-  return out;
-}
-function map(x, what) {
-  if (typeof x !== "object" || x === null || Array.isArray(x)) throw new ProtocolError("type", `${what} is no map`);
-  return x;
-}
-function list(x, what, one) {
-  if (!Array.isArray(x)) throw new ProtocolError("type", `${what} is no array`);
-  return x.map((v) => one(v, what));
-}
-function string(x, what) {
-  if (typeof x !== "string") throw new ProtocolError("type", `${what} is no text`);
-  return x;
-}
-function number(x, what) {
-  if (typeof x !== "number" || !Number.isFinite(x)) throw new ProtocolError("type", `${what} is no number`);
-  return x;
-}
-function natural(o, key) {
-  return integer(o[key] ?? 0, key, 0, MAX_INT);
-}
-function symbolHash(symbol) {
-  let h = 2166136261;
-  for (const byte of utf82.encode(symbol)) h = Math.imul(h ^ byte, 16777619);
-  return h >>> 0;
-}
-var utf82 = new TextEncoder();
+});
 
 // src/board.ts
+init_error();
+init_flags();
+init_message();
+init_quote();
 var Board = class {
   quotes = /* @__PURE__ */ new Map();
   #held = /* @__PURE__ */ new Map();
@@ -2017,9 +2197,9 @@ var Board = class {
     if (!h || h.id < 0) return void 0;
     const q = h.quote, image = (u.flags & IMAGE) !== 0;
     const renewed = image && u.history !== q.history;
-    if (u.seq < q.seq && !renewed) throw new ProtocolError("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
+    if (u.seq < q.seq && !renewed) refuse("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (u.implied && !image) agree(q, u);
-    const changed = put2(q.values, u, image);
+    const changed = put(q.values, u, image);
     q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
     q.seq = u.seq;
     q.flags = u.flags;
@@ -2034,7 +2214,7 @@ var Board = class {
     this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
   }
 };
-function put2(values, u, image) {
+function put(values, u, image) {
   let changed = 0;
   for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
     const old = values[f];
@@ -2051,7 +2231,7 @@ function agree(q, u) {
     if (!(u.mask >>> f & 1)) continue;
     const v = u.values[i++], old = q.values[f];
     if (u.implied >>> f & 1 && old === old && old !== v) {
-      throw new ProtocolError("order", `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+      refuse("order", `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
     }
   }
 }
@@ -2099,7 +2279,15 @@ var Emitter = class {
   }
 };
 
+// src/client.ts
+init_error();
+
+// src/session.ts
+init_error();
+init_message();
+
 // src/request.ts
+init_dist();
 function encodeRequest(id, r, encoding) {
   const { op, ...rest } = r;
   const body = { op, id, ...rest };
@@ -2133,16 +2321,18 @@ var HELLO_MS = 1e4;
 var STALE_HEARTBEATS = 2.5;
 var AGAIN_MS = 1e3;
 var MESSAGE_MOST = 4 << 20;
+var noText = () => refuse("type", "text, of a connection in msgpack");
 function isFinal(code) {
   return code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
 }
 var Session = class {
   /** token: that the node took last. */
-  constructor(socket, encoding, token, handler) {
+  constructor(socket, encoding, token, handler, parseText = noText) {
     this.token = token;
     this.#socket = socket;
     this.#encoding = encoding;
     this.#handler = handler;
+    this.#parseText = parseText;
     socket.binaryType = "arraybuffer";
     socket.onmessage = (e) => this.#received(e.data);
     socket.onerror = (e) => this.#failed(String(e.message ?? ""));
@@ -2153,6 +2343,7 @@ var Session = class {
   #socket;
   #encoding;
   #handler;
+  #parseText;
   #open = /* @__PURE__ */ new Map();
   // in the order asked, which is that of the answers
   #later = /* @__PURE__ */ new Set();
@@ -2200,10 +2391,10 @@ var Session = class {
   call(make, patient, took, refused) {
     return new Promise((resolve, reject) => {
       let asked;
-      const done = (reply2, error) => {
-        if (reply2) {
-          took?.(reply2, asked);
-          resolve(reply2);
+      const done = (reply, error) => {
+        if (reply) {
+          took?.(reply, asked);
+          resolve(reply);
         } else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
           setTimeout(() => this.#later.delete(done) && this.request(asked = make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
@@ -2226,12 +2417,12 @@ var Session = class {
   #received(data) {
     if (this.#over) return;
     this.#heard = Date.now();
-    const text = typeof data === "string";
-    const size = text ? data.length : data.byteLength;
+    const text2 = typeof data === "string";
+    const size = text2 ? data.length : data.byteLength;
     this.bytes += size;
     try {
       if (size > MESSAGE_MOST) throw new ProtocolError("range", `a message of ${size} bytes`);
-      this.#take(text ? parseMessageJSON(data) : parseMessage(new Uint8Array(data)));
+      this.#take(text2 ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
       this.giveUp(e.message);
@@ -2261,16 +2452,16 @@ var Session = class {
     for (const id of this.#open.keys()) return id;
     return -1;
   }
-  #answered(id, reply2, error) {
+  #answered(id, reply, error) {
     const done = this.#open.get(id);
     if (!done) return false;
     this.#open.delete(id);
     if (id !== this.#auth) {
-      done(reply2, error);
+      done(reply, error);
       return true;
     }
     this.#auth = 0;
-    done(reply2, error);
+    done(reply, error);
     const behind = this.#behind;
     this.#behind = [];
     for (const { id: id2, r, done: done2 } of behind) {
@@ -2295,8 +2486,8 @@ var Session = class {
     }, after);
   }
   /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
-  #failed(text) {
-    const status = Number(/server response: (\d{3})/.exec(text)?.[1] ?? 0);
+  #failed(text2) {
+    const status = Number(/server response: (\d{3})/.exec(text2)?.[1] ?? 0);
     const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
     if (status) this.#end({ code: status, reason: `refused with ${status}`, final });
   }
@@ -2383,6 +2574,9 @@ var Again = class {
     this.#delayMs = FIRST_MS;
   }
 };
+
+// src/subscriptions.ts
+init_error();
 
 // src/terms.ts
 var isPattern = (name) => name.endsWith("*");
@@ -2515,10 +2709,10 @@ var Subscriptions = class {
     return this.#want(names2, () => terms);
   }
   /** Subscribes again, to what is held by name, with these terms in place of those it has. */
-  async set(names2, { rate, fields }) {
+  async set(names2, { rate, fields: fields2 }) {
     const terms = (name) => {
       const had = this.#wanted.terms(name);
-      return { rate: rate ?? had?.rate, fields: fields ?? had?.fields };
+      return { rate: rate ?? had?.rate, fields: fields2 ?? had?.fields };
     };
     const others = names2.filter((name) => !this.#wanted.has(name));
     const results = await this.#want(names2.filter((name) => this.#wanted.has(name)), terms);
@@ -2534,7 +2728,7 @@ var Subscriptions = class {
     for (const symbol of [...this.#board.quotes.keys()]) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
     const s = this.#session;
     if (!s) return [];
-    const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call(() => ({ op: "unsubscribe", symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply2) => reply2.results ?? [], (e) => {
+    const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call(() => ({ op: "unsubscribe", symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply) => reply.results ?? [], (e) => {
       if (e.code !== 0) throw e;
       return [];
     }));
@@ -2550,9 +2744,9 @@ var Subscriptions = class {
    * A new token was taken: what it ends keeps its quote, and may be covered again. What the
    * one before did not cover, or slowed down, is asked for.
    */
-  authorized(reply2, token) {
+  authorized(reply, token) {
     const again = this.#wanted.stinted();
-    for (const { symbol, id, error } of reply2.results ?? []) {
+    for (const { symbol, id, error } of reply.results ?? []) {
       if (!this.#wanted.takes(symbol)) continue;
       if (error) {
         this.#board.suspend(symbol);
@@ -2566,9 +2760,9 @@ var Subscriptions = class {
     this.#ask(again.filter((name) => !this.#wanted.isBarred(name, token)));
   }
   /** A reply that nobody waits for: symbols that appeared, of a pattern. */
-  appeared(reply2) {
-    const view = this.#views.get(reply2.id);
-    if (view !== void 0) this.#took(reply2.results ?? [], view);
+  appeared(reply) {
+    const view = this.#views.get(reply.id);
+    if (view !== void 0) this.#took(reply.results ?? [], view);
   }
   /** Wants these from now on; results come by name, each once. */
   async #want(names2, terms) {
@@ -2603,10 +2797,10 @@ var Subscriptions = class {
         if (terms.fields?.length) request.fields = terms.fields;
         if (terms.rate !== void 0) request.rate = terms.rate;
         if (part.resume.length > 0) request.resume = part.resume;
-        const id = s.request(request, (reply2, error) => {
-          if (reply2) {
-            for (const name of part.symbols) this.#wanted.took(name, terms, reply2.rate);
-            this.#took(reply2.results ?? [], view);
+        const id = s.request(request, (reply, error) => {
+          if (reply) {
+            for (const name of part.symbols) this.#wanted.took(name, terms, reply.rate);
+            this.#took(reply.results ?? [], view);
           } else if (error.code !== 0) this.#refused(part.symbols, terms, error);
         });
         if (part.symbols.some(isPattern)) this.#views.set(id, view);
@@ -2648,10 +2842,10 @@ var Subscriptions = class {
     }
   }
 };
-function most(hello2, terms) {
-  const fields = (terms.fields ?? hello2.fields).reduce((n, f) => n + f.length + 3, 0);
-  const bytes = (hello2.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields;
-  return [hello2.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
+function most(hello, terms) {
+  const fields2 = (terms.fields ?? hello.fields).reduce((n, f) => n + f.length + 3, 0);
+  const bytes = (hello.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields2;
+  return [hello.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
 }
 
 // src/token.ts
@@ -2807,8 +3001,8 @@ var Tickwire = class extends Emitter {
    */
   subscribe(symbols, terms = {}) {
     if (this.#isClosed()) return quiet(Promise.reject(closed()));
-    const { rate, fields } = this.#options;
-    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
+    const { rate, fields: fields2 } = this.#options;
+    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields2 }));
   }
   /** Wants these names no more, each as it was given; symbols that another name takes stay. */
   unsubscribe(symbols) {
@@ -2829,12 +3023,12 @@ var Tickwire = class extends Emitter {
   }
   /** What the node says is subscribed, and on which terms; rejects without a connection. */
   list() {
-    return quiet(this.#call(() => ({ op: "list" })).then((reply2) => reply2.results ?? []));
+    return quiet(this.#call(() => ({ op: "list" })).then((reply) => reply.results ?? []));
   }
   /** The node's time in us since the Unix epoch, and how many ms that took; rejects without a connection. */
   ping() {
     const from = performance.now();
-    return quiet(this.#call(() => ({ op: "ping" })).then((reply2) => ({ time: reply2.time ?? 0, ms: performance.now() - from })));
+    return quiet(this.#call(() => ({ op: "ping" })).then((reply) => ({ time: reply.time ?? 0, ms: performance.now() - from })));
   }
   /**
    * Takes a new token, for this connection and those to come; what is asked meanwhile waits
@@ -2851,15 +3045,15 @@ var Tickwire = class extends Emitter {
   async #present() {
     const session = this.#session;
     this.#subs.flush();
-    const { results = [] } = await session.call(() => ({ op: "auth", token: this.#pass.token }), true, (reply2, { token = "" }) => {
+    const { results = [] } = await session.call(() => ({ op: "auth", token: this.#pass.token }), true, (reply, { token = "" }) => {
       session.token = token;
       if (token === this.#pass.token) {
-        this.#pass.lasts(reply2.token_ttl);
+        this.#pass.lasts(reply.token_ttl);
         this.#renewAgainMs = RENEW_AGAIN_MS;
         this.#renewIn(this.#pass.dueMs);
       }
-      this.#subs.authorized(reply2, token);
-      this.emit("token", { ttl: reply2.token_ttl ?? null, results: reply2.results ?? [] });
+      this.#subs.authorized(reply, token);
+      this.emit("token", { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
     }, ({ token }) => {
       if (token !== this.#pass.token) return;
       this.#pass.back(session.token, BACKOFF_MOST_MS);
@@ -2899,8 +3093,9 @@ var Tickwire = class extends Emitter {
   async #dial() {
     if (this.#isClosed()) return;
     const { url, encoding = "msgpack", WebSocket: given } = this.#options;
-    let token;
+    let token, json;
     try {
+      if (encoding === "json") json = await Promise.resolve().then(() => (init_json(), json_exports));
       token = await this.#pass.present((why) => this.emit("token", { ttl: null, results: [], error: why.message }));
     } catch (e) {
       return this.#retry(e.message);
@@ -2909,7 +3104,7 @@ var Tickwire = class extends Emitter {
       const Socket = given ?? await findWebSocket();
       if (this.#isClosed()) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
-      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
+      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) {
       this.emit("error", { code: 0, text: String(e), retry: false });
       this.#finish(String(e));
@@ -2946,21 +3141,21 @@ var Tickwire = class extends Emitter {
     if (this.heard("quote")) for (const event of quotes) this.emit("quote", event);
     this.emit("batch", { sentAt, quotes });
   }
-  #greeted(hello2) {
+  #greeted(hello) {
     const session = this.#session;
     this.#drainUntil = 0;
     this.#greetedOnce = true;
     if (session.token !== this.#pass.token) void this.#present().catch(() => {
     });
     else {
-      this.#pass.lasts(hello2.token_ttl);
+      this.#pass.lasts(hello.token_ttl);
       this.#renewIn(this.#pass.dueMs);
     }
     if (this.#paused) session.call(this.#holding, true).catch(() => {
     });
     this.#subs.greeted(session);
-    this.emit("hello", hello2);
-    this.#become("live", `node ${hello2.node}`);
+    this.emit("hello", hello);
+    this.#become("live", `node ${hello.node}`);
   }
   #compare(subs, hash) {
     this.#subs.flush();
@@ -2974,10 +3169,10 @@ var Tickwire = class extends Emitter {
     void this.#dial();
   }
   #lost(why) {
-    const { hello: hello2, talked, token } = this.#session;
+    const { hello, talked, token } = this.#session;
     if (talked && !why.distrust) this.#attempts = 0;
     this.#part();
-    const dark = !hello2 && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== "" || !this.#greetedOnce);
+    const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== "" || !this.#greetedOnce);
     if (dark) void askWhy(this.#options.url, token).then((told) => this.#ended({ ...why, ...this.#known(why, told) }));
     else this.#ended(why);
   }
@@ -3062,6 +3257,13 @@ function quiet(p) {
   });
   return p;
 }
+
+// src/index.ts
+init_decimal();
+init_error();
+init_flags();
+init_message();
+init_quote();
 export {
   Board,
   CONFLATED,
@@ -3077,9 +3279,7 @@ export {
   decimalText,
   encodeRequest,
   fieldsOf,
-  parseDecimal,
   parseMessage,
-  parseMessageJSON,
   reasonOf,
   symbolHash
 };

@@ -1,4 +1,4 @@
-import { ProtocolError } from './error.js';
+import { refuse } from './error.js';
 import { GAP, IMAGE } from './flags.js';
 import { symbolHash } from './message.js';
 import { FIELDS, NUM_FIELDS, Quote, type Field, type QuoteView, fieldsOf } from './quote.js';
@@ -100,7 +100,7 @@ export class Board {
     if (!h || h.id < 0) return undefined;
     const q = h.quote, image = (u.flags & IMAGE) !== 0;
     const renewed = image && u.history !== q.history;
-    if (u.seq < q.seq && !renewed) throw new ProtocolError('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
+    if (u.seq < q.seq && !renewed) refuse('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (u.implied && !image) agree(q, u);
     const changed = put(q.values, u, image);
     q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
@@ -142,7 +142,7 @@ function agree(q: Quote, u: Update): void {
     if (!((u.mask >>> f) & 1)) continue;
     const v = u.values[i++]!, old = q.values[f]!;
     if ((u.implied >>> f) & 1 && old === old && old !== v) {
-      throw new ProtocolError('order', `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+      refuse('order', `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
     }
   }
 }

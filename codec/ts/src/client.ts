@@ -208,8 +208,9 @@ export class Tickwire extends Emitter<Events> {
   async #dial(): Promise<void> {
     if (this.#isClosed()) return;
     const { url, encoding = 'msgpack', WebSocket: given } = this.#options;
-    let token: string;
+    let token: string, json: typeof import('./json.js') | undefined;
     try {
+      if (encoding === 'json') json = await import('./json.js'); // who has no need of it does not load it
       token = await this.#pass.present((why) => this.emit('token', { ttl: null, results: [], error: why.message }));
     } catch (e) {
       return this.#retry((e as Error).message);
@@ -218,7 +219,7 @@ export class Tickwire extends Emitter<Events> {
       const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
       if (this.#isClosed()) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
-      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) });
+      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) { // the address, the token, or no WebSocket here
       this.emit('error', { code: 0, text: String(e), retry: false });
       this.#finish(String(e));

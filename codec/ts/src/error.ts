@@ -12,6 +12,11 @@ export class ProtocolError extends Error {
   }
 }
 
+/** Refuses what is wrong. */
+export function refuse(kind: ProtocolError['kind'], text: string): never {
+  throw new ProtocolError(kind, text);
+}
+
 /** Why a request, or one symbol of it, failed; numbers and names are PROTOCOL.md's. */
 export interface WireError {
   id?: number | null;

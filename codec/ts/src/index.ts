@@ -1,9 +1,9 @@
 export { Tickwire, type Batch, type ErrorEvent, type Events, type Options, type State, type TokenEvent } from './client.js';
 export { Board, type QuoteEvent } from './board.js';
-export { decimalText, parseDecimal, MAX_INT, MAX_SCALE, type Decimal } from './decimal.js';
+export { decimalText, MAX_INT, MAX_SCALE } from './decimal.js';
 export { ProtocolError, RequestError, type ErrorClass, type WireError } from './error.js';
 export { IMAGE, CONFLATED, GAP, reasonOf, type Reason } from './flags.js';
-export { parseMessage, parseMessageJSON, symbolHash, type Hello, type Heartbeat, type Limits, type Message, type Reply, type Result } from './message.js';
+export { parseMessage, symbolHash, type Hello, type Heartbeat, type Limits, type Message, type Reply, type Result } from './message.js';
 export { FIELDS, STATUSES, fieldsOf, type Field, type QuoteView, type Status } from './quote.js';
 export { encodeRequest, type Encoding, type Op, type Position, type Request } from './request.js';
 export type { TokenSource } from './token.js';

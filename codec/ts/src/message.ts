@@ -1,9 +1,9 @@
 import { decode } from '@msgpack/msgpack';
 import { MAX_INT, integer } from './decimal.js';
-import { ProtocolError, type WireError } from './error.js';
+import { refuse, type WireError } from './error.js';
 import { Reader } from './msgpack.js';
 import { FIELDS, NUM_FIELDS } from './quote.js';
-import { parseUpdate, parseUpdateJSON, type Update } from './update.js';
+import { parseUpdate, type Update } from './update.js';
 
 /** The version of the protocol that hello must name. */
 export const PROTOCOL = 1;
@@ -64,14 +64,14 @@ export type Message =
   | ({ type: 'error' } & WireError)
   | { type: 'unknown' };
 
-const TYPES = ['data', 'hello', 'reply', 'heartbeat', 'lag', 'drain', 'error'] as const;
-type Control = Exclude<(typeof TYPES)[number], 'data'>;
+export const TYPES = ['data', 'hello', 'reply', 'heartbeat', 'lag', 'drain', 'error'] as const;
+export type Control = Exclude<(typeof TYPES)[number], 'data'>;
 
 /** Reads a binary message. What a newer node may add is ignored, what is wrong refused. */
 export function parseMessage(bytes: Uint8Array): Message {
   const r = new Reader(bytes);
   const n = r.array('a message');
-  if (n < 2) throw new ProtocolError('count', 'a message has two elements at least');
+  if (n < 2) refuse('count', 'a message has two elements at least');
   const type = TYPES[r.uint('type', 255)];
   if (type === undefined) return { type: 'unknown' };
   if (type === 'data') {
@@ -83,7 +83,7 @@ export function parseMessage(bytes: Uint8Array): Message {
   }
   const from = r.at;
   r.check();
-  if (n !== 2) throw new ProtocolError('count', `${type} has one map`);
+  if (n !== 2) refuse('count', `${type} has one map`);
   r.end();
   return control(type, general(bytes.subarray(from)));
 }
@@ -93,110 +93,91 @@ function general(bytes: Uint8Array): unknown {
   try {
     return decode(bytes);
   } catch (e) {
-    throw new ProtocolError('type', String(e));
+    refuse('type', String(e));
   }
 }
 
-/** Reads a text message. */
-export function parseMessageJSON(text: string): Message {
-  let m: unknown;
-  try {
-    m = JSON.parse(text);
-  } catch (e) {
-    throw new ProtocolError('syntax', String(e));
-  }
-  const o = map(m, 'a message');
-  const type = string(o.type, 'type');
-  if (!(TYPES as readonly string[]).includes(type)) return { type: 'unknown' };
-  if (type !== 'data') return control(type as Control, o);
-  const sentAt = integer(o.sent_at, 'sent_at', 0, MAX_INT);
-  return { type, sentAt, updates: list(o.updates, 'updates', parseUpdateJSON) };
-}
+/** How each key of a map is read; undefined is left out. */
+type Shape<T> = { [K in keyof T]-?: (x: unknown, key: string) => T[K] | undefined };
+
+const LIMITS: Shape<Limits> = { request_bytes: natural, request_symbols: natural, subs: natural, requests_per_s: natural };
+const HELLO: Shape<Hello> = {
+  protocol, node: text, time: natural, fields, heartbeat: natural,
+  periods: (x, key) => list(x ?? [], key, natural),
+  limits: (x, key) => read(LIMITS, x ?? {}, key),
+  token_ttl: (x, key) => (x == null ? null : natural(x, key)),
+};
+const ERROR: Shape<WireError> = { code: natural, text, retry: (x) => x === true, id: maybe(natural) };
+const RESULT: Shape<Result> = {
+  symbol: text, id: maybe((x, key) => integer(x, key, 0, 2 ** 32 - 1)), matched: maybe(natural), rate: maybe(number), fields: maybe(texts),
+  error: maybe((x, key) => read(ERROR, x, key)),
+};
+const REPLY: Shape<Reply> = {
+  id: natural, op: text, rate: maybe(number), fields: maybe(texts), time: maybe(natural), token_ttl: maybe(natural),
+  results: maybe((x, key) => list(x, key, (one) => read(RESULT, one, 'a result'))),
+};
+const SHAPES = {
+  hello: HELLO, reply: REPLY, error: ERROR,
+  heartbeat: { time: natural, subs: natural, hash: (x, key) => integer(x, key, 0, 2 ** 32 - 1) } satisfies Shape<Heartbeat>,
+  lag: { blocked_ms: natural }, drain: { within_ms: natural },
+};
 
 /** A message other than data from its map. */
-function control(type: Control, body: unknown): Message {
-  const o = map(body, type);
-  switch (type) {
-    case 'hello': return { type, ...hello(o) };
-    case 'reply': return { type, ...reply(o) };
-    case 'heartbeat': return { type, time: natural(o, 'time'), subs: natural(o, 'subs'), hash: integer(o.hash, 'hash', 0, 2 ** 32 - 1) };
-    case 'lag': return { type, blocked_ms: natural(o, 'blocked_ms') };
-    case 'drain': return { type, within_ms: natural(o, 'within_ms') };
-    case 'error': return { type, ...wireError(o) };
+export function control(type: Control, body: unknown): Message {
+  return { ...read<object>(SHAPES[type] as Shape<object>, body, type), type } as Message;
+}
+
+/** Reads the keys that a shape names. */
+function read<T>(shape: Shape<T>, x: unknown, what: string): T {
+  const o = map(x, what), out: Partial<T> = {};
+  for (const key in shape) {
+    const value = shape[key](o[key], key);
+    if (value !== undefined) out[key] = value;
   }
+  return out as T;
 }
 
-function hello(o: Record<string, unknown>): Hello {
-  const protocol = natural(o, 'protocol');
-  if (protocol !== PROTOCOL) throw new ProtocolError('version', `protocol ${protocol}`);
-  const fields = list(o.fields, 'fields', string);
-  if (fields.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) throw new ProtocolError('version', 'fields of another order');
-  const limits = map(o.limits ?? {}, 'limits');
-  return {
-    protocol,
-    node: string(o.node, 'node'),
-    time: natural(o, 'time'),
-    fields,
-    heartbeat: natural(o, 'heartbeat'),
-    periods: list(o.periods ?? [], 'periods', (x) => integer(x, 'a period', 0, MAX_INT)),
-    limits: {
-      request_bytes: natural(limits, 'request_bytes'), request_symbols: natural(limits, 'request_symbols'),
-      subs: natural(limits, 'subs'), requests_per_s: natural(limits, 'requests_per_s'),
-    },
-    token_ttl: o.token_ttl == null ? null : natural(o, 'token_ttl'),
-  };
+/** A key that may be missing. */
+function maybe<T>(one: (x: unknown, key: string) => T): (x: unknown, key: string) => T | undefined {
+  return (x, key) => (x == null ? undefined : one(x, key));
 }
 
-function reply(o: Record<string, unknown>): Reply {
-  const out: Reply = { id: natural(o, 'id'), op: string(o.op, 'op') };
-  if (o.rate != null) out.rate = number(o.rate, 'rate');
-  if (o.fields != null) out.fields = list(o.fields, 'fields', string);
-  if (o.time != null) out.time = natural(o, 'time');
-  if (o.token_ttl != null) out.token_ttl = natural(o, 'token_ttl');
-  if (o.results != null) out.results = list(o.results, 'results', result);
-  return out;
+function protocol(x: unknown, key: string): number {
+  if (natural(x, key) !== PROTOCOL) refuse('version', `${key} ${x}`);
+  return PROTOCOL;
 }
 
-function result(x: unknown): Result {
-  const o = map(x, 'a result');
-  const out: Result = { symbol: string(o.symbol, 'symbol') };
-  if (o.id != null) out.id = integer(o.id, 'id', 0, 2 ** 32 - 1);
-  if (o.matched != null) out.matched = natural(o, 'matched');
-  if (o.rate != null) out.rate = number(o.rate, 'rate');
-  if (o.fields != null) out.fields = list(o.fields, 'fields', string);
-  if (o.error != null) out.error = wireError(map(o.error, 'error'));
-  return out;
+function fields(x: unknown, key: string): string[] {
+  const names = texts(x, key);
+  if (names.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) refuse('version', 'fields of another order');
+  return names;
 }
 
-function wireError(o: Record<string, unknown>): WireError {
-  const out: WireError = { code: natural(o, 'code'), text: string(o.text, 'text'), retry: o.retry === true };
-  if (o.id != null) out.id = natural(o, 'id');
-  return out;
-}
-
-function map(x: unknown, what: string): Record<string, unknown> {
-  if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new ProtocolError('type', `${what} is no map`);
+export function map(x: unknown, what: string): Record<string, unknown> {
+  if (typeof x !== 'object' || x === null || Array.isArray(x)) refuse('type', `${what} is no map`);
   return x as Record<string, unknown>;
 }
 
-function list<T>(x: unknown, what: string, one: (x: unknown, what: string) => T): T[] {
-  if (!Array.isArray(x)) throw new ProtocolError('type', `${what} is no array`);
-  return x.map((v) => one(v, what));
+export function list<T>(x: unknown, what: string, one: (x: unknown, what: string) => T): T[] {
+  if (!Array.isArray(x)) refuse('type', `${what} is no array`);
+  return (x as unknown[]).map((v) => one(v, what));
 }
 
-function string(x: unknown, what: string): string {
-  if (typeof x !== 'string') throw new ProtocolError('type', `${what} is no text`);
-  return x;
+export function text(x: unknown, what: string): string {
+  if (typeof x !== 'string') refuse('type', `${what} is no text`);
+  return x as string;
 }
+
+function texts(x: unknown, what: string): string[] { return list(x, what, text); }
 
 function number(x: unknown, what: string): number {
-  if (typeof x !== 'number' || !Number.isFinite(x)) throw new ProtocolError('type', `${what} is no number`);
-  return x;
+  if (!Number.isFinite(x)) refuse('type', `${what} is no number`);
+  return x as number;
 }
 
 /** A key's integer from 0; a key that is missing says 0, as the node's own encoder leaves some out. */
-function natural(o: Record<string, unknown>, key: string): number {
-  return integer(o[key] ?? 0, key, 0, MAX_INT);
+function natural(x: unknown, key: string): number {
+  return integer(x ?? 0, key, 0, MAX_INT);
 }
 
 /** FNV-1a, 32 bits, of a symbol's UTF-8: what a heartbeat's hash is made of. */

@@ -1,4 +1,4 @@
-import { ProtocolError } from './error.js';
+import { refuse } from './error.js';
 import { MAX_INT } from './decimal.js';
 
 const DEPTH_MOST = 8; // of maps and arrays in control messages: a reply has 5
@@ -25,7 +25,7 @@ export class Reader {
   /** The type byte that comes next. */
   peek(): number {
     const c = this.bytes[this.at];
-    if (c === undefined) throw cut();
+    if (c === undefined) return cut();
     return c;
   }
 
@@ -36,15 +36,15 @@ export class Reader {
     if ((c & 0xf0) === 0x90) n = this.#skip(1, c & 15);
     else if (c === 0xdc) n = this.#size(2);
     else if (c === 0xdd) n = this.#size(4);
-    else throw new ProtocolError('type', `${what} is no array`);
-    if (n > this.left) throw cut(); // every element has a byte at least
+    else refuse('type', `${what} is no array`);
+    if (n > this.left) return cut(); // every element has a byte at least
     return n;
   }
 
   /** An integer from 0 to most. */
   uint(what: string, most = MAX_INT): number {
     const v = this.#integer(what);
-    if (v < 0 || v > most) throw new ProtocolError('range', `${what} is ${v}`);
+    if (v < 0 || v > most) refuse('range', `${what} is ${v}`);
     return v;
   }
 
@@ -52,7 +52,7 @@ export class Reader {
   value(what: string): number {
     if (this.peek() === 0xc0) return this.#skip(1, NaN);
     const v = this.#integer(what);
-    if (v < -MAX_INT || v > MAX_INT) throw new ProtocolError('range', `${what} is beyond 53 bits`);
+    if (v < -MAX_INT || v > MAX_INT) refuse('range', `${what} is beyond 53 bits`);
     return v;
   }
 
@@ -62,13 +62,13 @@ export class Reader {
     let n: number;
     if ((c & 0xe0) === 0xa0) n = this.#skip(1, c & 31);
     else if (c >= 0xd9 && c <= 0xdb) n = this.#size(1 << (c - 0xd9));
-    else throw new ProtocolError('type', `${what} is no text`);
-    if (n > this.left) throw cut();
+    else refuse('type', `${what} is no text`);
+    if (n > this.left) return cut();
     const part = this.bytes.subarray(this.at, (this.at += n));
     try {
       return utf8.decode(part);
     } catch {
-      throw new ProtocolError('syntax', `${what} is not UTF-8`);
+      refuse('syntax', `${what} is not UTF-8`);
     }
   }
 
@@ -79,12 +79,12 @@ export class Reader {
     else if ((c & 0xe0) === 0xa0 || (c >= 0xd9 && c <= 0xdb)) this.text('a text');
     else if (c === 0xca || c === 0xcb) this.#float(c === 0xca ? 4 : 8);
     else if ((c & 0xf0) === 0x90 || c === 0xdc || c === 0xdd) {
-      if (depth === DEPTH_MOST) throw new ProtocolError('type', 'nested too deeply');
+      if (depth === DEPTH_MOST) refuse('type', 'nested too deeply');
       for (let n = this.array('an array'); n > 0; n--) this.check(depth + 1);
     } else if ((c & 0xf0) === 0x80 || c === 0xde || c === 0xdf) {
-      if (depth === DEPTH_MOST) throw new ProtocolError('type', 'nested too deeply');
+      if (depth === DEPTH_MOST) refuse('type', 'nested too deeply');
       const n = (c & 0xf0) === 0x80 ? this.#skip(1, c & 15) : this.#size(c === 0xde ? 2 : 4);
-      if (2 * n > this.left) throw cut();
+      if (2 * n > this.left) return cut();
       for (let i = 0; i < n; i++) {
         this.text('a key');
         this.check(depth + 1);
@@ -94,7 +94,7 @@ export class Reader {
 
   /** The end must come here. */
   end(): void {
-    if (this.left > 0) throw new ProtocolError('trailing', `${this.left} bytes after the end`);
+    if (this.left > 0) refuse('trailing', `${this.left} bytes after the end`);
   }
 
   /** An integer of any width; beyond 53 bits it is only known to be so. */
@@ -102,9 +102,9 @@ export class Reader {
     const c = this.peek();
     if (c < 0x80) return this.#skip(1, c);
     if (c >= 0xe0) return this.#skip(1, c - 256);
-    if (c < 0xcc || c > 0xd3) throw new ProtocolError('type', `${what} is no integer`);
+    if (c < 0xcc || c > 0xd3) refuse('type', `${what} is no integer`);
     const width = 1 << (c & 3), at = this.at + 1;
-    if (width >= this.left) throw cut();
+    if (width >= this.left) return cut();
     this.at = at + width;
     switch (c) {
       case 0xcc: return this.#view.getUint8(at);
@@ -119,15 +119,15 @@ export class Reader {
   }
 
   #float(width: 4 | 8): void {
-    if (width >= this.left) throw cut();
+    if (width >= this.left) return cut();
     const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
-    if (!Number.isFinite(v)) throw new ProtocolError('range', `a number is ${v}`);
+    if (!Number.isFinite(v)) refuse('range', `a number is ${v}`);
     this.at += 1 + width;
   }
 
   /** A length of so many bytes behind the type byte. */
   #size(width: number): number {
-    if (width >= this.left) throw cut();
+    if (width >= this.left) return cut();
     let n = 0;
     for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i]!;
     return this.#skip(1 + width, n);
@@ -139,4 +139,4 @@ export class Reader {
   }
 }
 
-const cut = () => new ProtocolError('truncated', 'the bytes end too early');
+const cut = (): never => refuse('truncated', 'the bytes end too early');

@@ -19,18 +19,15 @@ export const INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i])) as R
 export const STATUSES = ['live', 'stale', 'down', 'halted', 'closed'] as const;
 export type Status = (typeof STATUSES)[number];
 
-const SCALE_OF = FIELDS.map((name) => {
-  if (['bid', 'ask', 'last', 'open', 'high', 'low', 'vwap'].includes(name)) return INDEX.price_scale;
-  if (['bid_size', 'ask_size', 'last_size'].includes(name)) return INDEX.size_scale;
-  if (['volume', 'turnover'].includes(name)) return INDEX.volume_scale;
-  return -1;
-});
+/** Of a price, a size and a volume the number of their scale, in the order of the fields. */
+const P = INDEX.price_scale, S = INDEX.size_scale, V = INDEX.volume_scale;
+const SCALE_OF = [P, S, P, S, P, S, V, V, P, P, P, P];
 
 /** The number of the field that holds the decimals of field f; -1 when f is no decimal. */
 export const scaleOf = (f: number): number => SCALE_OF[f] ?? -1;
 
 /** Whether field f holds decimals of others. */
-export const isScale = (f: number): boolean => f >= INDEX.price_scale && f <= INDEX.volume_scale;
+export const isScale = (f: number): boolean => f >= P && f <= V;
 
 const names = new Map<number, readonly Field[]>();
 const NAMES_MOST = 4096; // masks in use are few; a hostile node gets no memory
@@ -95,7 +92,7 @@ export class Quote implements QuoteView {
   }
 
   scale(field: Field): number | null {
-    const s = SCALE_OF[INDEX[field]]!;
+    const s = scaleOf(INDEX[field]);
     if (s < 0) return 0;
     const v = this.values[s]!;
     return v === v ? v : null;
@@ -116,7 +113,7 @@ export class Quote implements QuoteView {
     const out: Record<string, string | number> = { seq: this.seq };
     FIELDS.forEach((field, f) => {
       const text = this.text(field);
-      if (text !== null) out[field] = SCALE_OF[f]! >= 0 || field === 'status' ? text : this.values[f]!;
+      if (text !== null) out[field] = scaleOf(f) >= 0 || field === 'status' ? text : this.values[f]!;
     });
     return out;
   }

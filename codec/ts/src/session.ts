@@ -1,5 +1,5 @@
-import { ProtocolError, RequestError, type WireError } from './error.js';
-import { parseMessage, parseMessageJSON, type Hello, type Message, type Reply } from './message.js';
+import { ProtocolError, RequestError, refuse, type WireError } from './error.js';
+import { parseMessage, type Hello, type Message, type Reply } from './message.js';
 import { encodeRequest, type Encoding, type Request } from './request.js';
 
 const HELLO_MS = 10_000; // for the connection and its hello; a node takes as long for a request head
@@ -30,6 +30,10 @@ export interface Handler {
   lost(why: Lost): void;
 }
 
+/** Reads text messages; a connection in msgpack has none. */
+export type ParseText = (text: string) => Message;
+const noText: ParseText = () => refuse('type', 'text, of a connection in msgpack');
+
 /** What a request comes to: its reply, or why not; an error of code 0 is the connection's end. */
 export type Done = (reply: Reply | undefined, error: WireError | undefined) => void;
 
@@ -46,6 +50,7 @@ export class Session {
   readonly #socket: WebSocket;
   readonly #encoding: Encoding;
   readonly #handler: Handler;
+  readonly #parseText: ParseText;
   readonly #open = new Map<number, Done>(); // in the order asked, which is that of the answers
   readonly #later = new Set<Done>(); // of requests to be sent again
   #auth = 0; // id of a new token's request without an answer yet
@@ -62,10 +67,11 @@ export class Session {
   bytes = 0;
 
   /** token: that the node took last. */
-  constructor(socket: WebSocket, encoding: Encoding, public token: string, handler: Handler) {
+  constructor(socket: WebSocket, encoding: Encoding, public token: string, handler: Handler, parseText: ParseText = noText) {
     this.#socket = socket;
     this.#encoding = encoding;
     this.#handler = handler;
+    this.#parseText = parseText;
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (e) => this.#received(e.data as string | ArrayBuffer);
     socket.onerror = (e) => this.#failed(String((e as { message?: unknown }).message ?? ''));
@@ -139,7 +145,7 @@ export class Session {
     this.bytes += size;
     try {
       if (size > MESSAGE_MOST) throw new ProtocolError('range', `a message of ${size} bytes`);
-      this.#take(text ? parseMessageJSON(data) : parseMessage(new Uint8Array(data)));
+      this.#take(text ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
       this.giveUp(e.message);

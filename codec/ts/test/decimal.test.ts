@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { decimalText, integer, parseDecimal } from '../src/decimal.js';
+import { decimalText, integer } from '../src/decimal.js';
 import { ProtocolError } from '../src/error.js';
+import { parseDecimal } from '../src/json.js';
 import { Quote, fieldsOf, type Field } from '../src/quote.js';
 import { INDEX } from '../src/quote.js';
 

@@ -2,7 +2,8 @@ import { encode } from '@msgpack/msgpack';
 import { describe, expect, it } from 'vitest';
 import { Board } from '../src/board.js';
 import { ProtocolError } from '../src/error.js';
-import { parseMessage, parseMessageJSON } from '../src/message.js';
+import { parseMessageJSON } from '../src/json.js';
+import { parseMessage } from '../src/message.js';
 import { bytesOf, valid } from './vectors.js';
 
 const kind = (fn: () => unknown): string => {

@@ -1,7 +1,8 @@
 import { encode } from '@msgpack/msgpack';
 import { describe, expect, it } from 'vitest';
 import { Board } from '../src/board.js';
-import { parseMessage, parseMessageJSON } from '../src/message.js';
+import { parseMessageJSON } from '../src/json.js';
+import { parseMessage } from '../src/message.js';
 
 const SYMBOLS = 200, PER_SECOND = 50, SECONDS = 10;
 
