@@ -28,29 +28,73 @@ var __export = (target, all) => {
 function refuse(kind, text2) {
   throw new ProtocolError(kind, text2);
 }
-var ProtocolError, RequestError;
+var Code, CloseCode, TickwireError, ConfigError, NotConnected, RequestError, FinalError, ProtocolError;
 var init_error = __esm({
   "src/error.ts"() {
     "use strict";
-    ProtocolError = class extends Error {
-      constructor(kind, text2) {
-        super(`${kind}: ${text2}`);
-        this.kind = kind;
-        this.name = "ProtocolError";
-      }
-      kind;
+    Code = {
+      MALFORMED: 100,
+      UNKNOWN_OP: 101,
+      BAD_SYMBOL: 110,
+      UNKNOWN_SYMBOL: 111,
+      NOT_SUBSCRIBED: 112,
+      UNKNOWN_FIELD: 113,
+      BAD_RATE: 114,
+      BAD_RESUME: 115,
+      TOO_MANY_SYMBOLS: 120,
+      TOO_MANY_SUBS: 121,
+      TOO_MANY_REQUESTS: 122,
+      NOT_ALLOWED: 130,
+      TOKEN_REFUSED: 131,
+      UNAVAILABLE: 140
     };
-    RequestError = class extends Error {
-      code;
+    CloseCode = { REVOKED: 4001, EXPIRED: 4002, REPLACED: 4003 };
+    TickwireError = class extends Error {
+      /**
+       * text: without the symbol, or pattern, that it is about, with which the message begins.
+       * retry: the same may succeed later. code: of Code, of a close, or the HTTP status of a
+       * refused upgrade; 0 is none. reason: of a refused upgrade, why, in a word of PROTOCOL.md's.
+       */
+      constructor(text2, retry = false, code = 0, symbol, reason) {
+        super(symbol ? `${symbol}: ${text2}` : text2);
+        this.text = text2;
+        this.retry = retry;
+        this.code = code;
+        this.symbol = symbol;
+        this.reason = reason;
+      }
       text;
       retry;
-      constructor(e) {
-        super(e.text);
-        this.name = "RequestError";
-        this.code = e.code;
-        this.text = e.text;
-        this.retry = e.retry;
+      code;
+      symbol;
+      reason;
+      name = "TickwireError";
+    };
+    ConfigError = class extends TickwireError {
+      name = "ConfigError";
+    };
+    NotConnected = class extends TickwireError {
+      name = "NotConnected";
+    };
+    RequestError = class extends TickwireError {
+      name = "RequestError";
+      constructor({ code, text: text2, retry }, symbol) {
+        super(text2, retry, code, symbol);
       }
+    };
+    FinalError = class extends TickwireError {
+      name = "FinalError";
+      constructor(code, text2, reason) {
+        super(text2, false, code, void 0, reason);
+      }
+    };
+    ProtocolError = class extends TickwireError {
+      constructor(kind, text2) {
+        super(`${kind}: ${text2}`, true);
+        this.kind = kind;
+      }
+      kind;
+      name = "ProtocolError";
     };
   }
 });
@@ -69,6 +113,746 @@ var init_flags = __esm({
     REASONS = ["rate", "slow", "catch-up"];
   }
 });
+
+// src/decimal.ts
+function decimalText(mantissa, scale) {
+  if (scale === 0) return String(mantissa);
+  const digits = String(Math.abs(mantissa)).padStart(scale + 1, "0");
+  return (mantissa < 0 ? "-" : "") + digits.slice(0, -scale) + "." + digits.slice(-scale);
+}
+function integer(x, what, least, most2) {
+  if (typeof x !== "number") refuse("type", `${what} is no integer`);
+  if (!(x >= least && x <= most2) || !Number.isInteger(x)) refuse("range", `${what} is ${x}`);
+  return x + 0;
+}
+var MAX_INT, MAX_SCALE;
+var init_decimal = __esm({
+  "src/decimal.ts"() {
+    "use strict";
+    init_error();
+    MAX_INT = Number.MAX_SAFE_INTEGER;
+    MAX_SCALE = 15;
+  }
+});
+
+// src/msgpack.ts
+var DEPTH_MOST, utf8, TEXT, ARRAY, MAP, Reader, isHead, cut;
+var init_msgpack = __esm({
+  "src/msgpack.ts"() {
+    "use strict";
+    init_error();
+    init_decimal();
+    DEPTH_MOST = 8;
+    utf8 = new TextDecoder("utf-8", { fatal: true });
+    TEXT = [160, 31, 217, 219, 1];
+    ARRAY = [144, 15, 220, 221, 2];
+    MAP = [128, 15, 222, 223, 2];
+    Reader = class {
+      constructor(bytes) {
+        this.bytes = bytes;
+        this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      }
+      bytes;
+      at = 0;
+      #view;
+      get left() {
+        return this.bytes.length - this.at;
+      }
+      /** An array's header: how many elements follow. */
+      array(what) {
+        const n = this.#length(ARRAY);
+        if (n < 0) refuse("type", `${what} is no array`);
+        return n;
+      }
+      /** An integer from 0 to most. */
+      uint(what, most2 = MAX_INT) {
+        const v = this.#integer(what);
+        if (v < 0 || v > most2) refuse("range", `${what} is ${v}`);
+        return v;
+      }
+      /** A field's value: an integer, or NaN for nil. */
+      value(what) {
+        if (this.#peek() === 192) return this.#skip(1, NaN);
+        const v = this.#integer(what);
+        if (v < -MAX_INT || v > MAX_INT) refuse("range", `${what} is beyond 53 bits`);
+        return v;
+      }
+      /** A text. */
+      text(what) {
+        const n = this.#length(TEXT);
+        if (n < 0) refuse("type", `${what} is no text`);
+        const part = this.bytes.subarray(this.at, this.at += n);
+        try {
+          return utf8.decode(part);
+        } catch {
+          return refuse("syntax", `${what} is not UTF-8`);
+        }
+      }
+      /** Any value that JSON has too. */
+      any(depth = 0) {
+        const c = this.#peek();
+        if (c === 192) return this.#skip(1, null);
+        if (c === 194 || c === 195) return this.#skip(1, c === 195);
+        if (c === 202 || c === 203) return this.#float(c === 202 ? 4 : 8);
+        if (isHead(c, TEXT)) return this.text("a text");
+        if (isHead(c, ARRAY)) return Array.from({ length: this.#deep(ARRAY, depth) }, () => this.any(depth + 1));
+        if (!isHead(c, MAP)) return this.value("a value");
+        const out = {};
+        for (let n = this.#deep(MAP, depth); n > 0; n--) {
+          const key = this.text("a key");
+          if (key === "__proto__") refuse("type", "a key is __proto__");
+          out[key] = this.any(depth + 1);
+        }
+        return out;
+      }
+      /** The end must come here. */
+      end() {
+        if (this.left > 0) refuse("trailing", `${this.left} bytes after the end`);
+      }
+      /** The type byte that comes next. */
+      #peek() {
+        return this.bytes[this.at] ?? cut();
+      }
+      /** The length of what begins here; -1 when it is another type. */
+      #length(head) {
+        const c = this.#peek();
+        if (!isHead(c, head)) return -1;
+        const [, mask, first, , width] = head;
+        const n = c < first ? this.#skip(1, c & mask) : this.#size(width << c - first);
+        if ((head === MAP ? 2 * n : n) > this.left) cut();
+        return n;
+      }
+      #deep(head, depth) {
+        if (depth === DEPTH_MOST) refuse("type", "nested too deeply");
+        return this.#length(head);
+      }
+      /** An integer of any width; beyond 53 bits it is only known to be so. */
+      #integer(what) {
+        const c = this.#peek();
+        if (c < 128) return this.#skip(1, c);
+        if (c >= 224) return this.#skip(1, c - 256);
+        if (c < 204 || c > 211) refuse("type", `${what} is no integer`);
+        const width = 1 << (c & 3), at = this.at + 1;
+        if (width >= this.left) return cut();
+        this.at = at + width;
+        switch (c) {
+          case 204:
+            return this.#view.getUint8(at);
+          case 205:
+            return this.#view.getUint16(at);
+          case 206:
+            return this.#view.getUint32(at);
+          case 207:
+            return this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+          case 208:
+            return this.#view.getInt8(at);
+          case 209:
+            return this.#view.getInt16(at);
+          case 210:
+            return this.#view.getInt32(at);
+          default:
+            return this.#view.getInt32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+        }
+      }
+      #float(width) {
+        if (width >= this.left) return cut();
+        const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
+        if (!Number.isFinite(v)) refuse("range", `a number is ${v}`);
+        return this.#skip(1 + width, v);
+      }
+      /** A length of so many bytes behind the type byte. */
+      #size(width) {
+        if (width >= this.left) return cut();
+        let n = 0;
+        for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i];
+        return this.#skip(1 + width, n);
+      }
+      #skip(n, result) {
+        this.at += n;
+        return result;
+      }
+    };
+    isHead = (c, [bits2, mask, first, last]) => (c & ~mask) === bits2 || c >= first && c <= last;
+    cut = () => refuse("truncated", "the bytes end too early");
+  }
+});
+
+// src/quote.ts
+function fieldsOf(mask) {
+  let list2 = names.get(mask);
+  if (list2) return list2;
+  list2 = Object.freeze(FIELDS.filter((_, f) => mask >>> f & 1));
+  if (names.size < NAMES_MOST) names.set(mask, list2);
+  return list2;
+}
+var FIELDS, NUM_FIELDS, INDEX, STATUSES, P, S, V, SCALE_OF, scaleOf, isScale, names, NAMES_MOST, known, Quote;
+var init_quote = __esm({
+  "src/quote.ts"() {
+    "use strict";
+    init_decimal();
+    init_flags();
+    FIELDS = [
+      "bid",
+      "bid_size",
+      "ask",
+      "ask_size",
+      "last",
+      "last_size",
+      "volume",
+      "turnover",
+      "open",
+      "high",
+      "low",
+      "vwap",
+      "trades",
+      "status",
+      "event_time",
+      "recv_time",
+      "price_scale",
+      "size_scale",
+      "volume_scale"
+    ];
+    NUM_FIELDS = FIELDS.length;
+    INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
+    STATUSES = ["live", "stale", "down", "halted", "closed"];
+    P = INDEX.price_scale;
+    S = INDEX.size_scale;
+    V = INDEX.volume_scale;
+    SCALE_OF = [P, S, P, S, P, S, V, V, P, P, P, P];
+    scaleOf = (f) => SCALE_OF[f] ?? -1;
+    isScale = (f) => f >= P && f <= V;
+    names = /* @__PURE__ */ new Map();
+    NAMES_MOST = 4096;
+    known = (v) => v === v ? v : null;
+    Quote = class {
+      constructor(symbol) {
+        this.symbol = symbol;
+      }
+      symbol;
+      /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
+      values = new Float64Array(NUM_FIELDS).fill(NaN);
+      seq = 0;
+      history = 0;
+      /** Flags of the last update. */
+      flags = 0;
+      skipped = 0;
+      get image() {
+        return (this.flags & IMAGE) !== 0;
+      }
+      get gap() {
+        return (this.flags & GAP) !== 0;
+      }
+      get reason() {
+        return reasonOf(this.flags);
+      }
+      get status() {
+        return this.text("status");
+      }
+      mantissa(field) {
+        return known(this.values[INDEX[field]]);
+      }
+      scale(field) {
+        const s = scaleOf(INDEX[field]);
+        return s < 0 ? 0 : known(this.values[s]);
+      }
+      text(field) {
+        const v = this.mantissa(field), scale = this.scale(field);
+        if (v === null || scale === null) return null;
+        return field === "status" ? STATUSES[v] ?? String(v) : decimalText(v, scale);
+      }
+      number(field) {
+        const v = this.mantissa(field), scale = this.scale(field);
+        return v === null || scale === null ? null : v / 10 ** scale;
+      }
+      toJSON() {
+        const out = { seq: this.seq };
+        FIELDS.forEach((field, f) => {
+          const text2 = this.text(field);
+          if (text2 !== null) out[field] = scaleOf(f) >= 0 || field === "status" ? text2 : this.values[f];
+        });
+        return out;
+      }
+    };
+  }
+});
+
+// src/update.ts
+function parseUpdate(r) {
+  const n = r.array("an update");
+  return parseUpdateTail(r, n && r.uint("id", 2 ** 32 - 1), n - 1);
+}
+function checkSymbol(key) {
+  if (!SYMBOL.test(key)) refuse("range", "a symbol is venue:NAME");
+}
+function parseUpdateTail(r, key, n) {
+  if (n < 3) refuse("count", "an update has four elements");
+  const seq = r.uint("seq"), flags = r.uint("flags", 255), mask = r.uint("mask", 2 ** 32 - 1);
+  const image = flags & IMAGE;
+  if (n !== 3 + image + bits(mask)) refuse("count", "not the values that the mask says");
+  const history = image ? r.uint("history") : 0;
+  const values = [];
+  for (let f = 0; mask >>> f !== 0 && f < 32; f++) {
+    if (!(mask >>> f & 1)) continue;
+    const v = r.value(FIELDS[f] ?? "a value");
+    if (f < NUM_FIELDS) values.push(checked(f, v));
+  }
+  return { key, seq, flags, history, mask: mask & KNOWN, values };
+}
+function checked(f, v) {
+  if (isScale(f) && (v < 0 || v > MAX_SCALE)) refuse("range", `${FIELDS[f]} is ${v}`);
+  if (f === INDEX.status && v < 0) refuse("range", `status is ${v}`);
+  return v;
+}
+function bits(mask) {
+  let n = 0;
+  for (; mask !== 0; mask &= mask - 1) n++;
+  return n;
+}
+var SYMBOL, KNOWN;
+var init_update = __esm({
+  "src/update.ts"() {
+    "use strict";
+    init_decimal();
+    init_error();
+    init_flags();
+    init_quote();
+    SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
+    KNOWN = 2 ** NUM_FIELDS - 1;
+  }
+});
+
+// src/message.ts
+function parseMessage(bytes) {
+  const r = new Reader(bytes);
+  const n = r.array("a message");
+  if (n < 2) refuse("count", "a message has two elements");
+  const type = TYPES[r.uint("type", 255)];
+  if (type === void 0) return { type: "unknown" };
+  if (type === "data") {
+    const sentAt = r.uint("sent_at");
+    const updates = [];
+    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
+    r.end();
+    return { type, sentAt, updates };
+  }
+  const body = r.any();
+  if (n !== 2) refuse("count", `${type} has one map`);
+  r.end();
+  return control(type, body);
+}
+function control(type, body) {
+  return { ...read(SHAPES[type], body, type), type };
+}
+function read(shape, x, what) {
+  const o = map(x, what), out = {};
+  for (const key in shape) {
+    const value = shape[key](o[key], key, o);
+    if (value !== void 0) out[key] = value;
+  }
+  return out;
+}
+function maybe(one) {
+  return (x, key) => x == null ? void 0 : one(x, key);
+}
+function protocol(x, key) {
+  if (natural(x, key) !== PROTOCOL) refuse("version", `${key} ${x}`);
+  return PROTOCOL;
+}
+function fields(x, key) {
+  const names2 = texts(x, key);
+  if (names2.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) refuse("version", "fields of another order");
+  return names2;
+}
+function map(x, what) {
+  if (typeof x !== "object" || x === null || Array.isArray(x)) refuse("type", `${what} is no map`);
+  return x;
+}
+function list(x, what, one) {
+  if (!Array.isArray(x)) refuse("type", `${what} is no array`);
+  return x.map((v) => one(v, what));
+}
+function text(x, what) {
+  if (typeof x !== "string") refuse("type", `${what} is no text`);
+  return x;
+}
+function texts(x, what) {
+  return list(x, what, text);
+}
+function number(x, what) {
+  if (!Number.isFinite(x)) refuse("type", `${what} is no number`);
+  return x;
+}
+function natural(x, key) {
+  return integer(x ?? 0, key, 0, MAX_INT);
+}
+function symbolHash(symbol) {
+  let h = 2166136261;
+  for (let i = 0; i < symbol.length; i++) h = Math.imul(h ^ symbol.charCodeAt(i), 16777619);
+  return h >>> 0;
+}
+var PROTOCOL, TYPES, LIMITS, HELLO, ERROR, RESULT, REPLY, SHAPES;
+var init_message = __esm({
+  "src/message.ts"() {
+    "use strict";
+    init_decimal();
+    init_error();
+    init_msgpack();
+    init_quote();
+    init_update();
+    PROTOCOL = 1;
+    TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
+    LIMITS = { request_bytes: natural, request_symbols: natural, subs: natural, requests_per_s: natural };
+    HELLO = {
+      protocol,
+      node: text,
+      time: natural,
+      fields,
+      heartbeat: natural,
+      periods: (x, key) => list(x ?? [], key, natural),
+      limits: (x, key) => read(LIMITS, x ?? {}, key),
+      token_ttl: (x, key) => x == null ? null : natural(x, key)
+    };
+    ERROR = { code: natural, text, retry: (x) => x === true, id: maybe(natural) };
+    RESULT = {
+      symbol: text,
+      id: maybe((x, key) => integer(x, key, 0, 2 ** 32 - 1)),
+      matched: maybe(natural),
+      rate: maybe(number),
+      fields: maybe(texts),
+      error: (x, key, o) => x == null ? void 0 : new RequestError(read(ERROR, x, key), String(o.symbol))
+    };
+    REPLY = {
+      id: natural,
+      op: text,
+      rate: maybe(number),
+      fields: maybe(texts),
+      time: maybe(natural),
+      token_ttl: maybe(natural),
+      results: maybe((x, key) => list(x, key, (one) => read(RESULT, one, "a result")))
+    };
+    SHAPES = {
+      hello: HELLO,
+      reply: REPLY,
+      error: ERROR,
+      heartbeat: { time: natural, subs: natural, hash: (x, key) => integer(x, key, 0, 2 ** 32 - 1) },
+      lag: { blocked_ms: natural },
+      drain: { within_ms: natural }
+    };
+  }
+});
+
+// src/json.ts
+var json_exports = {};
+__export(json_exports, {
+  parseDecimal: () => parseDecimal,
+  parseMessageJSON: () => parseMessageJSON,
+  parseUpdateJSON: () => parseUpdateJSON
+});
+function parseMessageJSON(source) {
+  let m;
+  try {
+    m = JSON.parse(source);
+  } catch (e) {
+    refuse("syntax", String(e));
+  }
+  const o = map(m, "a message");
+  const type = text(o.type, "type");
+  if (!TYPES.includes(type)) return { type: "unknown" };
+  if (type !== "data") return control(type, o);
+  const sentAt = integer(o.sent_at, "sent_at", 0, MAX_INT);
+  return { type, sentAt, updates: list(o.updates, "updates", parseUpdateJSON) };
+}
+function parseUpdateJSON(x) {
+  const o = map(x, "an update"), key = text(o.symbol, "symbol");
+  checkSymbol(key);
+  const seq = integer(o.seq, "seq", 0, MAX_INT);
+  const flags = flag(o, "image", IMAGE) | flag(o, "gap", GAP) | conflated(o);
+  const history = o.history === void 0 ? 0 : integer(o.history, "history", 0, MAX_INT);
+  const byField = new Array(NUM_FIELDS).fill(void 0);
+  let mask = 0;
+  for (const name in o) {
+    if (!Object.hasOwn(INDEX, name)) continue;
+    mask |= 1 << INDEX[name];
+    takeField(byField, INDEX[name], o[name]);
+  }
+  const values = [];
+  let implied = 0;
+  for (let f = 0; f < NUM_FIELDS; f++) {
+    const v = byField[f];
+    if (v === void 0) continue;
+    if (!(mask >>> f & 1)) implied |= 1 << f;
+    values.push(v);
+  }
+  const u = { key, seq, flags, history, mask: mask | implied, values };
+  if (implied) u.agree = (q) => agree(q, u, implied);
+  return u;
+}
+function agree(q, u, implied) {
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    if (!(u.mask >>> f & 1)) continue;
+    const v = u.values[i++], old = q.values[f];
+    if (implied >>> f & 1 && old === old && old !== v) {
+      refuse("order", `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+    }
+  }
+}
+function takeField(values, f, v) {
+  if (v === null) {
+    put2(values, f, NaN);
+  } else if (f === INDEX.status) {
+    const status = STATUSES.indexOf(v);
+    if (status < 0) refuse("type", "status is none");
+    values[f] = status;
+  } else if (scaleOf(f) < 0) {
+    put2(values, f, checked(f, integer(v, FIELDS[f], -MAX_INT, MAX_INT)));
+  } else {
+    if (typeof v !== "string") refuse("type", `${FIELDS[f]} is no text`);
+    const d = parseDecimal(v);
+    values[f] = d.mantissa;
+    put2(values, scaleOf(f), d.scale);
+  }
+}
+function put2(values, f, v) {
+  const had = values[f];
+  if (had !== void 0 && had !== v) refuse("syntax", `${FIELDS[f]} is ${had} and ${v}`);
+  values[f] = v;
+}
+function flag(o, name, bit) {
+  const v = o[name];
+  if (v !== void 0 && typeof v !== "boolean") refuse("type", `${name} is true or false`);
+  return v ? bit : 0;
+}
+function conflated(o) {
+  if (o.conflated === void 0) return 0;
+  const reason = REASONS.indexOf(o.conflated);
+  if (reason < 0) refuse("type", "conflated is rate, slow or catch-up");
+  return CONFLATED | reason + 1 << 2;
+}
+function parseDecimal(text2) {
+  const m = DECIMAL.exec(text2);
+  if (!m) refuse("syntax", `no decimal: ${text2.slice(0, 40)}`);
+  const part = m[2] ?? "";
+  const mantissa = Number(m[1] + part);
+  if (mantissa > MAX_INT || part.length > MAX_SCALE) refuse("range", `beyond 53 bits: ${text2.slice(0, 40)}`);
+  return { mantissa: text2[0] === "-" && mantissa !== 0 ? -mantissa : mantissa, scale: part.length };
+}
+var DECIMAL;
+var init_json = __esm({
+  "src/json.ts"() {
+    "use strict";
+    init_decimal();
+    init_error();
+    init_flags();
+    init_message();
+    init_quote();
+    init_update();
+    DECIMAL = /^-?(\d+)(?:\.(\d+))?$/;
+  }
+});
+
+// src/refusal.ts
+var refusal_exports = {};
+__export(refusal_exports, {
+  askWhy: () => askWhy
+});
+async function askWhy(stream, token, known2) {
+  const url = /^ws(s?:.*\/v1\/)stream$/.exec(stream.replace(/[?#].*/, ""));
+  try {
+    if (!url) return known2;
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const answer = await fetch(`http${url[1]}symbols`, { headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS) });
+    const { ok, status } = answer;
+    if (ok) void answer.body?.cancel();
+    if (known2.code !== 1006 && status !== known2.code) return known2;
+    if (ok) return { ...known2, reason: "the node answers, but opens no stream: it may have all the connections that it takes" };
+    const { error, reason } = await answer.json();
+    if (typeof error !== "string" || status === 426) return known2;
+    return {
+      ...known2,
+      code: status === 401 || status === 403 ? status : known2.code,
+      reason: `refused with ${status}: ${error.slice(0, 300)}`,
+      word: typeof reason === "string" ? reason : void 0,
+      afterMs: 1e3 * Math.min(60, Number(answer.headers.get("Retry-After")) || 0)
+    };
+  } catch {
+    return known2;
+  }
+}
+var ASK_MS;
+var init_refusal = __esm({
+  "src/refusal.ts"() {
+    "use strict";
+    ASK_MS = 5e3;
+  }
+});
+
+// src/board.ts
+init_error();
+init_flags();
+init_message();
+init_quote();
+var Board = class {
+  quotes = /* @__PURE__ */ new Map();
+  #held = /* @__PURE__ */ new Map();
+  #byId = /* @__PURE__ */ new Map();
+  /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
+  subs = 0;
+  hash = 0;
+  /** Totals of all updates. */
+  conflated = 0;
+  gaps = 0;
+  /** A new connection: quotes stay, the node's numbers are another's. */
+  reset() {
+    for (const h of this.#held.values()) h.id = -1;
+    this.#byId.clear();
+    this.subs = this.hash = 0;
+  }
+  /** What is held may be wrong: it is shown until images come, but never resumed from. */
+  distrust() {
+    for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
+  }
+  /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
+  confirm(symbol, id, view = this.#held.get(symbol)?.view ?? "") {
+    let h = this.#held.get(symbol);
+    if (!h) {
+      h = { quote: new Quote(symbol), id: -1, view, imaged: view };
+      this.#held.set(symbol, h);
+      this.quotes.set(symbol, h.quote);
+    }
+    h.view = view;
+    if (h.id < 0) this.#count(symbol, 1);
+    else this.#byId.delete(h.id);
+    h.id = id;
+    this.#byId.set(id, h);
+  }
+  /** The node sends a symbol no more; its quote stays. */
+  suspend(symbol) {
+    const h = this.#held.get(symbol);
+    if (!h || h.id < 0) return;
+    this.#byId.delete(h.id);
+    h.id = -1;
+    this.#count(symbol, -1);
+  }
+  /** A symbol is wanted no more. */
+  forget(symbol) {
+    this.suspend(symbol);
+    this.#held.delete(symbol);
+    this.quotes.delete(symbol);
+  }
+  /**
+   * From where a symbol may be resumed; undefined when an image is due: nothing is
+   * held, or of other fields, whose older changes a resumption would not bring.
+   */
+  position(symbol, view) {
+    const h = this.#held.get(symbol);
+    return h && h.quote.history > 0 && h.imaged === view ? [symbol, h.quote.history, h.quote.seq] : void 0;
+  }
+  /** Merges an update; undefined for a symbol that was given up a moment ago. */
+  merge(u, sentAt) {
+    const h = typeof u.key === "number" ? this.#byId.get(u.key) : this.#held.get(u.key);
+    if (!h || h.id < 0) return void 0;
+    const q = h.quote, image = (u.flags & IMAGE) !== 0;
+    const renewed = image && u.history !== q.history;
+    if (u.seq < q.seq && !renewed) refuse("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
+    if (!image) u.agree?.(q);
+    const changed = put(q.values, u, image);
+    q.skipped = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
+    this.conflated += q.skipped;
+    if (u.flags & GAP) this.gaps++;
+    q.seq = u.seq;
+    q.flags = u.flags;
+    if (image) {
+      q.history = u.history;
+      h.imaged = h.view;
+    }
+    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
+  }
+  #count(symbol, by) {
+    this.subs += by;
+    this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
+  }
+};
+function put(values, u, image) {
+  let changed = 0;
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    const old = values[f];
+    const given = (u.mask >>> f & 1) !== 0;
+    const v = given ? u.values[i++] : image ? NaN : old;
+    if (v === old || v !== v && old !== old) continue;
+    values[f] = v;
+    changed |= 1 << f;
+  }
+  return changed;
+}
+
+// src/emitter.ts
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  /** Calls fn at every such event, until the function returned is called. */
+  on(name, fn) {
+    let set = this.#listeners.get(name);
+    if (!set) this.#listeners.set(name, set = /* @__PURE__ */ new Set());
+    set.add(fn);
+    return () => this.off(name, fn);
+  }
+  off(name, fn) {
+    this.#listeners.get(name)?.delete(fn);
+  }
+  /** Takes all listeners off, those included that an event under way has not come to yet. */
+  hush() {
+    for (const set of this.#listeners.values()) set.clear();
+  }
+  /** A listener that throws does so by itself: neither others nor the connection are held up. */
+  emit(name, event) {
+    for (const fn of this.#listeners.get(name) ?? []) {
+      try {
+        fn(event);
+      } catch (e) {
+        queueMicrotask(() => {
+          throw e;
+        });
+      }
+    }
+  }
+};
+
+// src/client.ts
+init_error();
+
+// src/options.ts
+init_error();
+function checkOptions(options) {
+  const { encoding, token } = options;
+  if (!/^(msgpack|json)$/.test(encoding ?? "json")) refuse2(`encoding ${encoding}: msgpack or json`);
+  if (typeof token === "string") checkToken(token);
+  return { ...options, url: checkURL(options.url) };
+}
+function checkToken(token) {
+  if (!/^[!-~]*$/.test(token)) refuse2("token: it has characters that no token has");
+}
+function checkURL(text2) {
+  const advice = "a stream is at ws://HOST:PORT/v1/stream, or wss://";
+  let url;
+  try {
+    url = new URL(text2);
+  } catch {
+    return refuse2(`the URL cannot be read: ${advice}`);
+  }
+  if (url.username || url.password) refuse2("URL: leave name and password out: a node asks for a token");
+  if (url.searchParams.has("token")) refuse2("URL: leave the token out, others would log it: it goes apart, as { token }");
+  if (/^http/.test(url.protocol)) refuse2(`URL ${text2}: take ${url.protocol.replace("http", "ws")}//, ${advice}`);
+  if (!/^wss?:$/.test(url.protocol)) refuse2(`URL ${text2}: ${advice}`);
+  if (url.pathname === "/") url.pathname = "/v1/stream";
+  url.hash = "";
+  return url.href;
+}
+function refuse2(text2) {
+  throw new ConfigError(text2);
+}
+
+// src/session.ts
+init_error();
+init_message();
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs
 function utf8Count(str) {
@@ -134,6 +918,8 @@ function utf8EncodeJs(str, output, outputOffset) {
     output[offset++] = value & 63 | 128;
   }
 }
+var sharedTextEncoder = new TextEncoder();
+var TEXT_ENCODER_THRESHOLD = 50;
 function utf8EncodeTE(str, output, outputOffset) {
   sharedTextEncoder.encodeInto(str, output.subarray(outputOffset));
 }
@@ -144,101 +930,31 @@ function utf8Encode(str, output, outputOffset) {
     utf8EncodeJs(str, output, outputOffset);
   }
 }
-function utf8DecodeJs(bytes, inputOffset, byteLength) {
-  let offset = inputOffset;
-  const end = offset + byteLength;
-  const units = [];
-  let result = "";
-  while (offset < end) {
-    const byte1 = bytes[offset++];
-    if ((byte1 & 128) === 0) {
-      units.push(byte1);
-    } else if ((byte1 & 224) === 192) {
-      const byte2 = bytes[offset++] & 63;
-      units.push((byte1 & 31) << 6 | byte2);
-    } else if ((byte1 & 240) === 224) {
-      const byte2 = bytes[offset++] & 63;
-      const byte3 = bytes[offset++] & 63;
-      units.push((byte1 & 31) << 12 | byte2 << 6 | byte3);
-    } else if ((byte1 & 248) === 240) {
-      const byte2 = bytes[offset++] & 63;
-      const byte3 = bytes[offset++] & 63;
-      const byte4 = bytes[offset++] & 63;
-      let unit = (byte1 & 7) << 18 | byte2 << 12 | byte3 << 6 | byte4;
-      if (unit > 65535) {
-        unit -= 65536;
-        units.push(unit >>> 10 & 1023 | 55296);
-        unit = 56320 | unit & 1023;
-      }
-      units.push(unit);
-    } else {
-      units.push(byte1);
-    }
-    if (units.length >= CHUNK_SIZE) {
-      result += String.fromCharCode(...units);
-      units.length = 0;
-    }
-  }
-  if (units.length > 0) {
-    result += String.fromCharCode(...units);
-  }
-  return result;
-}
-function utf8DecodeTD(bytes, inputOffset, byteLength) {
-  const stringBytes = bytes.subarray(inputOffset, inputOffset + byteLength);
-  return sharedTextDecoder.decode(stringBytes);
-}
-function utf8Decode(bytes, inputOffset, byteLength) {
-  if (byteLength > TEXT_DECODER_THRESHOLD) {
-    return utf8DecodeTD(bytes, inputOffset, byteLength);
-  } else {
-    return utf8DecodeJs(bytes, inputOffset, byteLength);
-  }
-}
-var sharedTextEncoder, TEXT_ENCODER_THRESHOLD, CHUNK_SIZE, sharedTextDecoder, TEXT_DECODER_THRESHOLD;
-var init_utf8 = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs"() {
-    sharedTextEncoder = new TextEncoder();
-    TEXT_ENCODER_THRESHOLD = 50;
-    CHUNK_SIZE = 4096;
-    sharedTextDecoder = new TextDecoder();
-    TEXT_DECODER_THRESHOLD = 200;
-  }
-});
+var sharedTextDecoder = new TextDecoder();
 
 // node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs
-var ExtData;
-var init_ExtData = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs"() {
-    ExtData = class {
-      type;
-      data;
-      constructor(type, data) {
-        this.type = type;
-        this.data = data;
-      }
-    };
+var ExtData = class {
+  type;
+  data;
+  constructor(type, data) {
+    this.type = type;
+    this.data = data;
   }
-});
+};
 
 // node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs
-var DecodeError;
-var init_DecodeError = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs"() {
-    DecodeError = class _DecodeError extends Error {
-      constructor(message) {
-        super(message);
-        const proto = Object.create(_DecodeError.prototype);
-        Object.setPrototypeOf(this, proto);
-        Object.defineProperty(this, "name", {
-          configurable: true,
-          enumerable: false,
-          value: _DecodeError.name
-        });
-      }
-    };
+var DecodeError = class _DecodeError extends Error {
+  constructor(message) {
+    super(message);
+    const proto = Object.create(_DecodeError.prototype);
+    Object.setPrototypeOf(this, proto);
+    Object.defineProperty(this, "name", {
+      configurable: true,
+      enumerable: false,
+      value: _DecodeError.name
+    });
   }
-});
+};
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs
 function setUint64(view, offset, value) {
@@ -258,19 +974,11 @@ function getInt64(view, offset) {
   const low = view.getUint32(offset + 4);
   return high * 4294967296 + low;
 }
-function getUint64(view, offset) {
-  const high = view.getUint32(offset);
-  const low = view.getUint32(offset + 4);
-  return high * 4294967296 + low;
-}
-var UINT32_MAX;
-var init_int = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs"() {
-    UINT32_MAX = 4294967295;
-  }
-});
 
 // node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs
+var EXT_TIMESTAMP = -1;
+var TIMESTAMP32_MAX_SEC = 4294967296 - 1;
+var TIMESTAMP64_MAX_SEC = 17179869184 - 1;
 function encodeTimeSpecToTimestamp({ sec, nsec }) {
   if (sec >= 0 && nsec >= 0 && sec <= TIMESTAMP64_MAX_SEC) {
     if (nsec === 0 && sec <= TIMESTAMP32_MAX_SEC) {
@@ -341,90 +1049,73 @@ function decodeTimestampExtension(data) {
   const timeSpec = decodeTimestampToTimeSpec(data);
   return new Date(timeSpec.sec * 1e3 + timeSpec.nsec / 1e6);
 }
-var EXT_TIMESTAMP, TIMESTAMP32_MAX_SEC, TIMESTAMP64_MAX_SEC, timestampExtension;
-var init_timestamp = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs"() {
-    init_DecodeError();
-    init_int();
-    EXT_TIMESTAMP = -1;
-    TIMESTAMP32_MAX_SEC = 4294967296 - 1;
-    TIMESTAMP64_MAX_SEC = 17179869184 - 1;
-    timestampExtension = {
-      type: EXT_TIMESTAMP,
-      encode: encodeTimestampExtension,
-      decode: decodeTimestampExtension
-    };
-  }
-});
+var timestampExtension = {
+  type: EXT_TIMESTAMP,
+  encode: encodeTimestampExtension,
+  decode: decodeTimestampExtension
+};
 
 // node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs
-var ExtensionCodec;
-var init_ExtensionCodec = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs"() {
-    init_ExtData();
-    init_timestamp();
-    ExtensionCodec = class _ExtensionCodec {
-      static defaultCodec = new _ExtensionCodec();
-      // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
-      // this will make type errors a lot more clear
-      // eslint-disable-next-line @typescript-eslint/naming-convention
-      __brand;
-      // built-in extensions
-      builtInEncoders = [];
-      builtInDecoders = [];
-      // custom extensions
-      encoders = [];
-      decoders = [];
-      constructor() {
-        this.register(timestampExtension);
-      }
-      register({ type, encode: encode2, decode: decode2 }) {
-        if (type >= 0) {
-          this.encoders[type] = encode2;
-          this.decoders[type] = decode2;
-        } else {
-          const index = -1 - type;
-          this.builtInEncoders[index] = encode2;
-          this.builtInDecoders[index] = decode2;
-        }
-      }
-      tryToEncode(object, context) {
-        for (let i = 0; i < this.builtInEncoders.length; i++) {
-          const encodeExt = this.builtInEncoders[i];
-          if (encodeExt != null) {
-            const data = encodeExt(object, context);
-            if (data != null) {
-              const type = -1 - i;
-              return new ExtData(type, data);
-            }
-          }
-        }
-        for (let i = 0; i < this.encoders.length; i++) {
-          const encodeExt = this.encoders[i];
-          if (encodeExt != null) {
-            const data = encodeExt(object, context);
-            if (data != null) {
-              const type = i;
-              return new ExtData(type, data);
-            }
-          }
-        }
-        if (object instanceof ExtData) {
-          return object;
-        }
-        return null;
-      }
-      decode(data, type, context) {
-        const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
-        if (decodeExt) {
-          return decodeExt(data, type, context);
-        } else {
+var ExtensionCodec = class _ExtensionCodec {
+  static defaultCodec = new _ExtensionCodec();
+  // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
+  // this will make type errors a lot more clear
+  // eslint-disable-next-line @typescript-eslint/naming-convention
+  __brand;
+  // built-in extensions
+  builtInEncoders = [];
+  builtInDecoders = [];
+  // custom extensions
+  encoders = [];
+  decoders = [];
+  constructor() {
+    this.register(timestampExtension);
+  }
+  register({ type, encode: encode2, decode }) {
+    if (type >= 0) {
+      this.encoders[type] = encode2;
+      this.decoders[type] = decode;
+    } else {
+      const index = -1 - type;
+      this.builtInEncoders[index] = encode2;
+      this.builtInDecoders[index] = decode;
+    }
+  }
+  tryToEncode(object, context) {
+    for (let i = 0; i < this.builtInEncoders.length; i++) {
+      const encodeExt = this.builtInEncoders[i];
+      if (encodeExt != null) {
+        const data = encodeExt(object, context);
+        if (data != null) {
+          const type = -1 - i;
           return new ExtData(type, data);
         }
       }
-    };
+    }
+    for (let i = 0; i < this.encoders.length; i++) {
+      const encodeExt = this.encoders[i];
+      if (encodeExt != null) {
+        const data = encodeExt(object, context);
+        if (data != null) {
+          const type = i;
+          return new ExtData(type, data);
+        }
+      }
+    }
+    if (object instanceof ExtData) {
+      return object;
+    }
+    return null;
   }
-});
+  decode(data, type, context) {
+    const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
+    if (decodeExt) {
+      return decodeExt(data, type, context);
+    } else {
+      return new ExtData(type, data);
+    }
+  }
+};
 
 // node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs
 function isArrayBufferLike(buffer) {
@@ -441,1877 +1132,436 @@ function ensureUint8Array(buffer) {
     return Uint8Array.from(buffer);
   }
 }
-var init_typedArrays = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs"() {
-  }
-});
 
 // node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs
-var DEFAULT_MAX_DEPTH, DEFAULT_INITIAL_BUFFER_SIZE, Encoder;
-var init_Encoder = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs"() {
-    init_utf8();
-    init_ExtensionCodec();
-    init_int();
-    init_typedArrays();
-    DEFAULT_MAX_DEPTH = 100;
-    DEFAULT_INITIAL_BUFFER_SIZE = 2048;
-    Encoder = class _Encoder {
-      extensionCodec;
-      context;
-      useBigInt64;
-      maxDepth;
-      initialBufferSize;
-      sortKeys;
-      forceFloat32;
-      ignoreUndefined;
-      forceIntegerToFloat;
-      pos;
-      view;
-      bytes;
-      entered = false;
-      constructor(options) {
-        this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
-        this.context = options?.context;
-        this.useBigInt64 = options?.useBigInt64 ?? false;
-        this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-        this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
-        this.sortKeys = options?.sortKeys ?? false;
-        this.forceFloat32 = options?.forceFloat32 ?? false;
-        this.ignoreUndefined = options?.ignoreUndefined ?? false;
-        this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
-        this.pos = 0;
-        this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
-        this.bytes = new Uint8Array(this.view.buffer);
+var DEFAULT_MAX_DEPTH = 100;
+var DEFAULT_INITIAL_BUFFER_SIZE = 2048;
+var Encoder = class _Encoder {
+  extensionCodec;
+  context;
+  useBigInt64;
+  maxDepth;
+  initialBufferSize;
+  sortKeys;
+  forceFloat32;
+  ignoreUndefined;
+  forceIntegerToFloat;
+  pos;
+  view;
+  bytes;
+  entered = false;
+  constructor(options) {
+    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
+    this.context = options?.context;
+    this.useBigInt64 = options?.useBigInt64 ?? false;
+    this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+    this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
+    this.sortKeys = options?.sortKeys ?? false;
+    this.forceFloat32 = options?.forceFloat32 ?? false;
+    this.ignoreUndefined = options?.ignoreUndefined ?? false;
+    this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
+    this.pos = 0;
+    this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
+    this.bytes = new Uint8Array(this.view.buffer);
+  }
+  clone() {
+    return new _Encoder({
+      extensionCodec: this.extensionCodec,
+      context: this.context,
+      useBigInt64: this.useBigInt64,
+      maxDepth: this.maxDepth,
+      initialBufferSize: this.initialBufferSize,
+      sortKeys: this.sortKeys,
+      forceFloat32: this.forceFloat32,
+      ignoreUndefined: this.ignoreUndefined,
+      forceIntegerToFloat: this.forceIntegerToFloat
+    });
+  }
+  reinitializeState() {
+    this.pos = 0;
+  }
+  /**
+   * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
+   *
+   * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
+   */
+  encodeSharedRef(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encodeSharedRef(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.subarray(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  /**
+   * @returns Encodes the object and returns a copy of the encoder's internal buffer.
+   */
+  encode(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encode(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.slice(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  doEncode(object, depth) {
+    if (depth > this.maxDepth) {
+      throw new Error(`Too deep objects in depth ${depth}`);
+    }
+    if (object == null) {
+      this.encodeNil();
+    } else if (typeof object === "boolean") {
+      this.encodeBoolean(object);
+    } else if (typeof object === "number") {
+      if (!this.forceIntegerToFloat) {
+        this.encodeNumber(object);
+      } else {
+        this.encodeNumberAsFloat(object);
       }
-      clone() {
-        return new _Encoder({
-          extensionCodec: this.extensionCodec,
-          context: this.context,
-          useBigInt64: this.useBigInt64,
-          maxDepth: this.maxDepth,
-          initialBufferSize: this.initialBufferSize,
-          sortKeys: this.sortKeys,
-          forceFloat32: this.forceFloat32,
-          ignoreUndefined: this.ignoreUndefined,
-          forceIntegerToFloat: this.forceIntegerToFloat
-        });
-      }
-      reinitializeState() {
-        this.pos = 0;
-      }
-      /**
-       * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
-       *
-       * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
-       */
-      encodeSharedRef(object) {
-        if (this.entered) {
-          const instance = this.clone();
-          return instance.encodeSharedRef(object);
-        }
-        try {
-          this.entered = true;
-          this.reinitializeState();
-          this.doEncode(object, 1);
-          return this.bytes.subarray(0, this.pos);
-        } finally {
-          this.entered = false;
-        }
-      }
-      /**
-       * @returns Encodes the object and returns a copy of the encoder's internal buffer.
-       */
-      encode(object) {
-        if (this.entered) {
-          const instance = this.clone();
-          return instance.encode(object);
-        }
-        try {
-          this.entered = true;
-          this.reinitializeState();
-          this.doEncode(object, 1);
-          return this.bytes.slice(0, this.pos);
-        } finally {
-          this.entered = false;
-        }
-      }
-      doEncode(object, depth) {
-        if (depth > this.maxDepth) {
-          throw new Error(`Too deep objects in depth ${depth}`);
-        }
-        if (object == null) {
-          this.encodeNil();
-        } else if (typeof object === "boolean") {
-          this.encodeBoolean(object);
-        } else if (typeof object === "number") {
-          if (!this.forceIntegerToFloat) {
-            this.encodeNumber(object);
-          } else {
-            this.encodeNumberAsFloat(object);
-          }
-        } else if (typeof object === "string") {
-          this.encodeString(object);
-        } else if (this.useBigInt64 && typeof object === "bigint") {
-          this.encodeBigInt64(object);
+    } else if (typeof object === "string") {
+      this.encodeString(object);
+    } else if (this.useBigInt64 && typeof object === "bigint") {
+      this.encodeBigInt64(object);
+    } else {
+      this.encodeObject(object, depth);
+    }
+  }
+  ensureBufferSizeToWrite(sizeToWrite) {
+    const requiredSize = this.pos + sizeToWrite;
+    if (this.view.byteLength < requiredSize) {
+      this.resizeBuffer(requiredSize * 2);
+    }
+  }
+  resizeBuffer(newSize) {
+    const newBuffer = new ArrayBuffer(newSize);
+    const newBytes = new Uint8Array(newBuffer);
+    const newView = new DataView(newBuffer);
+    newBytes.set(this.bytes);
+    this.view = newView;
+    this.bytes = newBytes;
+  }
+  encodeNil() {
+    this.writeU8(192);
+  }
+  encodeBoolean(object) {
+    if (object === false) {
+      this.writeU8(194);
+    } else {
+      this.writeU8(195);
+    }
+  }
+  encodeNumber(object) {
+    if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
+      if (object >= 0) {
+        if (object < 128) {
+          this.writeU8(object);
+        } else if (object < 256) {
+          this.writeU8(204);
+          this.writeU8(object);
+        } else if (object < 65536) {
+          this.writeU8(205);
+          this.writeU16(object);
+        } else if (object < 4294967296) {
+          this.writeU8(206);
+          this.writeU32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(207);
+          this.writeU64(object);
         } else {
-          this.encodeObject(object, depth);
+          this.encodeNumberAsFloat(object);
         }
-      }
-      ensureBufferSizeToWrite(sizeToWrite) {
-        const requiredSize = this.pos + sizeToWrite;
-        if (this.view.byteLength < requiredSize) {
-          this.resizeBuffer(requiredSize * 2);
-        }
-      }
-      resizeBuffer(newSize) {
-        const newBuffer = new ArrayBuffer(newSize);
-        const newBytes = new Uint8Array(newBuffer);
-        const newView = new DataView(newBuffer);
-        newBytes.set(this.bytes);
-        this.view = newView;
-        this.bytes = newBytes;
-      }
-      encodeNil() {
-        this.writeU8(192);
-      }
-      encodeBoolean(object) {
-        if (object === false) {
-          this.writeU8(194);
-        } else {
-          this.writeU8(195);
-        }
-      }
-      encodeNumber(object) {
-        if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
-          if (object >= 0) {
-            if (object < 128) {
-              this.writeU8(object);
-            } else if (object < 256) {
-              this.writeU8(204);
-              this.writeU8(object);
-            } else if (object < 65536) {
-              this.writeU8(205);
-              this.writeU16(object);
-            } else if (object < 4294967296) {
-              this.writeU8(206);
-              this.writeU32(object);
-            } else if (!this.useBigInt64) {
-              this.writeU8(207);
-              this.writeU64(object);
-            } else {
-              this.encodeNumberAsFloat(object);
-            }
-          } else {
-            if (object >= -32) {
-              this.writeU8(224 | object + 32);
-            } else if (object >= -128) {
-              this.writeU8(208);
-              this.writeI8(object);
-            } else if (object >= -32768) {
-              this.writeU8(209);
-              this.writeI16(object);
-            } else if (object >= -2147483648) {
-              this.writeU8(210);
-              this.writeI32(object);
-            } else if (!this.useBigInt64) {
-              this.writeU8(211);
-              this.writeI64(object);
-            } else {
-              this.encodeNumberAsFloat(object);
-            }
-          }
+      } else {
+        if (object >= -32) {
+          this.writeU8(224 | object + 32);
+        } else if (object >= -128) {
+          this.writeU8(208);
+          this.writeI8(object);
+        } else if (object >= -32768) {
+          this.writeU8(209);
+          this.writeI16(object);
+        } else if (object >= -2147483648) {
+          this.writeU8(210);
+          this.writeI32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(211);
+          this.writeI64(object);
         } else {
           this.encodeNumberAsFloat(object);
         }
       }
-      encodeNumberAsFloat(object) {
-        if (this.forceFloat32) {
-          this.writeU8(202);
-          this.writeF32(object);
-        } else {
-          this.writeU8(203);
-          this.writeF64(object);
-        }
-      }
-      encodeBigInt64(object) {
-        if (object >= BigInt(0)) {
-          this.writeU8(207);
-          this.writeBigUint64(object);
-        } else {
-          this.writeU8(211);
-          this.writeBigInt64(object);
-        }
-      }
-      writeStringHeader(byteLength) {
-        if (byteLength < 32) {
-          this.writeU8(160 + byteLength);
-        } else if (byteLength < 256) {
-          this.writeU8(217);
-          this.writeU8(byteLength);
-        } else if (byteLength < 65536) {
-          this.writeU8(218);
-          this.writeU16(byteLength);
-        } else if (byteLength < 4294967296) {
-          this.writeU8(219);
-          this.writeU32(byteLength);
-        } else {
-          throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
-        }
-      }
-      encodeString(object) {
-        const maxHeaderSize = 1 + 4;
-        const byteLength = utf8Count(object);
-        this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
-        this.writeStringHeader(byteLength);
-        utf8Encode(object, this.bytes, this.pos);
-        this.pos += byteLength;
-      }
-      encodeObject(object, depth) {
-        const ext = this.extensionCodec.tryToEncode(object, this.context);
-        if (ext != null) {
-          this.encodeExtension(ext);
-        } else if (Array.isArray(object)) {
-          this.encodeArray(object, depth);
-        } else if (ArrayBuffer.isView(object)) {
-          this.encodeBinary(object);
-        } else if (typeof object === "object") {
-          this.encodeMap(object, depth);
-        } else {
-          throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
-        }
-      }
-      encodeBinary(object) {
-        const size = object.byteLength;
-        if (size < 256) {
-          this.writeU8(196);
-          this.writeU8(size);
-        } else if (size < 65536) {
-          this.writeU8(197);
-          this.writeU16(size);
-        } else if (size < 4294967296) {
-          this.writeU8(198);
-          this.writeU32(size);
-        } else {
-          throw new Error(`Too large binary: ${size}`);
-        }
-        const bytes = ensureUint8Array(object);
-        this.writeU8a(bytes);
-      }
-      encodeArray(object, depth) {
-        const size = object.length;
-        if (size < 16) {
-          this.writeU8(144 + size);
-        } else if (size < 65536) {
-          this.writeU8(220);
-          this.writeU16(size);
-        } else if (size < 4294967296) {
-          this.writeU8(221);
-          this.writeU32(size);
-        } else {
-          throw new Error(`Too large array: ${size}`);
-        }
-        for (const item of object) {
-          this.doEncode(item, depth + 1);
-        }
-      }
-      countWithoutUndefined(object, keys) {
-        let count = 0;
-        for (const key of keys) {
-          if (object[key] !== void 0) {
-            count++;
-          }
-        }
-        return count;
-      }
-      encodeMap(object, depth) {
-        const keys = Object.keys(object);
-        if (this.sortKeys) {
-          keys.sort();
-        }
-        const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
-        if (size < 16) {
-          this.writeU8(128 + size);
-        } else if (size < 65536) {
-          this.writeU8(222);
-          this.writeU16(size);
-        } else if (size < 4294967296) {
-          this.writeU8(223);
-          this.writeU32(size);
-        } else {
-          throw new Error(`Too large map object: ${size}`);
-        }
-        for (const key of keys) {
-          const value = object[key];
-          if (!(this.ignoreUndefined && value === void 0)) {
-            this.encodeString(key);
-            this.doEncode(value, depth + 1);
-          }
-        }
-      }
-      encodeExtension(ext) {
-        if (typeof ext.data === "function") {
-          const data = ext.data(this.pos + 6);
-          const size2 = data.length;
-          if (size2 >= 4294967296) {
-            throw new Error(`Too large extension object: ${size2}`);
-          }
-          this.writeU8(201);
-          this.writeU32(size2);
-          this.writeI8(ext.type);
-          this.writeU8a(data);
-          return;
-        }
-        const size = ext.data.length;
-        if (size === 1) {
-          this.writeU8(212);
-        } else if (size === 2) {
-          this.writeU8(213);
-        } else if (size === 4) {
-          this.writeU8(214);
-        } else if (size === 8) {
-          this.writeU8(215);
-        } else if (size === 16) {
-          this.writeU8(216);
-        } else if (size < 256) {
-          this.writeU8(199);
-          this.writeU8(size);
-        } else if (size < 65536) {
-          this.writeU8(200);
-          this.writeU16(size);
-        } else if (size < 4294967296) {
-          this.writeU8(201);
-          this.writeU32(size);
-        } else {
-          throw new Error(`Too large extension object: ${size}`);
-        }
-        this.writeI8(ext.type);
-        this.writeU8a(ext.data);
-      }
-      writeU8(value) {
-        this.ensureBufferSizeToWrite(1);
-        this.view.setUint8(this.pos, value);
-        this.pos++;
-      }
-      writeU8a(values) {
-        const size = values.length;
-        this.ensureBufferSizeToWrite(size);
-        this.bytes.set(values, this.pos);
-        this.pos += size;
-      }
-      writeI8(value) {
-        this.ensureBufferSizeToWrite(1);
-        this.view.setInt8(this.pos, value);
-        this.pos++;
-      }
-      writeU16(value) {
-        this.ensureBufferSizeToWrite(2);
-        this.view.setUint16(this.pos, value);
-        this.pos += 2;
-      }
-      writeI16(value) {
-        this.ensureBufferSizeToWrite(2);
-        this.view.setInt16(this.pos, value);
-        this.pos += 2;
-      }
-      writeU32(value) {
-        this.ensureBufferSizeToWrite(4);
-        this.view.setUint32(this.pos, value);
-        this.pos += 4;
-      }
-      writeI32(value) {
-        this.ensureBufferSizeToWrite(4);
-        this.view.setInt32(this.pos, value);
-        this.pos += 4;
-      }
-      writeF32(value) {
-        this.ensureBufferSizeToWrite(4);
-        this.view.setFloat32(this.pos, value);
-        this.pos += 4;
-      }
-      writeF64(value) {
-        this.ensureBufferSizeToWrite(8);
-        this.view.setFloat64(this.pos, value);
-        this.pos += 8;
-      }
-      writeU64(value) {
-        this.ensureBufferSizeToWrite(8);
-        setUint64(this.view, this.pos, value);
-        this.pos += 8;
-      }
-      writeI64(value) {
-        this.ensureBufferSizeToWrite(8);
-        setInt64(this.view, this.pos, value);
-        this.pos += 8;
-      }
-      writeBigUint64(value) {
-        this.ensureBufferSizeToWrite(8);
-        this.view.setBigUint64(this.pos, value);
-        this.pos += 8;
-      }
-      writeBigInt64(value) {
-        this.ensureBufferSizeToWrite(8);
-        this.view.setBigInt64(this.pos, value);
-        this.pos += 8;
-      }
-    };
+    } else {
+      this.encodeNumberAsFloat(object);
+    }
   }
-});
+  encodeNumberAsFloat(object) {
+    if (this.forceFloat32) {
+      this.writeU8(202);
+      this.writeF32(object);
+    } else {
+      this.writeU8(203);
+      this.writeF64(object);
+    }
+  }
+  encodeBigInt64(object) {
+    if (object >= BigInt(0)) {
+      this.writeU8(207);
+      this.writeBigUint64(object);
+    } else {
+      this.writeU8(211);
+      this.writeBigInt64(object);
+    }
+  }
+  writeStringHeader(byteLength) {
+    if (byteLength < 32) {
+      this.writeU8(160 + byteLength);
+    } else if (byteLength < 256) {
+      this.writeU8(217);
+      this.writeU8(byteLength);
+    } else if (byteLength < 65536) {
+      this.writeU8(218);
+      this.writeU16(byteLength);
+    } else if (byteLength < 4294967296) {
+      this.writeU8(219);
+      this.writeU32(byteLength);
+    } else {
+      throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
+    }
+  }
+  encodeString(object) {
+    const maxHeaderSize = 1 + 4;
+    const byteLength = utf8Count(object);
+    this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
+    this.writeStringHeader(byteLength);
+    utf8Encode(object, this.bytes, this.pos);
+    this.pos += byteLength;
+  }
+  encodeObject(object, depth) {
+    const ext = this.extensionCodec.tryToEncode(object, this.context);
+    if (ext != null) {
+      this.encodeExtension(ext);
+    } else if (Array.isArray(object)) {
+      this.encodeArray(object, depth);
+    } else if (ArrayBuffer.isView(object)) {
+      this.encodeBinary(object);
+    } else if (typeof object === "object") {
+      this.encodeMap(object, depth);
+    } else {
+      throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
+    }
+  }
+  encodeBinary(object) {
+    const size = object.byteLength;
+    if (size < 256) {
+      this.writeU8(196);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(197);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(198);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large binary: ${size}`);
+    }
+    const bytes = ensureUint8Array(object);
+    this.writeU8a(bytes);
+  }
+  encodeArray(object, depth) {
+    const size = object.length;
+    if (size < 16) {
+      this.writeU8(144 + size);
+    } else if (size < 65536) {
+      this.writeU8(220);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(221);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large array: ${size}`);
+    }
+    for (const item of object) {
+      this.doEncode(item, depth + 1);
+    }
+  }
+  countWithoutUndefined(object, keys) {
+    let count = 0;
+    for (const key of keys) {
+      if (object[key] !== void 0) {
+        count++;
+      }
+    }
+    return count;
+  }
+  encodeMap(object, depth) {
+    const keys = Object.keys(object);
+    if (this.sortKeys) {
+      keys.sort();
+    }
+    const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
+    if (size < 16) {
+      this.writeU8(128 + size);
+    } else if (size < 65536) {
+      this.writeU8(222);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(223);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large map object: ${size}`);
+    }
+    for (const key of keys) {
+      const value = object[key];
+      if (!(this.ignoreUndefined && value === void 0)) {
+        this.encodeString(key);
+        this.doEncode(value, depth + 1);
+      }
+    }
+  }
+  encodeExtension(ext) {
+    if (typeof ext.data === "function") {
+      const data = ext.data(this.pos + 6);
+      const size2 = data.length;
+      if (size2 >= 4294967296) {
+        throw new Error(`Too large extension object: ${size2}`);
+      }
+      this.writeU8(201);
+      this.writeU32(size2);
+      this.writeI8(ext.type);
+      this.writeU8a(data);
+      return;
+    }
+    const size = ext.data.length;
+    if (size === 1) {
+      this.writeU8(212);
+    } else if (size === 2) {
+      this.writeU8(213);
+    } else if (size === 4) {
+      this.writeU8(214);
+    } else if (size === 8) {
+      this.writeU8(215);
+    } else if (size === 16) {
+      this.writeU8(216);
+    } else if (size < 256) {
+      this.writeU8(199);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(200);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(201);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large extension object: ${size}`);
+    }
+    this.writeI8(ext.type);
+    this.writeU8a(ext.data);
+  }
+  writeU8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setUint8(this.pos, value);
+    this.pos++;
+  }
+  writeU8a(values) {
+    const size = values.length;
+    this.ensureBufferSizeToWrite(size);
+    this.bytes.set(values, this.pos);
+    this.pos += size;
+  }
+  writeI8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setInt8(this.pos, value);
+    this.pos++;
+  }
+  writeU16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setUint16(this.pos, value);
+    this.pos += 2;
+  }
+  writeI16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setInt16(this.pos, value);
+    this.pos += 2;
+  }
+  writeU32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setUint32(this.pos, value);
+    this.pos += 4;
+  }
+  writeI32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setInt32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setFloat32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setFloat64(this.pos, value);
+    this.pos += 8;
+  }
+  writeU64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setUint64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeI64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setInt64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeBigUint64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigUint64(this.pos, value);
+    this.pos += 8;
+  }
+  writeBigInt64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigInt64(this.pos, value);
+    this.pos += 8;
+  }
+};
 
 // node_modules/@msgpack/msgpack/dist.esm/encode.mjs
 function encode(value, options) {
   const encoder = new Encoder(options);
   return encoder.encodeSharedRef(value);
 }
-var init_encode = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/encode.mjs"() {
-    init_Encoder();
-  }
-});
-
-// node_modules/@msgpack/msgpack/dist.esm/utils/prettyByte.mjs
-function prettyByte(byte) {
-  return `${byte < 0 ? "-" : ""}0x${Math.abs(byte).toString(16).padStart(2, "0")}`;
-}
-var init_prettyByte = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/utils/prettyByte.mjs"() {
-  }
-});
-
-// node_modules/@msgpack/msgpack/dist.esm/CachedKeyDecoder.mjs
-var DEFAULT_MAX_KEY_LENGTH, DEFAULT_MAX_LENGTH_PER_KEY, CachedKeyDecoder;
-var init_CachedKeyDecoder = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/CachedKeyDecoder.mjs"() {
-    init_utf8();
-    DEFAULT_MAX_KEY_LENGTH = 16;
-    DEFAULT_MAX_LENGTH_PER_KEY = 16;
-    CachedKeyDecoder = class {
-      hit = 0;
-      miss = 0;
-      caches;
-      maxKeyLength;
-      maxLengthPerKey;
-      constructor(maxKeyLength = DEFAULT_MAX_KEY_LENGTH, maxLengthPerKey = DEFAULT_MAX_LENGTH_PER_KEY) {
-        this.maxKeyLength = maxKeyLength;
-        this.maxLengthPerKey = maxLengthPerKey;
-        this.caches = [];
-        for (let i = 0; i < this.maxKeyLength; i++) {
-          this.caches.push([]);
-        }
-      }
-      canBeCached(byteLength) {
-        return byteLength > 0 && byteLength <= this.maxKeyLength;
-      }
-      find(bytes, inputOffset, byteLength) {
-        const records = this.caches[byteLength - 1];
-        FIND_CHUNK: for (const record of records) {
-          const recordBytes = record.bytes;
-          for (let j = 0; j < byteLength; j++) {
-            if (recordBytes[j] !== bytes[inputOffset + j]) {
-              continue FIND_CHUNK;
-            }
-          }
-          return record.str;
-        }
-        return null;
-      }
-      store(bytes, value) {
-        const records = this.caches[bytes.length - 1];
-        const record = { bytes, str: value };
-        if (records.length >= this.maxLengthPerKey) {
-          records[Math.random() * records.length | 0] = record;
-        } else {
-          records.push(record);
-        }
-      }
-      decode(bytes, inputOffset, byteLength) {
-        const cachedValue = this.find(bytes, inputOffset, byteLength);
-        if (cachedValue != null) {
-          this.hit++;
-          return cachedValue;
-        }
-        this.miss++;
-        const str = utf8DecodeJs(bytes, inputOffset, byteLength);
-        const slicedCopyOfBytes = Uint8Array.prototype.slice.call(bytes, inputOffset, inputOffset + byteLength);
-        this.store(slicedCopyOfBytes, str);
-        return str;
-      }
-    };
-  }
-});
-
-// node_modules/@msgpack/msgpack/dist.esm/Decoder.mjs
-var STATE_ARRAY, STATE_MAP_KEY, STATE_MAP_VALUE, mapKeyConverter, StackPool, HEAD_BYTE_REQUIRED, EMPTY_VIEW, EMPTY_BYTES, MORE_DATA, sharedCachedKeyDecoder, Decoder;
-var init_Decoder = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/Decoder.mjs"() {
-    init_prettyByte();
-    init_ExtensionCodec();
-    init_int();
-    init_utf8();
-    init_typedArrays();
-    init_CachedKeyDecoder();
-    init_DecodeError();
-    STATE_ARRAY = "array";
-    STATE_MAP_KEY = "map_key";
-    STATE_MAP_VALUE = "map_value";
-    mapKeyConverter = (key) => {
-      if (typeof key === "string" || typeof key === "number") {
-        return key;
-      }
-      throw new DecodeError("The type of key must be string or number but " + typeof key);
-    };
-    StackPool = class {
-      stack = [];
-      stackHeadPosition = -1;
-      get length() {
-        return this.stackHeadPosition + 1;
-      }
-      top() {
-        return this.stack[this.stackHeadPosition];
-      }
-      pushArrayState(size) {
-        const state = this.getUninitializedStateFromPool();
-        state.type = STATE_ARRAY;
-        state.position = 0;
-        state.size = size;
-        state.array = new Array(size);
-      }
-      pushMapState(size) {
-        const state = this.getUninitializedStateFromPool();
-        state.type = STATE_MAP_KEY;
-        state.readCount = 0;
-        state.size = size;
-        state.map = {};
-      }
-      getUninitializedStateFromPool() {
-        this.stackHeadPosition++;
-        if (this.stackHeadPosition === this.stack.length) {
-          const partialState = {
-            type: void 0,
-            size: 0,
-            array: void 0,
-            position: 0,
-            readCount: 0,
-            map: void 0,
-            key: null
-          };
-          this.stack.push(partialState);
-        }
-        return this.stack[this.stackHeadPosition];
-      }
-      release(state) {
-        const topStackState = this.stack[this.stackHeadPosition];
-        if (topStackState !== state) {
-          throw new Error("Invalid stack state. Released state is not on top of the stack.");
-        }
-        if (state.type === STATE_ARRAY) {
-          const partialState = state;
-          partialState.size = 0;
-          partialState.array = void 0;
-          partialState.position = 0;
-          partialState.type = void 0;
-        }
-        if (state.type === STATE_MAP_KEY || state.type === STATE_MAP_VALUE) {
-          const partialState = state;
-          partialState.size = 0;
-          partialState.map = void 0;
-          partialState.readCount = 0;
-          partialState.type = void 0;
-        }
-        this.stackHeadPosition--;
-      }
-      reset() {
-        this.stack.length = 0;
-        this.stackHeadPosition = -1;
-      }
-    };
-    HEAD_BYTE_REQUIRED = -1;
-    EMPTY_VIEW = new DataView(new ArrayBuffer(0));
-    EMPTY_BYTES = new Uint8Array(EMPTY_VIEW.buffer);
-    try {
-      EMPTY_VIEW.getInt8(0);
-    } catch (e) {
-      if (!(e instanceof RangeError)) {
-        throw new Error("This module is not supported in the current JavaScript engine because DataView does not throw RangeError on out-of-bounds access");
-      }
-    }
-    MORE_DATA = new RangeError("Insufficient data");
-    sharedCachedKeyDecoder = new CachedKeyDecoder();
-    Decoder = class _Decoder {
-      extensionCodec;
-      context;
-      useBigInt64;
-      rawStrings;
-      maxStrLength;
-      maxBinLength;
-      maxArrayLength;
-      maxMapLength;
-      maxExtLength;
-      keyDecoder;
-      mapKeyConverter;
-      totalPos = 0;
-      pos = 0;
-      view = EMPTY_VIEW;
-      bytes = EMPTY_BYTES;
-      headByte = HEAD_BYTE_REQUIRED;
-      stack = new StackPool();
-      entered = false;
-      constructor(options) {
-        this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
-        this.context = options?.context;
-        this.useBigInt64 = options?.useBigInt64 ?? false;
-        this.rawStrings = options?.rawStrings ?? false;
-        this.maxStrLength = options?.maxStrLength ?? UINT32_MAX;
-        this.maxBinLength = options?.maxBinLength ?? UINT32_MAX;
-        this.maxArrayLength = options?.maxArrayLength ?? UINT32_MAX;
-        this.maxMapLength = options?.maxMapLength ?? UINT32_MAX;
-        this.maxExtLength = options?.maxExtLength ?? UINT32_MAX;
-        this.keyDecoder = options?.keyDecoder !== void 0 ? options.keyDecoder : sharedCachedKeyDecoder;
-        this.mapKeyConverter = options?.mapKeyConverter ?? mapKeyConverter;
-      }
-      clone() {
-        return new _Decoder({
-          extensionCodec: this.extensionCodec,
-          context: this.context,
-          useBigInt64: this.useBigInt64,
-          rawStrings: this.rawStrings,
-          maxStrLength: this.maxStrLength,
-          maxBinLength: this.maxBinLength,
-          maxArrayLength: this.maxArrayLength,
-          maxMapLength: this.maxMapLength,
-          maxExtLength: this.maxExtLength,
-          keyDecoder: this.keyDecoder
-        });
-      }
-      reinitializeState() {
-        this.totalPos = 0;
-        this.headByte = HEAD_BYTE_REQUIRED;
-        this.stack.reset();
-      }
-      setBuffer(buffer) {
-        const bytes = ensureUint8Array(buffer);
-        this.bytes = bytes;
-        this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-        this.pos = 0;
-      }
-      appendBuffer(buffer) {
-        if (this.headByte === HEAD_BYTE_REQUIRED && !this.hasRemaining(1)) {
-          this.setBuffer(buffer);
-        } else {
-          const remainingData = this.bytes.subarray(this.pos);
-          const newData = ensureUint8Array(buffer);
-          const newBuffer = new Uint8Array(remainingData.length + newData.length);
-          newBuffer.set(remainingData);
-          newBuffer.set(newData, remainingData.length);
-          this.setBuffer(newBuffer);
-        }
-      }
-      hasRemaining(size) {
-        return this.view.byteLength - this.pos >= size;
-      }
-      createExtraByteError(posToShow) {
-        const { view, pos } = this;
-        return new RangeError(`Extra ${view.byteLength - pos} of ${view.byteLength} byte(s) found at buffer[${posToShow}]`);
-      }
-      /**
-       * @throws {@link DecodeError}
-       * @throws {@link RangeError}
-       */
-      decode(buffer) {
-        if (this.entered) {
-          const instance = this.clone();
-          return instance.decode(buffer);
-        }
-        try {
-          this.entered = true;
-          this.reinitializeState();
-          this.setBuffer(buffer);
-          const object = this.doDecodeSync();
-          if (this.hasRemaining(1)) {
-            throw this.createExtraByteError(this.pos);
-          }
-          return object;
-        } finally {
-          this.entered = false;
-        }
-      }
-      *decodeMulti(buffer) {
-        if (this.entered) {
-          const instance = this.clone();
-          yield* instance.decodeMulti(buffer);
-          return;
-        }
-        try {
-          this.entered = true;
-          this.reinitializeState();
-          this.setBuffer(buffer);
-          while (this.hasRemaining(1)) {
-            yield this.doDecodeSync();
-          }
-        } finally {
-          this.entered = false;
-        }
-      }
-      async decodeAsync(stream) {
-        if (this.entered) {
-          const instance = this.clone();
-          return instance.decodeAsync(stream);
-        }
-        try {
-          this.entered = true;
-          let decoded = false;
-          let object;
-          for await (const buffer of stream) {
-            if (decoded) {
-              this.entered = false;
-              throw this.createExtraByteError(this.totalPos);
-            }
-            this.appendBuffer(buffer);
-            try {
-              object = this.doDecodeSync();
-              decoded = true;
-            } catch (e) {
-              if (!(e instanceof RangeError)) {
-                throw e;
-              }
-            }
-            this.totalPos += this.pos;
-          }
-          if (decoded) {
-            if (this.hasRemaining(1)) {
-              throw this.createExtraByteError(this.totalPos);
-            }
-            return object;
-          }
-          const { headByte, pos, totalPos } = this;
-          throw new RangeError(`Insufficient data in parsing ${prettyByte(headByte)} at ${totalPos} (${pos} in the current buffer)`);
-        } finally {
-          this.entered = false;
-        }
-      }
-      decodeArrayStream(stream) {
-        return this.decodeMultiAsync(stream, true);
-      }
-      decodeStream(stream) {
-        return this.decodeMultiAsync(stream, false);
-      }
-      async *decodeMultiAsync(stream, isArray) {
-        if (this.entered) {
-          const instance = this.clone();
-          yield* instance.decodeMultiAsync(stream, isArray);
-          return;
-        }
-        try {
-          this.entered = true;
-          let isArrayHeaderRequired = isArray;
-          let arrayItemsLeft = -1;
-          for await (const buffer of stream) {
-            if (isArray && arrayItemsLeft === 0) {
-              throw this.createExtraByteError(this.totalPos);
-            }
-            this.appendBuffer(buffer);
-            if (isArrayHeaderRequired) {
-              arrayItemsLeft = this.readArraySize();
-              isArrayHeaderRequired = false;
-              this.complete();
-            }
-            try {
-              while (true) {
-                yield this.doDecodeSync();
-                if (--arrayItemsLeft === 0) {
-                  break;
-                }
-              }
-            } catch (e) {
-              if (!(e instanceof RangeError)) {
-                throw e;
-              }
-            }
-            this.totalPos += this.pos;
-          }
-        } finally {
-          this.entered = false;
-        }
-      }
-      doDecodeSync() {
-        DECODE: while (true) {
-          const headByte = this.readHeadByte();
-          let object;
-          if (headByte >= 224) {
-            object = headByte - 256;
-          } else if (headByte < 192) {
-            if (headByte < 128) {
-              object = headByte;
-            } else if (headByte < 144) {
-              const size = headByte - 128;
-              if (size !== 0) {
-                this.pushMapState(size);
-                this.complete();
-                continue DECODE;
-              } else {
-                object = {};
-              }
-            } else if (headByte < 160) {
-              const size = headByte - 144;
-              if (size !== 0) {
-                this.pushArrayState(size);
-                this.complete();
-                continue DECODE;
-              } else {
-                object = [];
-              }
-            } else {
-              const byteLength = headByte - 160;
-              object = this.decodeString(byteLength, 0);
-            }
-          } else if (headByte === 192) {
-            object = null;
-          } else if (headByte === 194) {
-            object = false;
-          } else if (headByte === 195) {
-            object = true;
-          } else if (headByte === 202) {
-            object = this.readF32();
-          } else if (headByte === 203) {
-            object = this.readF64();
-          } else if (headByte === 204) {
-            object = this.readU8();
-          } else if (headByte === 205) {
-            object = this.readU16();
-          } else if (headByte === 206) {
-            object = this.readU32();
-          } else if (headByte === 207) {
-            if (this.useBigInt64) {
-              object = this.readU64AsBigInt();
-            } else {
-              object = this.readU64();
-            }
-          } else if (headByte === 208) {
-            object = this.readI8();
-          } else if (headByte === 209) {
-            object = this.readI16();
-          } else if (headByte === 210) {
-            object = this.readI32();
-          } else if (headByte === 211) {
-            if (this.useBigInt64) {
-              object = this.readI64AsBigInt();
-            } else {
-              object = this.readI64();
-            }
-          } else if (headByte === 217) {
-            const byteLength = this.lookU8();
-            object = this.decodeString(byteLength, 1);
-          } else if (headByte === 218) {
-            const byteLength = this.lookU16();
-            object = this.decodeString(byteLength, 2);
-          } else if (headByte === 219) {
-            const byteLength = this.lookU32();
-            object = this.decodeString(byteLength, 4);
-          } else if (headByte === 220) {
-            const size = this.readU16();
-            if (size !== 0) {
-              this.pushArrayState(size);
-              this.complete();
-              continue DECODE;
-            } else {
-              object = [];
-            }
-          } else if (headByte === 221) {
-            const size = this.readU32();
-            if (size !== 0) {
-              this.pushArrayState(size);
-              this.complete();
-              continue DECODE;
-            } else {
-              object = [];
-            }
-          } else if (headByte === 222) {
-            const size = this.readU16();
-            if (size !== 0) {
-              this.pushMapState(size);
-              this.complete();
-              continue DECODE;
-            } else {
-              object = {};
-            }
-          } else if (headByte === 223) {
-            const size = this.readU32();
-            if (size !== 0) {
-              this.pushMapState(size);
-              this.complete();
-              continue DECODE;
-            } else {
-              object = {};
-            }
-          } else if (headByte === 196) {
-            const size = this.lookU8();
-            object = this.decodeBinary(size, 1);
-          } else if (headByte === 197) {
-            const size = this.lookU16();
-            object = this.decodeBinary(size, 2);
-          } else if (headByte === 198) {
-            const size = this.lookU32();
-            object = this.decodeBinary(size, 4);
-          } else if (headByte === 212) {
-            object = this.decodeExtension(1, 0);
-          } else if (headByte === 213) {
-            object = this.decodeExtension(2, 0);
-          } else if (headByte === 214) {
-            object = this.decodeExtension(4, 0);
-          } else if (headByte === 215) {
-            object = this.decodeExtension(8, 0);
-          } else if (headByte === 216) {
-            object = this.decodeExtension(16, 0);
-          } else if (headByte === 199) {
-            const size = this.lookU8();
-            object = this.decodeExtension(size, 1);
-          } else if (headByte === 200) {
-            const size = this.lookU16();
-            object = this.decodeExtension(size, 2);
-          } else if (headByte === 201) {
-            const size = this.lookU32();
-            object = this.decodeExtension(size, 4);
-          } else {
-            throw new DecodeError(`Unrecognized type byte: ${prettyByte(headByte)}`);
-          }
-          this.complete();
-          const stack = this.stack;
-          while (stack.length > 0) {
-            const state = stack.top();
-            if (state.type === STATE_ARRAY) {
-              state.array[state.position] = object;
-              state.position++;
-              if (state.position === state.size) {
-                object = state.array;
-                stack.release(state);
-              } else {
-                continue DECODE;
-              }
-            } else if (state.type === STATE_MAP_KEY) {
-              if (object === "__proto__") {
-                throw new DecodeError("The key __proto__ is not allowed");
-              }
-              state.key = this.mapKeyConverter(object);
-              state.type = STATE_MAP_VALUE;
-              continue DECODE;
-            } else {
-              state.map[state.key] = object;
-              state.readCount++;
-              if (state.readCount === state.size) {
-                object = state.map;
-                stack.release(state);
-              } else {
-                state.key = null;
-                state.type = STATE_MAP_KEY;
-                continue DECODE;
-              }
-            }
-          }
-          return object;
-        }
-      }
-      readHeadByte() {
-        if (this.headByte === HEAD_BYTE_REQUIRED) {
-          this.headByte = this.readU8();
-        }
-        return this.headByte;
-      }
-      complete() {
-        this.headByte = HEAD_BYTE_REQUIRED;
-      }
-      readArraySize() {
-        const headByte = this.readHeadByte();
-        switch (headByte) {
-          case 220:
-            return this.readU16();
-          case 221:
-            return this.readU32();
-          default: {
-            if (headByte < 160) {
-              return headByte - 144;
-            } else {
-              throw new DecodeError(`Unrecognized array type byte: ${prettyByte(headByte)}`);
-            }
-          }
-        }
-      }
-      pushMapState(size) {
-        if (size > this.maxMapLength) {
-          throw new DecodeError(`Max length exceeded: map length (${size}) > maxMapLengthLength (${this.maxMapLength})`);
-        }
-        this.stack.pushMapState(size);
-      }
-      pushArrayState(size) {
-        if (size > this.maxArrayLength) {
-          throw new DecodeError(`Max length exceeded: array length (${size}) > maxArrayLength (${this.maxArrayLength})`);
-        }
-        this.stack.pushArrayState(size);
-      }
-      decodeString(byteLength, headerOffset) {
-        if (!this.rawStrings || this.stateIsMapKey()) {
-          return this.decodeUtf8String(byteLength, headerOffset);
-        }
-        return this.decodeBinary(byteLength, headerOffset);
-      }
-      /**
-       * @throws {@link RangeError}
-       */
-      decodeUtf8String(byteLength, headerOffset) {
-        if (byteLength > this.maxStrLength) {
-          throw new DecodeError(`Max length exceeded: UTF-8 byte length (${byteLength}) > maxStrLength (${this.maxStrLength})`);
-        }
-        if (this.bytes.byteLength < this.pos + headerOffset + byteLength) {
-          throw MORE_DATA;
-        }
-        const offset = this.pos + headerOffset;
-        let object;
-        if (this.stateIsMapKey() && this.keyDecoder?.canBeCached(byteLength)) {
-          object = this.keyDecoder.decode(this.bytes, offset, byteLength);
-        } else {
-          object = utf8Decode(this.bytes, offset, byteLength);
-        }
-        this.pos += headerOffset + byteLength;
-        return object;
-      }
-      stateIsMapKey() {
-        if (this.stack.length > 0) {
-          const state = this.stack.top();
-          return state.type === STATE_MAP_KEY;
-        }
-        return false;
-      }
-      /**
-       * @throws {@link RangeError}
-       */
-      decodeBinary(byteLength, headOffset) {
-        if (byteLength > this.maxBinLength) {
-          throw new DecodeError(`Max length exceeded: bin length (${byteLength}) > maxBinLength (${this.maxBinLength})`);
-        }
-        if (!this.hasRemaining(byteLength + headOffset)) {
-          throw MORE_DATA;
-        }
-        const offset = this.pos + headOffset;
-        const object = this.bytes.subarray(offset, offset + byteLength);
-        this.pos += headOffset + byteLength;
-        return object;
-      }
-      decodeExtension(size, headOffset) {
-        if (size > this.maxExtLength) {
-          throw new DecodeError(`Max length exceeded: ext length (${size}) > maxExtLength (${this.maxExtLength})`);
-        }
-        const extType = this.view.getInt8(this.pos + headOffset);
-        const data = this.decodeBinary(
-          size,
-          headOffset + 1
-          /* extType */
-        );
-        return this.extensionCodec.decode(data, extType, this.context);
-      }
-      lookU8() {
-        return this.view.getUint8(this.pos);
-      }
-      lookU16() {
-        return this.view.getUint16(this.pos);
-      }
-      lookU32() {
-        return this.view.getUint32(this.pos);
-      }
-      readU8() {
-        const value = this.view.getUint8(this.pos);
-        this.pos++;
-        return value;
-      }
-      readI8() {
-        const value = this.view.getInt8(this.pos);
-        this.pos++;
-        return value;
-      }
-      readU16() {
-        const value = this.view.getUint16(this.pos);
-        this.pos += 2;
-        return value;
-      }
-      readI16() {
-        const value = this.view.getInt16(this.pos);
-        this.pos += 2;
-        return value;
-      }
-      readU32() {
-        const value = this.view.getUint32(this.pos);
-        this.pos += 4;
-        return value;
-      }
-      readI32() {
-        const value = this.view.getInt32(this.pos);
-        this.pos += 4;
-        return value;
-      }
-      readU64() {
-        const value = getUint64(this.view, this.pos);
-        this.pos += 8;
-        return value;
-      }
-      readI64() {
-        const value = getInt64(this.view, this.pos);
-        this.pos += 8;
-        return value;
-      }
-      readU64AsBigInt() {
-        const value = this.view.getBigUint64(this.pos);
-        this.pos += 8;
-        return value;
-      }
-      readI64AsBigInt() {
-        const value = this.view.getBigInt64(this.pos);
-        this.pos += 8;
-        return value;
-      }
-      readF32() {
-        const value = this.view.getFloat32(this.pos);
-        this.pos += 4;
-        return value;
-      }
-      readF64() {
-        const value = this.view.getFloat64(this.pos);
-        this.pos += 8;
-        return value;
-      }
-    };
-  }
-});
-
-// node_modules/@msgpack/msgpack/dist.esm/decode.mjs
-function decode(buffer, options) {
-  const decoder = new Decoder(options);
-  return decoder.decode(buffer);
-}
-var init_decode = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/decode.mjs"() {
-    init_Decoder();
-  }
-});
-
-// node_modules/@msgpack/msgpack/dist.esm/index.mjs
-var init_dist = __esm({
-  "node_modules/@msgpack/msgpack/dist.esm/index.mjs"() {
-    init_encode();
-    init_decode();
-  }
-});
-
-// src/decimal.ts
-function decimalText(mantissa, scale) {
-  if (scale === 0) return String(mantissa);
-  const digits = String(Math.abs(mantissa)).padStart(scale + 1, "0");
-  return (mantissa < 0 ? "-" : "") + digits.slice(0, -scale) + "." + digits.slice(-scale);
-}
-function integer(x, what, least, most2) {
-  if (typeof x !== "number") refuse("type", `${what} is no integer`);
-  if (!(x >= least && x <= most2) || !Number.isInteger(x)) refuse("range", `${what} is ${x}`);
-  return x + 0;
-}
-var MAX_INT, MAX_SCALE;
-var init_decimal = __esm({
-  "src/decimal.ts"() {
-    "use strict";
-    init_error();
-    MAX_INT = Number.MAX_SAFE_INTEGER;
-    MAX_SCALE = 15;
-  }
-});
-
-// src/msgpack.ts
-var DEPTH_MOST, utf8, Reader, cut;
-var init_msgpack = __esm({
-  "src/msgpack.ts"() {
-    "use strict";
-    init_error();
-    init_decimal();
-    DEPTH_MOST = 8;
-    utf8 = new TextDecoder("utf-8", { fatal: true });
-    Reader = class {
-      constructor(bytes) {
-        this.bytes = bytes;
-        this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      }
-      bytes;
-      at = 0;
-      #view;
-      get left() {
-        return this.bytes.length - this.at;
-      }
-      /** The type byte that comes next. */
-      peek() {
-        const c = this.bytes[this.at];
-        if (c === void 0) return cut();
-        return c;
-      }
-      /** An array's header: how many elements follow. */
-      array(what) {
-        const c = this.peek();
-        let n;
-        if ((c & 240) === 144) n = this.#skip(1, c & 15);
-        else if (c === 220) n = this.#size(2);
-        else if (c === 221) n = this.#size(4);
-        else refuse("type", `${what} is no array`);
-        if (n > this.left) return cut();
-        return n;
-      }
-      /** An integer from 0 to most. */
-      uint(what, most2 = MAX_INT) {
-        const v = this.#integer(what);
-        if (v < 0 || v > most2) refuse("range", `${what} is ${v}`);
-        return v;
-      }
-      /** A field's value: an integer, or NaN for nil. */
-      value(what) {
-        if (this.peek() === 192) return this.#skip(1, NaN);
-        const v = this.#integer(what);
-        if (v < -MAX_INT || v > MAX_INT) refuse("range", `${what} is beyond 53 bits`);
-        return v;
-      }
-      /** A text. */
-      text(what) {
-        const c = this.peek();
-        let n;
-        if ((c & 224) === 160) n = this.#skip(1, c & 31);
-        else if (c >= 217 && c <= 219) n = this.#size(1 << c - 217);
-        else refuse("type", `${what} is no text`);
-        if (n > this.left) return cut();
-        const part = this.bytes.subarray(this.at, this.at += n);
-        try {
-          return utf8.decode(part);
-        } catch {
-          refuse("syntax", `${what} is not UTF-8`);
-        }
-      }
-      /** Passes over any value that JSON has too, and refuses what is wrong in it. */
-      check(depth = 0) {
-        const c = this.peek();
-        if (c === 192 || c === 194 || c === 195) this.at++;
-        else if ((c & 224) === 160 || c >= 217 && c <= 219) this.text("a text");
-        else if (c === 202 || c === 203) this.#float(c === 202 ? 4 : 8);
-        else if ((c & 240) === 144 || c === 220 || c === 221) {
-          if (depth === DEPTH_MOST) refuse("type", "nested too deeply");
-          for (let n = this.array("an array"); n > 0; n--) this.check(depth + 1);
-        } else if ((c & 240) === 128 || c === 222 || c === 223) {
-          if (depth === DEPTH_MOST) refuse("type", "nested too deeply");
-          const n = (c & 240) === 128 ? this.#skip(1, c & 15) : this.#size(c === 222 ? 2 : 4);
-          if (2 * n > this.left) return cut();
-          for (let i = 0; i < n; i++) {
-            this.text("a key");
-            this.check(depth + 1);
-          }
-        } else this.value("a value");
-      }
-      /** The end must come here. */
-      end() {
-        if (this.left > 0) refuse("trailing", `${this.left} bytes after the end`);
-      }
-      /** An integer of any width; beyond 53 bits it is only known to be so. */
-      #integer(what) {
-        const c = this.peek();
-        if (c < 128) return this.#skip(1, c);
-        if (c >= 224) return this.#skip(1, c - 256);
-        if (c < 204 || c > 211) refuse("type", `${what} is no integer`);
-        const width = 1 << (c & 3), at = this.at + 1;
-        if (width >= this.left) return cut();
-        this.at = at + width;
-        switch (c) {
-          case 204:
-            return this.#view.getUint8(at);
-          case 205:
-            return this.#view.getUint16(at);
-          case 206:
-            return this.#view.getUint32(at);
-          case 207:
-            return this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
-          case 208:
-            return this.#view.getInt8(at);
-          case 209:
-            return this.#view.getInt16(at);
-          case 210:
-            return this.#view.getInt32(at);
-          default:
-            return this.#view.getInt32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
-        }
-      }
-      #float(width) {
-        if (width >= this.left) return cut();
-        const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
-        if (!Number.isFinite(v)) refuse("range", `a number is ${v}`);
-        this.at += 1 + width;
-      }
-      /** A length of so many bytes behind the type byte. */
-      #size(width) {
-        if (width >= this.left) return cut();
-        let n = 0;
-        for (let i = 1; i <= width; i++) n = n * 256 + this.bytes[this.at + i];
-        return this.#skip(1 + width, n);
-      }
-      #skip(n, result) {
-        this.at += n;
-        return result;
-      }
-    };
-    cut = () => refuse("truncated", "the bytes end too early");
-  }
-});
-
-// src/quote.ts
-function fieldsOf(mask) {
-  let list2 = names.get(mask);
-  if (list2) return list2;
-  list2 = Object.freeze(FIELDS.filter((_, f) => mask >>> f & 1));
-  if (names.size < NAMES_MOST) names.set(mask, list2);
-  return list2;
-}
-var FIELDS, NUM_FIELDS, INDEX, STATUSES, P, S, V, SCALE_OF, scaleOf, isScale, names, NAMES_MOST, Quote;
-var init_quote = __esm({
-  "src/quote.ts"() {
-    "use strict";
-    init_decimal();
-    init_flags();
-    FIELDS = [
-      "bid",
-      "bid_size",
-      "ask",
-      "ask_size",
-      "last",
-      "last_size",
-      "volume",
-      "turnover",
-      "open",
-      "high",
-      "low",
-      "vwap",
-      "trades",
-      "status",
-      "event_time",
-      "recv_time",
-      "price_scale",
-      "size_scale",
-      "volume_scale"
-    ];
-    NUM_FIELDS = FIELDS.length;
-    INDEX = Object.fromEntries(FIELDS.map((name, i) => [name, i]));
-    STATUSES = ["live", "stale", "down", "halted", "closed"];
-    P = INDEX.price_scale;
-    S = INDEX.size_scale;
-    V = INDEX.volume_scale;
-    SCALE_OF = [P, S, P, S, P, S, V, V, P, P, P, P];
-    scaleOf = (f) => SCALE_OF[f] ?? -1;
-    isScale = (f) => f >= P && f <= V;
-    names = /* @__PURE__ */ new Map();
-    NAMES_MOST = 4096;
-    Quote = class {
-      constructor(symbol) {
-        this.symbol = symbol;
-      }
-      symbol;
-      /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
-      values = new Float64Array(NUM_FIELDS).fill(NaN);
-      seq = 0;
-      history = 0;
-      /** Flags of the last update. */
-      flags = 0;
-      skipped = 0;
-      get image() {
-        return (this.flags & IMAGE) !== 0;
-      }
-      get gap() {
-        return (this.flags & GAP) !== 0;
-      }
-      get reason() {
-        return reasonOf(this.flags);
-      }
-      get status() {
-        return this.text("status");
-      }
-      mantissa(field) {
-        const v = this.values[INDEX[field]];
-        return v === v ? v : null;
-      }
-      scale(field) {
-        const s = scaleOf(INDEX[field]);
-        if (s < 0) return 0;
-        const v = this.values[s];
-        return v === v ? v : null;
-      }
-      text(field) {
-        const v = this.mantissa(field), scale = this.scale(field);
-        if (v === null || scale === null) return null;
-        return field === "status" ? STATUSES[v] ?? String(v) : decimalText(v, scale);
-      }
-      number(field) {
-        const v = this.mantissa(field), scale = this.scale(field);
-        return v === null || scale === null ? null : v / 10 ** scale;
-      }
-      toJSON() {
-        const out = { seq: this.seq };
-        FIELDS.forEach((field, f) => {
-          const text2 = this.text(field);
-          if (text2 !== null) out[field] = scaleOf(f) >= 0 || field === "status" ? text2 : this.values[f];
-        });
-        return out;
-      }
-    };
-  }
-});
-
-// src/update.ts
-function parseUpdate(r) {
-  const n = r.array("an update");
-  if (n < 1) refuse("count", "an update has four elements at least");
-  return parseUpdateTail(r, r.uint("id", 2 ** 32 - 1), n - 1);
-}
-function checkSymbol(key) {
-  if (!SYMBOL.test(key)) refuse("range", "a symbol is venue:NAME");
-}
-function parseUpdateTail(r, key, n) {
-  if (n < 3) refuse("count", "an update has four elements at least");
-  const seq = r.uint("seq"), flags = r.uint("flags", 255), mask = r.uint("mask", 2 ** 32 - 1);
-  const image = flags & IMAGE;
-  if (n !== 3 + image + bits(mask)) refuse("count", "not the values that the mask says");
-  const history = image ? r.uint("history") : 0;
-  const values = [];
-  for (let f = 0; mask >>> f !== 0 && f < 32; f++) {
-    if (!(mask >>> f & 1)) continue;
-    const v = r.value(FIELDS[f] ?? "a value");
-    if (f < NUM_FIELDS) values.push(checked(f, v));
-  }
-  return { key, seq, flags, history, mask: mask & KNOWN, implied: 0, values };
-}
-function checked(f, v) {
-  if (isScale(f) && (v < 0 || v > MAX_SCALE)) refuse("range", `${FIELDS[f]} is ${v}`);
-  if (f === INDEX.status && v < 0) refuse("range", `status is ${v}`);
-  return v;
-}
-function bits(mask) {
-  let n = 0;
-  for (; mask !== 0; mask &= mask - 1) n++;
-  return n;
-}
-var SYMBOL, KNOWN;
-var init_update = __esm({
-  "src/update.ts"() {
-    "use strict";
-    init_decimal();
-    init_error();
-    init_flags();
-    init_quote();
-    SYMBOL = /^(?=.{3,64}$)[!-)+-9;-~]+:[!-)+-~]+$/;
-    KNOWN = 2 ** NUM_FIELDS - 1;
-  }
-});
-
-// src/message.ts
-function parseMessage(bytes) {
-  const r = new Reader(bytes);
-  const n = r.array("a message");
-  if (n < 2) refuse("count", "a message has two elements at least");
-  const type = TYPES[r.uint("type", 255)];
-  if (type === void 0) return { type: "unknown" };
-  if (type === "data") {
-    const sentAt = r.uint("sent_at");
-    const updates = [];
-    for (let i = 2; i < n; i++) updates.push(parseUpdate(r));
-    r.end();
-    return { type, sentAt, updates };
-  }
-  const from = r.at;
-  r.check();
-  if (n !== 2) refuse("count", `${type} has one map`);
-  r.end();
-  return control(type, general(bytes.subarray(from)));
-}
-function general(bytes) {
-  try {
-    return decode(bytes);
-  } catch (e) {
-    refuse("type", String(e));
-  }
-}
-function control(type, body) {
-  return { ...read(SHAPES[type], body, type), type };
-}
-function read(shape, x, what) {
-  const o = map(x, what), out = {};
-  for (const key in shape) {
-    const value = shape[key](o[key], key);
-    if (value !== void 0) out[key] = value;
-  }
-  return out;
-}
-function maybe(one) {
-  return (x, key) => x == null ? void 0 : one(x, key);
-}
-function protocol(x, key) {
-  if (natural(x, key) !== PROTOCOL) refuse("version", `${key} ${x}`);
-  return PROTOCOL;
-}
-function fields(x, key) {
-  const names2 = texts(x, key);
-  if (names2.some((name, f) => f < NUM_FIELDS && name !== FIELDS[f])) refuse("version", "fields of another order");
-  return names2;
-}
-function map(x, what) {
-  if (typeof x !== "object" || x === null || Array.isArray(x)) refuse("type", `${what} is no map`);
-  return x;
-}
-function list(x, what, one) {
-  if (!Array.isArray(x)) refuse("type", `${what} is no array`);
-  return x.map((v) => one(v, what));
-}
-function text(x, what) {
-  if (typeof x !== "string") refuse("type", `${what} is no text`);
-  return x;
-}
-function texts(x, what) {
-  return list(x, what, text);
-}
-function number(x, what) {
-  if (!Number.isFinite(x)) refuse("type", `${what} is no number`);
-  return x;
-}
-function natural(x, key) {
-  return integer(x ?? 0, key, 0, MAX_INT);
-}
-function symbolHash(symbol) {
-  let h = 2166136261;
-  for (const byte of utf82.encode(symbol)) h = Math.imul(h ^ byte, 16777619);
-  return h >>> 0;
-}
-var PROTOCOL, TYPES, LIMITS, HELLO, ERROR, RESULT, REPLY, SHAPES, utf82;
-var init_message = __esm({
-  "src/message.ts"() {
-    "use strict";
-    init_dist();
-    init_decimal();
-    init_error();
-    init_msgpack();
-    init_quote();
-    init_update();
-    PROTOCOL = 1;
-    TYPES = ["data", "hello", "reply", "heartbeat", "lag", "drain", "error"];
-    LIMITS = { request_bytes: natural, request_symbols: natural, subs: natural, requests_per_s: natural };
-    HELLO = {
-      protocol,
-      node: text,
-      time: natural,
-      fields,
-      heartbeat: natural,
-      periods: (x, key) => list(x ?? [], key, natural),
-      limits: (x, key) => read(LIMITS, x ?? {}, key),
-      token_ttl: (x, key) => x == null ? null : natural(x, key)
-    };
-    ERROR = { code: natural, text, retry: (x) => x === true, id: maybe(natural) };
-    RESULT = {
-      symbol: text,
-      id: maybe((x, key) => integer(x, key, 0, 2 ** 32 - 1)),
-      matched: maybe(natural),
-      rate: maybe(number),
-      fields: maybe(texts),
-      error: maybe((x, key) => read(ERROR, x, key))
-    };
-    REPLY = {
-      id: natural,
-      op: text,
-      rate: maybe(number),
-      fields: maybe(texts),
-      time: maybe(natural),
-      token_ttl: maybe(natural),
-      results: maybe((x, key) => list(x, key, (one) => read(RESULT, one, "a result")))
-    };
-    SHAPES = {
-      hello: HELLO,
-      reply: REPLY,
-      error: ERROR,
-      heartbeat: { time: natural, subs: natural, hash: (x, key) => integer(x, key, 0, 2 ** 32 - 1) },
-      lag: { blocked_ms: natural },
-      drain: { within_ms: natural }
-    };
-    utf82 = new TextEncoder();
-  }
-});
-
-// src/json.ts
-var json_exports = {};
-__export(json_exports, {
-  parseDecimal: () => parseDecimal,
-  parseMessageJSON: () => parseMessageJSON,
-  parseUpdateJSON: () => parseUpdateJSON
-});
-function parseMessageJSON(source) {
-  let m;
-  try {
-    m = JSON.parse(source);
-  } catch (e) {
-    refuse("syntax", String(e));
-  }
-  const o = map(m, "a message");
-  const type = text(o.type, "type");
-  if (!TYPES.includes(type)) return { type: "unknown" };
-  if (type !== "data") return control(type, o);
-  const sentAt = integer(o.sent_at, "sent_at", 0, MAX_INT);
-  return { type, sentAt, updates: list(o.updates, "updates", parseUpdateJSON) };
-}
-function parseUpdateJSON(x) {
-  const o = map(x, "an update"), key = text(o.symbol, "symbol");
-  checkSymbol(key);
-  const seq = integer(o.seq, "seq", 0, MAX_INT);
-  const flags = flag(o, "image", IMAGE) | flag(o, "gap", GAP) | conflated(o);
-  const history = o.history === void 0 ? 0 : integer(o.history, "history", 0, MAX_INT);
-  const byField = new Array(NUM_FIELDS).fill(void 0);
-  let mask = 0;
-  for (const name in o) {
-    if (!Object.hasOwn(INDEX, name)) continue;
-    mask |= 1 << INDEX[name];
-    takeField(byField, INDEX[name], o[name]);
-  }
-  const values = [];
-  let implied = 0;
-  for (let f = 0; f < NUM_FIELDS; f++) {
-    const v = byField[f];
-    if (v === void 0) continue;
-    if (!(mask >>> f & 1)) implied |= 1 << f;
-    values.push(v);
-  }
-  return { key, seq, flags, history, mask: mask | implied, implied, values };
-}
-function takeField(values, f, v) {
-  if (v === null) {
-    put2(values, f, NaN);
-  } else if (f === INDEX.status) {
-    const status = STATUSES.indexOf(v);
-    if (status < 0) refuse("type", "status is none");
-    values[f] = status;
-  } else if (scaleOf(f) < 0) {
-    put2(values, f, checked(f, integer(v, FIELDS[f], -MAX_INT, MAX_INT)));
-  } else {
-    if (typeof v !== "string") refuse("type", `${FIELDS[f]} is no text`);
-    const d = parseDecimal(v);
-    values[f] = d.mantissa;
-    put2(values, scaleOf(f), d.scale);
-  }
-}
-function put2(values, f, v) {
-  const had = values[f];
-  if (had !== void 0 && had !== v) refuse("syntax", `${FIELDS[f]} is ${had} and ${v}`);
-  values[f] = v;
-}
-function flag(o, name, bit) {
-  const v = o[name];
-  if (v !== void 0 && typeof v !== "boolean") refuse("type", `${name} is true or false`);
-  return v ? bit : 0;
-}
-function conflated(o) {
-  if (o.conflated === void 0) return 0;
-  const reason = REASONS.indexOf(o.conflated);
-  if (reason < 0) refuse("type", "conflated is rate, slow or catch-up");
-  return CONFLATED | reason + 1 << 2;
-}
-function parseDecimal(text2) {
-  const m = DECIMAL.exec(text2);
-  if (!m) refuse("syntax", `no decimal: ${text2.slice(0, 40)}`);
-  const part = m[2] ?? "";
-  const mantissa = Number(m[1] + part);
-  if (mantissa > MAX_INT || part.length > MAX_SCALE) refuse("range", `beyond 53 bits: ${text2.slice(0, 40)}`);
-  return { mantissa: text2[0] === "-" && mantissa !== 0 ? -mantissa : mantissa, scale: part.length };
-}
-var DECIMAL;
-var init_json = __esm({
-  "src/json.ts"() {
-    "use strict";
-    init_decimal();
-    init_error();
-    init_flags();
-    init_message();
-    init_quote();
-    init_update();
-    DECIMAL = /^-?(\d+)(?:\.(\d+))?$/;
-  }
-});
-
-// src/board.ts
-init_error();
-init_flags();
-init_message();
-init_quote();
-var Board = class {
-  quotes = /* @__PURE__ */ new Map();
-  #held = /* @__PURE__ */ new Map();
-  #byId = /* @__PURE__ */ new Map();
-  /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
-  subs = 0;
-  hash = 0;
-  /** A new connection: quotes stay, the node's numbers are another's. */
-  reset() {
-    for (const h of this.#held.values()) h.id = -1;
-    this.#byId.clear();
-    this.subs = this.hash = 0;
-  }
-  /** What is held may be wrong: it is shown until images come, but never resumed from. */
-  distrust() {
-    for (const h of this.#held.values()) h.quote.seq = h.quote.history = 0;
-  }
-  /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
-  confirm(symbol, id, view = this.#held.get(symbol)?.view ?? "") {
-    let h = this.#held.get(symbol);
-    if (!h) {
-      h = { quote: new Quote(symbol), id: -1, view, imaged: view };
-      this.#held.set(symbol, h);
-      this.quotes.set(symbol, h.quote);
-    }
-    h.view = view;
-    if (h.id < 0) this.#count(symbol, 1);
-    else this.#byId.delete(h.id);
-    h.id = id;
-    this.#byId.set(id, h);
-  }
-  /** The node sends a symbol no more; its quote stays. */
-  suspend(symbol) {
-    const h = this.#held.get(symbol);
-    if (!h || h.id < 0) return;
-    this.#byId.delete(h.id);
-    h.id = -1;
-    this.#count(symbol, -1);
-  }
-  /** A symbol is wanted no more. */
-  forget(symbol) {
-    this.suspend(symbol);
-    this.#held.delete(symbol);
-    this.quotes.delete(symbol);
-  }
-  /**
-   * From where a symbol may be resumed; undefined when an image is due: nothing is
-   * held, or of other fields, whose older changes a resumption would not bring.
-   */
-  position(symbol, view) {
-    const h = this.#held.get(symbol);
-    return h && h.quote.history > 0 && h.imaged === view ? [symbol, h.quote.history, h.quote.seq] : void 0;
-  }
-  /** Merges an update; undefined for a symbol that was given up a moment ago. */
-  merge(u, sentAt) {
-    const h = typeof u.key === "number" ? this.#byId.get(u.key) : this.#held.get(u.key);
-    if (!h || h.id < 0) return void 0;
-    const q = h.quote, image = (u.flags & IMAGE) !== 0;
-    const renewed = image && u.history !== q.history;
-    if (u.seq < q.seq && !renewed) refuse("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
-    if (u.implied && !image) agree(q, u);
-    const changed = put(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
-    q.seq = u.seq;
-    q.flags = u.flags;
-    if (image) {
-      q.history = u.history;
-      h.imaged = h.view;
-    }
-    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
-  }
-  #count(symbol, by) {
-    this.subs += by;
-    this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
-  }
-};
-function put(values, u, image) {
-  let changed = 0;
-  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
-    const old = values[f];
-    const given = (u.mask >>> f & 1) !== 0;
-    const v = given ? u.values[i++] : image ? NaN : old;
-    if (v === old || v !== v && old !== old) continue;
-    values[f] = v;
-    changed |= 1 << f;
-  }
-  return changed;
-}
-function agree(q, u) {
-  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
-    if (!(u.mask >>> f & 1)) continue;
-    const v = u.values[i++], old = q.values[f];
-    if (u.implied >>> f & 1 && old === old && old !== v) {
-      refuse("order", `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
-    }
-  }
-}
-
-// src/emitter.ts
-var Emitter = class {
-  #listeners = /* @__PURE__ */ new Map();
-  /** Calls fn at every such event, until the function returned is called. */
-  on(name, fn) {
-    let set = this.#listeners.get(name);
-    if (!set) this.#listeners.set(name, set = /* @__PURE__ */ new Set());
-    set.add(fn);
-    return () => this.off(name, fn);
-  }
-  /** Calls fn at the next such event only. */
-  once(name, fn) {
-    const off = this.on(name, (event) => {
-      off();
-      fn(event);
-    });
-    return off;
-  }
-  off(name, fn) {
-    this.#listeners.get(name)?.delete(fn);
-  }
-  /** Takes all listeners off, those included that an event under way has not come to yet. */
-  hush() {
-    for (const set of this.#listeners.values()) set.clear();
-  }
-  /** Whether anybody listens: what nobody hears need not be made. */
-  heard(name) {
-    return (this.#listeners.get(name)?.size ?? 0) > 0;
-  }
-  /** A listener that throws does so by itself: neither others nor the connection are held up. */
-  emit(name, event) {
-    for (const fn of this.#listeners.get(name) ?? []) {
-      try {
-        fn(event);
-      } catch (e) {
-        queueMicrotask(() => {
-          throw e;
-        });
-      }
-    }
-  }
-};
-
-// src/client.ts
-init_error();
-
-// src/session.ts
-init_error();
-init_message();
 
 // src/request.ts
-init_dist();
 function encodeRequest(id, r, encoding) {
   const { op, ...rest } = r;
   const body = { op, id, ...rest };
   return encoding === "json" ? JSON.stringify(body) : encode(body, { ignoreUndefined: true });
 }
-var textBytes = (symbol) => JSON.stringify(symbol).length + 1;
-var POSITION_BYTES = 36;
+var bytesOf = (x) => JSON.stringify(x).length + 1;
 function* parts(symbols, held, mostSymbols, mostBytes) {
   let part = { symbols: [], resume: [] }, bytes = 0;
   for (const symbol of symbols) {
-    const positions = held(symbol).map((p) => ({ p, bytes: textBytes(p[0]) + POSITION_BYTES }));
-    const least = textBytes(symbol) + (positions.length === 1 ? positions[0].bytes : 0);
+    const positions = held(symbol);
+    const least = bytesOf(symbol) + (positions.length === 1 ? bytesOf(positions[0]) : 0);
     if (part.symbols.length > 0 && (part.symbols.length >= mostSymbols || bytes + least > mostBytes)) {
       yield part;
       part = { symbols: [], resume: [] };
       bytes = 0;
     }
     part.symbols.push(symbol);
-    bytes += textBytes(symbol);
-    for (const { p, bytes: more } of positions) {
-      if (bytes + more > mostBytes) break;
-      part.resume.push(p);
-      bytes += more;
-    }
+    bytes += bytesOf(symbol);
+    for (const p of positions) if ((bytes += bytesOf(p)) <= mostBytes) part.resume.push(p);
   }
   if (part.symbols.length > 0) yield part;
 }
@@ -2321,9 +1571,9 @@ var HELLO_MS = 1e4;
 var STALE_HEARTBEATS = 2.5;
 var AGAIN_MS = 1e3;
 var MESSAGE_MOST = 4 << 20;
-var noText = () => refuse("type", "text, of a connection in msgpack");
+var noText = () => refuse("type", "text is JSON");
 function isFinal(code) {
-  return code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
+  return code >= 400 && code < 500 && code !== 408 && code !== 429 || code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
 }
 var Session = class {
   /** token: that the node took last. */
@@ -2335,8 +1585,8 @@ var Session = class {
     this.#parseText = parseText;
     socket.binaryType = "arraybuffer";
     socket.onmessage = (e) => this.#received(e.data);
-    socket.onerror = (e) => this.#failed(String(e.message ?? ""));
-    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
+    socket.onerror = (e) => this.#failed(e.message);
+    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}` });
     this.#watchOver(HELLO_MS / 4);
   }
   token;
@@ -2400,19 +1650,32 @@ var Session = class {
           setTimeout(() => this.#later.delete(done) && this.request(asked = make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
         } else {
           if (error.code !== 0) refused?.(asked);
-          reject(new RequestError(error));
+          reject(error);
         }
       };
       this.request(asked = make(), done);
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
-  close(reason) {
-    this.#quit(reason);
+  close(reason, dead = false) {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#watch);
+    const s = this.#socket;
+    s.onmessage = s.onclose = null;
+    s.onerror = () => {
+    };
+    if (dead && s.terminate) s.terminate();
+    else if (s.readyState < 2) s.close(1e3, reason.slice(0, 40).replace(/[^ -~]/g, "?"));
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    this.#behind = [];
+    this.#open.clear();
+    this.#later.clear();
+    for (const done of waiting) done(void 0, new NotConnected("the connection ended", true));
   }
   /** Ends the session because what came, or is held, is wrong. */
-  giveUp(reason) {
-    this.#end({ reason, distrust: true });
+  giveUp(why) {
+    this.#end({ reason: why.text, distrust: why });
   }
   #received(data) {
     if (this.#over) return;
@@ -2421,11 +1684,11 @@ var Session = class {
     const size = text2 ? data.length : data.byteLength;
     this.bytes += size;
     try {
-      if (size > MESSAGE_MOST) throw new ProtocolError("range", `a message of ${size} bytes`);
+      if (size > MESSAGE_MOST) refuse("range", `a message of ${size} bytes`);
       this.#take(text2 ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      this.giveUp(e.message);
+      this.giveUp(e);
     }
   }
   #take(m) {
@@ -2444,15 +1707,11 @@ var Session = class {
         this.#watchOver(Math.min(m.heartbeat || HELLO_MS, HELLO_MS) / 4);
         break;
       case "error":
-        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : this.#oldest(), void 0, m);
+        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : [...this.#open.keys()][0], void 0, new RequestError(m));
     }
     this.#handler.message(m);
   }
-  #oldest() {
-    for (const id of this.#open.keys()) return id;
-    return -1;
-  }
-  #answered(id, reply, error) {
+  #answered(id = -1, reply, error) {
     const done = this.#open.get(id);
     if (!done) return false;
     this.#open.delete(id);
@@ -2486,35 +1745,19 @@ var Session = class {
     }, after);
   }
   /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
-  #failed(text2) {
-    const status = Number(/server response: (\d{3})/.exec(text2)?.[1] ?? 0);
-    const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
-    if (status) this.#end({ code: status, reason: `refused with ${status}`, final });
+  #failed(text2 = "") {
+    const [, status] = /server response: (\d{3})/.exec(text2) ?? [];
+    if (status) this.#end({ code: +status, reason: `refused with ${status}` });
   }
   #end(why) {
     if (this.#over) return;
-    this.#quit(why.reason, why.silent);
-    this.#handler.lost({ code: 1006, final: false, distrust: false, silent: false, ...why });
-  }
-  #quit(reason, dead = false) {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#watch);
-    const s = this.#socket;
-    s.onmessage = s.onclose = null;
-    s.onerror = () => {
-    };
-    if (dead && s.terminate) s.terminate();
-    else if (s.readyState < 2) s.close(1e3, reason.slice(0, 40).replace(/[^ -~]/g, "?"));
-    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
-    this.#behind = [];
-    this.#open.clear();
-    this.#later.clear();
-    for (const done of waiting) done(void 0, { code: 0, text: "the connection ended", retry: true });
+    this.close(why.reason, why.silent);
+    this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 };
 
 // src/socket.ts
+init_error();
 async function findWebSocket() {
   if (globalThis.WebSocket) return globalThis.WebSocket;
   const peer = "ws";
@@ -2526,7 +1769,7 @@ async function findWebSocket() {
     );
     return found;
   } catch {
-    throw new Error("no WebSocket here: install the ws package, or pass { WebSocket }");
+    throw new ConfigError("no WebSocket here: install the ws package, or pass { WebSocket }");
   }
 }
 
@@ -2535,8 +1778,8 @@ var FIRST_MS = 1e3;
 var MOST_MS = 5e3;
 var GROWTH = 1.6;
 var Again = class {
-  #due = /* @__PURE__ */ new Set();
-  #known = /* @__PURE__ */ new Set();
+  /** By name: whether it is due, or was asked for and may not have been answered yet. */
+  #names = /* @__PURE__ */ new Map();
   #ask;
   #delayMs = FIRST_MS;
   #timer;
@@ -2545,16 +1788,13 @@ var Again = class {
   }
   /** Asks for the symbol later; true when it was not among them so far. */
   add(symbol) {
-    const fresh = !this.#known.has(symbol);
-    if (fresh) {
-      this.#known.add(symbol);
-      this.#delayMs = FIRST_MS;
-    }
-    this.#due.add(symbol);
+    const fresh = !this.#names.has(symbol);
+    if (fresh) this.#delayMs = FIRST_MS;
+    this.#names.set(symbol, true);
     this.#timer ??= setTimeout(() => {
       this.#timer = void 0;
-      const symbols = [...this.#due];
-      this.#due.clear();
+      const symbols = [...this.#names.keys()].filter((name) => this.#names.get(name));
+      for (const name of symbols) this.#names.set(name, false);
       this.#ask(symbols);
     }, this.#delayMs * (0.8 + 0.4 * Math.random()));
     if (!fresh) this.#delayMs = Math.min(this.#delayMs * GROWTH, MOST_MS);
@@ -2562,15 +1802,13 @@ var Again = class {
   }
   /** The symbol appeared, or is wanted no more. */
   done(symbol) {
-    this.#known.delete(symbol);
-    this.#due.delete(symbol);
+    this.#names.delete(symbol);
   }
   /** A new connection asks for everything anyway. */
   clear() {
     clearTimeout(this.#timer);
     this.#timer = void 0;
-    this.#due.clear();
-    this.#known.clear();
+    this.#names.clear();
     this.#delayMs = FIRST_MS;
   }
 };
@@ -2667,9 +1905,8 @@ var Wanted = class {
 var REQUEST_BYTES = 65536;
 var REQUEST_SYMBOLS = 4096;
 var HEAD_BYTES = 256;
-var BAD_SYMBOL = { code: 110, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
-var NOT_SUBSCRIBED = { code: 112, text: "not_subscribed: subscribe first", retry: false };
-var NOT_ALLOWED = 130;
+var BAD_SYMBOL = { code: Code.BAD_SYMBOL, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
+var NOT_SUBSCRIBED = { code: Code.NOT_SUBSCRIBED, text: "not_subscribed: subscribe first", retry: false };
 var NAME = /^[!-~]{1,64}$/;
 var Subscriptions = class {
   #board;
@@ -2700,10 +1937,9 @@ var Subscriptions = class {
     this.#views.clear();
   }
   /** No connection is to come any more. */
-  close() {
+  close(why) {
     this.lost();
-    const closed2 = new RequestError({ code: 0, text: "the client is closed", retry: false });
-    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(closed2));
+    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(why));
   }
   subscribe(names2, terms) {
     return this.#want(names2, () => terms);
@@ -2716,7 +1952,7 @@ var Subscriptions = class {
     };
     const others = names2.filter((name) => !this.#wanted.has(name));
     const results = await this.#want(names2.filter((name) => this.#wanted.has(name)), terms);
-    return [...results, ...others.map((symbol) => ({ symbol, error: NOT_SUBSCRIBED }))];
+    return [...results, ...others.map((symbol) => ({ symbol, error: new RequestError(NOT_SUBSCRIBED, symbol) }))];
   }
   async unsubscribe(names2) {
     this.flush();
@@ -2751,7 +1987,7 @@ var Subscriptions = class {
       if (error) {
         this.#board.suspend(symbol);
         this.#wanted.bar(symbol, token);
-        this.#report(symbol, error);
+        this.#report(error);
       } else if (id !== void 0) {
         this.#board.confirm(symbol, id);
         this.#wanted.slowed(symbol);
@@ -2768,8 +2004,9 @@ var Subscriptions = class {
   async #want(names2, terms) {
     const results = [...new Set(names2)].map((name) => new Promise((resolve, reject) => {
       if (!NAME.test(name)) {
-        this.#report(name, BAD_SYMBOL);
-        return resolve([{ symbol: name, error: BAD_SYMBOL }]);
+        const error = new RequestError(BAD_SYMBOL, name);
+        this.#report(error);
+        return resolve([{ symbol: name, error }]);
       }
       this.#waiters.set(name, [...this.#waiting(name), { resolve, reject }]);
       if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
@@ -2793,17 +2030,14 @@ var Subscriptions = class {
     for (const { terms, names: group } of this.#wanted.groups(due)) {
       const view = viewOf(terms);
       for (const part of parts(group, (name) => this.#positions(name, view), ...most(s.hello, terms))) {
-        const request = { op: "subscribe", symbols: part.symbols };
-        if (terms.fields?.length) request.fields = terms.fields;
-        if (terms.rate !== void 0) request.rate = terms.rate;
-        if (part.resume.length > 0) request.resume = part.resume;
-        const id = s.request(request, (reply, error) => {
+        const { symbols, resume } = part, { rate, fields: fields2 } = terms;
+        const id = s.request({ op: "subscribe", symbols, fields: some(fields2), rate, resume: some(resume) }, (reply, error) => {
           if (reply) {
-            for (const name of part.symbols) this.#wanted.took(name, terms, reply.rate);
+            for (const name of symbols) this.#wanted.took(name, terms, reply.rate);
             this.#took(reply.results ?? [], view);
-          } else if (error.code !== 0) this.#refused(part.symbols, terms, error);
+          } else if (error.code !== 0) this.#refused(symbols, terms, error);
         });
-        if (part.symbols.some(isPattern)) this.#views.set(id, view);
+        if (symbols.some(isPattern)) this.#views.set(id, view);
       }
     }
   }
@@ -2820,9 +2054,9 @@ var Subscriptions = class {
     for (const r of results) {
       const { symbol, id, error } = r;
       if (!error) this.#again.done(symbol);
-      else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
-      if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
-      if (error?.code === NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? "");
+      else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(error);
+      if (error?.code === Code.BAD_SYMBOL) this.#wanted.remove(symbol);
+      if (error?.code === Code.NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? "");
       if (id !== void 0 && this.#wanted.takes(symbol)) this.#board.confirm(symbol, id, view);
       const waiting = this.#waiting(symbol);
       if (waiting.length === 0) continue;
@@ -2838,10 +2072,11 @@ var Subscriptions = class {
         continue;
       }
       this.#wanted.refused(name, terms);
-      this.#waiting(name).forEach((w) => w.reject(new RequestError(error)));
+      this.#waiting(name).forEach((w) => w.reject(error));
     }
   }
 };
+var some = (list2 = []) => list2.length ? list2 : void 0;
 function most(hello, terms) {
   const fields2 = (terms.fields ?? hello.fields).reduce((n, f) => n + f.length + 3, 0);
   const bytes = (hello.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields2;
@@ -2920,38 +2155,13 @@ var Pass = class {
       throw new Error(`no new token: ${e instanceof Error ? e.message : String(e)}`);
     }
     if (typeof token !== "string" || token === "") throw new Error("no new token: there is none");
+    checkToken(token);
     return token;
   }
 };
 function renewAfter(leftMs) {
   const wait = Math.max(PAUSE_MS, leftMs / 3, Math.min(leftMs * 2 / 3, leftMs - LEAST_MS));
   return wait * (1 - 0.1 * Math.random());
-}
-var ASK_MS = 5e3;
-async function askWhy(stream, token) {
-  const url = /^ws(s?:.*\/v1\/)stream$/.exec(stream.replace(/[?#].*/, ""));
-  if (!url || typeof fetch !== "function") return void 0;
-  try {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetch(`http${url[1]}symbols`, { headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS) });
-    const { status } = answer;
-    if (answer.ok || status === 426) {
-      void answer.body?.cancel();
-      return answer.ok ? { code: 1006, reason: "the node answers, but opens no stream: it may have all the connections that it takes", final: false, afterMs: 0 } : void 0;
-    }
-    const told = await answer.json();
-    if (typeof told.error !== "string") return void 0;
-    const refusal = {
-      code: status,
-      reason: `refused with ${status}: ${told.error.slice(0, 300)}`,
-      final: status === 401 || status === 403,
-      afterMs: 1e3 * Math.min(60, Number(answer.headers.get("Retry-After")) || 0)
-    };
-    if (typeof told.reason === "string") refusal.word = told.reason;
-    return refusal;
-  } catch {
-    return void 0;
-  }
 }
 
 // src/client.ts
@@ -2962,7 +2172,7 @@ var TIMER_MOST_MS = 2 ** 31 - 1;
 var Tickwire = class extends Emitter {
   #options;
   #board = new Board();
-  #subs = new Subscriptions(this.#board, (symbol, error) => this.emit("error", { ...error, symbol }));
+  #subs = new Subscriptions(this.#board, (error) => this.emit("error", error));
   #session;
   #state = "connecting";
   /** Until the next dial, or until we leave a node that drains. */
@@ -2976,9 +2186,11 @@ var Tickwire = class extends Emitter {
   #renewal;
   #renewAgainMs = RENEW_AGAIN_MS;
   #greetedOnce = false;
+  /** Why it is closed. */
+  #end;
   constructor(options) {
     super();
-    this.#options = { ...options };
+    this.#options = checkOptions(options);
     this.#pass = new Pass(options.token);
     queueMicrotask(() => void this.#dial());
   }
@@ -2988,6 +2200,18 @@ var Tickwire = class extends Emitter {
   }
   get state() {
     return this.#state;
+  }
+  /** How many updates were not sent, of all symbols so far; behind a gap nobody knows. */
+  get conflated() {
+    return this.#board.conflated;
+  }
+  /** How many updates said that the venue's stream, or the tape, was interrupted before them. */
+  get gaps() {
+    return this.#board.gaps;
+  }
+  /** Whether silence is asked for. */
+  get paused() {
+    return this.#paused;
   }
   /** Bytes of messages received so far. */
   get bytes() {
@@ -3000,9 +2224,12 @@ var Tickwire = class extends Emitter {
    * need not be waited for: refusals are error events too.
    */
   subscribe(symbols, terms = {}) {
-    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     const { rate, fields: fields2 } = this.#options;
-    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields2 }));
+    return this.#want(() => this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields2 }));
+  }
+  /** What changes what is wanted, as long as it can. */
+  #want(change) {
+    return quiet(this.#end ? Promise.reject(this.#end) : change());
   }
   /** Wants these names no more, each as it was given; symbols that another name takes stay. */
   unsubscribe(symbols) {
@@ -3010,8 +2237,7 @@ var Tickwire = class extends Emitter {
   }
   /** Subscribes again to names held, with another rate or other fields, [] being all. */
   set(symbols, terms) {
-    if (this.#isClosed()) return quiet(Promise.reject(closed()));
-    return quiet(this.#subs.set(listOf(symbols), terms));
+    return this.#want(() => this.#subs.set(listOf(symbols), terms));
   }
   /** Asks for silence, now and after a reconnect. */
   pause() {
@@ -3037,33 +2263,38 @@ var Tickwire = class extends Emitter {
    * not cover stays wanted: another may cover it again.
    */
   auth(token) {
+    return quiet(this.#present(token));
+  }
+  /** Has the node take a token, now, or when there is a connection. */
+  async #present(token) {
+    checkToken(token);
     this.#pass.token = token;
     clearTimeout(this.#renewal);
-    return quiet(this.#session?.hello ? this.#present() : Promise.resolve([]));
-  }
-  /** Has the node take the token in use. */
-  async #present() {
     const session = this.#session;
+    if (!session?.hello) return [];
     this.#subs.flush();
-    const { results = [] } = await session.call(() => ({ op: "auth", token: this.#pass.token }), true, (reply, { token = "" }) => {
-      session.token = token;
-      if (token === this.#pass.token) {
+    const { results = [] } = await session.call(() => ({ op: "auth", token: this.#pass.token }), true, (reply, { token: token2 = "" }) => {
+      session.token = token2;
+      if (token2 === this.#pass.token) {
         this.#pass.lasts(reply.token_ttl);
         this.#renewAgainMs = RENEW_AGAIN_MS;
         this.#renewIn(this.#pass.dueMs);
       }
-      this.#subs.authorized(reply, token);
+      this.#subs.authorized(reply, token2);
       this.emit("token", { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
-    }, ({ token }) => {
-      if (token !== this.#pass.token) return;
+    }, ({ token: token2 }) => {
+      if (token2 !== this.#pass.token) return;
       this.#pass.back(session.token, BACKOFF_MOST_MS);
       this.#renewIn(this.#pass.dueMs);
     });
     return results;
   }
+  #noToken(error) {
+    this.emit("token", { ttl: null, results: [], error });
+  }
   #renewIn(ms) {
     clearTimeout(this.#renewal);
-    if (ms !== Infinity && !this.#isClosed()) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
+    if (ms !== Infinity && !this.#end) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
   }
   /** Gets a token before the one in use ends; until then there is time to try again. */
   async #renew() {
@@ -3071,7 +2302,7 @@ var Tickwire = class extends Emitter {
     let token;
     const again = (error) => {
       if (session !== this.#session || had !== this.#pass.token) return;
-      if (error) this.emit("token", { ttl: null, results: [], error });
+      if (error) this.#noToken(error);
       this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
       this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
     };
@@ -3079,35 +2310,35 @@ var Tickwire = class extends Emitter {
       token = await this.#pass.next();
       if (session !== this.#session || had !== this.#pass.token) return;
       if (token === had) return again();
-      this.#pass.token = token;
     } catch (e) {
       return again(e.message);
     }
-    this.#present().catch(() => {
+    this.#present(token).catch(() => {
     });
   }
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close() {
-    this.#finish("closed by the client");
+    this.#finish(new NotConnected("not connected: the client is closed"));
   }
   async #dial() {
-    if (this.#isClosed()) return;
+    if (this.#end) return;
     const { url, encoding = "msgpack", WebSocket: given } = this.#options;
     let token, json;
     try {
       if (encoding === "json") json = await Promise.resolve().then(() => (init_json(), json_exports));
-      token = await this.#pass.present((why) => this.emit("token", { ttl: null, results: [], error: why.message }));
+      token = await this.#pass.present((why) => this.#noToken(why.message));
     } catch (e) {
       return this.#retry(e.message);
     }
     try {
       const Socket = given ?? await findWebSocket();
-      if (this.#isClosed()) return;
+      if (this.#end) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) {
-      this.emit("error", { code: 0, text: String(e), retry: false });
-      this.#finish(String(e));
+      const error = e instanceof TickwireError ? e : new ConfigError(String(e));
+      this.emit("error", error);
+      this.#finish(error);
     }
   }
   #take(m) {
@@ -3121,7 +2352,7 @@ var Tickwire = class extends Emitter {
       case "lag":
         return this.emit("lag", m.blocked_ms);
       case "error":
-        return this.emit("error", { code: m.code, text: m.text, retry: m.retry });
+        return this.emit("error", new RequestError(m));
       case "heartbeat":
         return this.#compare(m.subs, m.hash);
       case "drain":
@@ -3138,14 +2369,14 @@ var Tickwire = class extends Emitter {
       if (event) quotes.push(event);
     }
     if (quotes.length === 0) return;
-    if (this.heard("quote")) for (const event of quotes) this.emit("quote", event);
+    for (const event of quotes) this.emit("quote", event);
     this.emit("batch", { sentAt, quotes });
   }
   #greeted(hello) {
     const session = this.#session;
     this.#drainUntil = 0;
     this.#greetedOnce = true;
-    if (session.token !== this.#pass.token) void this.#present().catch(() => {
+    if (session.token !== this.#pass.token) void this.#present(this.#pass.token).catch(() => {
     });
     else {
       this.#pass.lasts(hello.token_ttl);
@@ -3160,7 +2391,7 @@ var Tickwire = class extends Emitter {
   #compare(subs, hash) {
     this.#subs.flush();
     if (this.#session.busy || subs === this.#board.subs && hash === this.#board.hash) return;
-    this.#session.giveUp(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`);
+    this.#session.giveUp(new TickwireError(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`, true));
   }
   /** Leaves a node that drains, before it closes. */
   #leave() {
@@ -3173,23 +2404,19 @@ var Tickwire = class extends Emitter {
     if (talked && !why.distrust) this.#attempts = 0;
     this.#part();
     const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== "" || !this.#greetedOnce);
-    if (dark) void askWhy(this.#options.url, token).then((told) => this.#ended({ ...why, ...this.#known(why, told) }));
+    if (dark) void Promise.resolve().then(() => (init_refusal(), refusal_exports)).then(({ askWhy: askWhy2 }) => askWhy2(this.#options.url, token, why)).catch(() => why).then((told) => this.#ended(told));
     else this.#ended(why);
   }
-  /** What an answer adds to why a connection was not opened. */
-  #known(why, told) {
-    return why.code !== 1006 && told?.code !== why.code ? void 0 : told;
-  }
   #ended(why) {
-    if (this.#isClosed()) return;
+    if (this.#end) return;
     if (why.distrust) {
       this.#board.distrust();
-      this.emit("error", { code: 0, text: why.reason, retry: true });
+      this.emit("error", why.distrust);
     }
-    if (why.final && !this.#pass.survives(why.code, why.word)) {
-      const error = { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false };
-      this.emit("error", why.word === void 0 ? error : { ...error, reason: why.word });
-      return this.#finish(why.reason);
+    if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
+      const error = new FinalError(why.code, `the node refuses this client: ${why.reason}`, why.word);
+      this.emit("error", error);
+      return this.#finish(error, why.reason);
     }
     if (why.silent) this.#become("stale", why.reason);
     this.#retry(why.reason, why.afterMs);
@@ -3213,12 +2440,14 @@ var Tickwire = class extends Emitter {
     clearTimeout(this.#timer);
     clearTimeout(this.#renewal);
   }
-  #finish(reason) {
-    if (this.#isClosed()) return;
+  #finish(why, reason = why.text) {
+    if (this.#end) return;
+    this.#end = why;
     this.#part();
-    this.#become("closed", reason);
+    this.#state = "closed";
+    this.emit("state", { state: "closed", reason });
     this.hush();
-    this.#subs.close();
+    this.#subs.close(why);
   }
   #hold(paused) {
     this.#paused = paused;
@@ -3233,25 +2462,21 @@ var Tickwire = class extends Emitter {
   #holding = () => ({ op: this.#paused ? "pause" : "resume" });
   #call(make, patient = false) {
     const session = this.#session;
-    if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: "not connected", retry: true }));
+    if (!session?.hello) return Promise.reject(this.#end ?? new NotConnected("not connected: wait for the state live", true));
     this.#subs.flush();
     return session.call(make, patient);
   }
-  #isClosed() {
-    return this.#state === "closed";
-  }
   #become(state, reason) {
-    if (this.#isClosed()) return;
+    if (this.#end) return;
     this.#state = state;
     this.emit("state", { state, reason });
   }
   #after(ms, fn) {
     clearTimeout(this.#timer);
-    if (!this.#isClosed()) this.#timer = setTimeout(fn, ms);
+    if (!this.#end) this.#timer = setTimeout(fn, ms);
   }
 };
-var listOf = (symbols) => typeof symbols === "string" ? [symbols] : [...symbols];
-var closed = () => new RequestError({ code: 0, text: "the client is closed", retry: false });
+var listOf = (symbols) => [symbols].flat();
 function quiet(p) {
   p.catch(() => {
   });
@@ -3267,15 +2492,21 @@ init_quote();
 export {
   Board,
   CONFLATED,
+  CloseCode,
+  Code,
+  ConfigError,
   FIELDS,
+  FinalError,
   GAP,
   IMAGE,
   MAX_INT,
   MAX_SCALE,
+  NotConnected,
   ProtocolError,
   RequestError,
   STATUSES,
   Tickwire,
+  TickwireError,
   decimalText,
   encodeRequest,
   fieldsOf,

@@ -5,8 +5,8 @@ const FIRST_MS = 1_000, MOST_MS = 5_000, GROWTH = 1.6;
  * jitter, all in one go. A symbol that is new here begins at a second again.
  */
 export class Again {
-  readonly #due = new Set<string>();
-  readonly #known = new Set<string>();
+  /** By name: whether it is due, or was asked for and may not have been answered yet. */
+  readonly #names = new Map<string, boolean>();
   readonly #ask: (symbols: string[]) => void;
   #delayMs = FIRST_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -17,16 +17,13 @@ export class Again {
 
   /** Asks for the symbol later; true when it was not among them so far. */
   add(symbol: string): boolean {
-    const fresh = !this.#known.has(symbol);
-    if (fresh) {
-      this.#known.add(symbol);
-      this.#delayMs = FIRST_MS;
-    }
-    this.#due.add(symbol);
+    const fresh = !this.#names.has(symbol);
+    if (fresh) this.#delayMs = FIRST_MS;
+    this.#names.set(symbol, true);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      const symbols = [...this.#due];
-      this.#due.clear();
+      const symbols = [...this.#names.keys()].filter((name) => this.#names.get(name));
+      for (const name of symbols) this.#names.set(name, false);
       this.#ask(symbols);
     }, this.#delayMs * (0.8 + 0.4 * Math.random()));
     if (!fresh) this.#delayMs = Math.min(this.#delayMs * GROWTH, MOST_MS);
@@ -35,16 +32,14 @@ export class Again {
 
   /** The symbol appeared, or is wanted no more. */
   done(symbol: string): void {
-    this.#known.delete(symbol);
-    this.#due.delete(symbol);
+    this.#names.delete(symbol);
   }
 
   /** A new connection asks for everything anyway. */
   clear(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#due.clear();
-    this.#known.clear();
+    this.#names.clear();
     this.#delayMs = FIRST_MS;
   }
 }

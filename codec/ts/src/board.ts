@@ -1,7 +1,7 @@
 import { refuse } from './error.js';
 import { GAP, IMAGE } from './flags.js';
 import { symbolHash } from './message.js';
-import { FIELDS, NUM_FIELDS, Quote, type Field, type QuoteView, fieldsOf } from './quote.js';
+import { NUM_FIELDS, Quote, type Field, type QuoteView, fieldsOf } from './quote.js';
 import type { Position } from './request.js';
 import type { Update } from './update.js';
 
@@ -41,6 +41,9 @@ export class Board {
   /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
   subs = 0;
   hash = 0;
+  /** Totals of all updates. */
+  conflated = 0;
+  gaps = 0;
 
   /** A new connection: quotes stay, the node's numbers are another's. */
   reset(): void {
@@ -101,9 +104,11 @@ export class Board {
     const q = h.quote, image = (u.flags & IMAGE) !== 0;
     const renewed = image && u.history !== q.history;
     if (u.seq < q.seq && !renewed) refuse('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
-    if (u.implied && !image) agree(q, u);
+    if (!image) u.agree?.(q);
     const changed = put(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 || (u.flags & GAP) !== 0 ? 0 : Math.max(0, u.seq - q.seq - 1);
+    q.skipped = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
+    this.conflated += q.skipped;
+    if (u.flags & GAP) this.gaps++;
     q.seq = u.seq;
     q.flags = u.flags;
     if (image) {
@@ -131,18 +136,4 @@ function put(values: Float64Array, u: Update, image: boolean): number {
     changed |= 1 << f;
   }
   return changed;
-}
-
-/**
- * JSON names a scale only when it changes. Decimals printed in another than the one
- * held would silently move the point of all that they came without.
- */
-function agree(q: Quote, u: Update): void {
-  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
-    if (!((u.mask >>> f) & 1)) continue;
-    const v = u.values[i++]!, old = q.values[f]!;
-    if ((u.implied >>> f) & 1 && old === old && old !== v) {
-      refuse('order', `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
-    }
-  }
 }

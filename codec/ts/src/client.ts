@@ -1,37 +1,21 @@
 import { Board, type QuoteEvent } from './board.js';
 import { Emitter } from './emitter.js';
-import { RequestError, type WireError } from './error.js';
+import { ConfigError, FinalError, NotConnected, RequestError, TickwireError } from './error.js';
 import type { Hello, Message, Reply, Result } from './message.js';
 import type { QuoteView } from './quote.js';
-import type { Encoding, Request } from './request.js';
-import { Session, type Lost } from './session.js';
+import { checkOptions, checkToken, type Options } from './options.js';
+import type { Request } from './request.js';
+import { Session, isFinal, type Lost } from './session.js';
 import { findWebSocket, type WebSocketClass } from './socket.js';
 import { Subscriptions } from './subscriptions.js';
 import type { Terms } from './terms.js';
-import { Pass, askWhy, type Refusal, type TokenSource } from './token.js';
-
-export interface Options extends Terms {
-  /** ws:// or wss://, ending in /v1/stream. */
-  url: string;
-  /** A JWT, or a function that gets one, and the next in time; offered as the subprotocol bearer.<token>, since browsers can set no header. */
-  token?: TokenSource | undefined;
-  encoding?: Encoding | undefined;
-  /** In place of the global one, or, where there is none (Node 20), the `ws` package's. */
-  WebSocket?: unknown;
-}
+import { Pass } from './token.js';
 
 /** connecting: to a node, for the first time or again; stale: the node fell silent; closed: for good. */
 export type State = 'connecting' | 'live' | 'stale' | 'closed';
 
 /** All quotes that one message changed. */
 export interface Batch { sentAt: number; quotes: QuoteEvent[] }
-
-/** Of a symbol, of a request, or, with a close code, an HTTP status or 0, of the connection. */
-export interface ErrorEvent extends WireError {
-  symbol?: string;
-  /** Of a refused upgrade: why, in a word, as expired; PROTOCOL.md lists them. */
-  reason?: string;
-}
 
 /** A new token was taken, with what it ends and slows down; or, with an error, none could be had so far. */
 export interface TokenEvent {
@@ -51,7 +35,8 @@ export interface Events {
   lag: number;
   /** ms within which the node wants us gone; the client moves by itself. */
   drain: number;
-  error: ErrorEvent;
+  /** Of a symbol, a request, or the connection. */
+  error: TickwireError;
   token: TokenEvent;
 }
 
@@ -71,7 +56,7 @@ const TIMER_MOST_MS = 2 ** 31 - 1; // of a browser; a longer one rings at once
 export class Tickwire extends Emitter<Events> {
   readonly #options: Options;
   readonly #board = new Board();
-  readonly #subs = new Subscriptions(this.#board, (symbol, error) => this.emit('error', { ...error, symbol }));
+  readonly #subs = new Subscriptions(this.#board, (error) => this.emit('error', error));
   #session: Session | undefined;
   #state: State = 'connecting';
   /** Until the next dial, or until we leave a node that drains. */
@@ -85,10 +70,12 @@ export class Tickwire extends Emitter<Events> {
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #renewAgainMs = RENEW_AGAIN_MS;
   #greetedOnce = false;
+  /** Why it is closed. */
+  #end: TickwireError | undefined;
 
   constructor(options: Options) {
     super();
-    this.#options = { ...options };
+    this.#options = checkOptions(options);
     this.#pass = new Pass(options.token);
     queueMicrotask(() => void this.#dial());
   }
@@ -97,6 +84,15 @@ export class Tickwire extends Emitter<Events> {
   get quotes(): ReadonlyMap<string, QuoteView> { return this.#board.quotes; }
 
   get state(): State { return this.#state; }
+
+  /** How many updates were not sent, of all symbols so far; behind a gap nobody knows. */
+  get conflated(): number { return this.#board.conflated; }
+
+  /** How many updates said that the venue's stream, or the tape, was interrupted before them. */
+  get gaps(): number { return this.#board.gaps; }
+
+  /** Whether silence is asked for. */
+  get paused(): boolean { return this.#paused; }
 
   /** Bytes of messages received so far. */
   get bytes(): number { return this.#pastBytes + (this.#session?.bytes ?? 0); }
@@ -108,9 +104,13 @@ export class Tickwire extends Emitter<Events> {
    * need not be waited for: refusals are error events too.
    */
   subscribe(symbols: string | readonly string[], terms: Terms = {}): Promise<Result[]> {
-    if (this.#isClosed()) return quiet(Promise.reject(closed()));
     const { rate, fields } = this.#options;
-    return quiet(this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
+    return this.#want(() => this.#subs.subscribe(listOf(symbols), { rate: terms.rate ?? rate, fields: terms.fields ?? fields }));
+  }
+
+  /** What changes what is wanted, as long as it can. */
+  #want(change: () => Promise<Result[]>): Promise<Result[]> {
+    return quiet(this.#end ? Promise.reject(this.#end) : change());
   }
 
   /** Wants these names no more, each as it was given; symbols that another name takes stay. */
@@ -120,8 +120,7 @@ export class Tickwire extends Emitter<Events> {
 
   /** Subscribes again to names held, with another rate or other fields, [] being all. */
   set(symbols: string | readonly string[], terms: Terms): Promise<Result[]> {
-    if (this.#isClosed()) return quiet(Promise.reject(closed()));
-    return quiet(this.#subs.set(listOf(symbols), terms));
+    return this.#want(() => this.#subs.set(listOf(symbols), terms));
   }
 
   /** Asks for silence, now and after a reconnect. */
@@ -148,14 +147,16 @@ export class Tickwire extends Emitter<Events> {
    * not cover stays wanted: another may cover it again.
    */
   auth(token: string): Promise<Result[]> {
-    this.#pass.token = token;
-    clearTimeout(this.#renewal);
-    return quiet(this.#session?.hello ? this.#present() : Promise.resolve([]));
+    return quiet(this.#present(token));
   }
 
-  /** Has the node take the token in use. */
-  async #present(): Promise<Result[]> {
-    const session = this.#session!;
+  /** Has the node take a token, now, or when there is a connection. */
+  async #present(token: string): Promise<Result[]> {
+    checkToken(token);
+    this.#pass.token = token;
+    clearTimeout(this.#renewal);
+    const session = this.#session;
+    if (!session?.hello) return [];
     this.#subs.flush();
     const { results = [] } = await session.call(() => ({ op: 'auth', token: this.#pass.token }), true, (reply, { token = '' }) => {
       session.token = token;
@@ -174,9 +175,11 @@ export class Tickwire extends Emitter<Events> {
     return results;
   }
 
+  #noToken(error: string): void { this.emit('token', { ttl: null, results: [], error }); }
+
   #renewIn(ms: number): void {
     clearTimeout(this.#renewal);
-    if (ms !== Infinity && !this.#isClosed()) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
+    if (ms !== Infinity && !this.#end) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
   }
 
   /** Gets a token before the one in use ends; until then there is time to try again. */
@@ -185,7 +188,7 @@ export class Tickwire extends Emitter<Events> {
     let token: string;
     const again = (error?: string): void => {
       if (session !== this.#session || had !== this.#pass.token) return; // a new connection, or auth, sees to it
-      if (error) this.emit('token', { ttl: null, results: [], error });
+      if (error) this.#noToken(error);
       this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
       this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
     };
@@ -193,36 +196,36 @@ export class Tickwire extends Emitter<Events> {
       token = await this.#pass.next();
       if (session !== this.#session || had !== this.#pass.token) return;
       if (token === had) return again();
-      this.#pass.token = token;
     } catch (e) {
       return again((e as Error).message);
     }
-    this.#present().catch(() => {}); // told as an error
+    this.#present(token).catch(() => {}); // told as an error
   }
 
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close(): void {
-    this.#finish('closed by the client');
+    this.#finish(new NotConnected('not connected: the client is closed'));
   }
 
   async #dial(): Promise<void> {
-    if (this.#isClosed()) return;
+    if (this.#end) return;
     const { url, encoding = 'msgpack', WebSocket: given } = this.#options;
     let token: string, json: typeof import('./json.js') | undefined;
     try {
       if (encoding === 'json') json = await import('./json.js'); // who has no need of it does not load it
-      token = await this.#pass.present((why) => this.emit('token', { ttl: null, results: [], error: why.message }));
+      token = await this.#pass.present((why) => this.#noToken(why.message));
     } catch (e) {
       return this.#retry((e as Error).message);
     }
     try {
       const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
-      if (this.#isClosed()) return;
+      if (this.#end) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) { // the address, the token, or no WebSocket here
-      this.emit('error', { code: 0, text: String(e), retry: false });
-      this.#finish(String(e));
+      const error = e instanceof TickwireError ? e : new ConfigError(String(e));
+      this.emit('error', error);
+      this.#finish(error);
     }
   }
 
@@ -232,7 +235,7 @@ export class Tickwire extends Emitter<Events> {
       case 'hello': return this.#greeted(m);
       case 'reply': return this.#subs.appeared(m);
       case 'lag': return this.emit('lag', m.blocked_ms);
-      case 'error': return this.emit('error', { code: m.code, text: m.text, retry: m.retry });
+      case 'error': return this.emit('error', new RequestError(m));
       case 'heartbeat': return this.#compare(m.subs, m.hash);
       case 'drain':
         this.#drainUntil = Date.now() + m.within_ms;
@@ -249,7 +252,7 @@ export class Tickwire extends Emitter<Events> {
       if (event) quotes.push(event);
     }
     if (quotes.length === 0) return;
-    if (this.heard('quote')) for (const event of quotes) this.emit('quote', event);
+    for (const event of quotes) this.emit('quote', event);
     this.emit('batch', { sentAt, quotes });
   }
 
@@ -257,7 +260,7 @@ export class Tickwire extends Emitter<Events> {
     const session = this.#session!;
     this.#drainUntil = 0;
     this.#greetedOnce = true;
-    if (session.token !== this.#pass.token) void this.#present().catch(() => {}); // auth was called since we dialed
+    if (session.token !== this.#pass.token) void this.#present(this.#pass.token).catch(() => {}); // auth was called since we dialed
     else {
       this.#pass.lasts(hello.token_ttl);
       this.#renewIn(this.#pass.dueMs);
@@ -271,7 +274,7 @@ export class Tickwire extends Emitter<Events> {
   #compare(subs: number, hash: number): void {
     this.#subs.flush();
     if (this.#session!.busy || (subs === this.#board.subs && hash === this.#board.hash)) return;
-    this.#session!.giveUp(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`);
+    this.#session!.giveUp(new TickwireError(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`, true));
   }
 
   /** Leaves a node that drains, before it closes. */
@@ -287,25 +290,20 @@ export class Tickwire extends Emitter<Events> {
     this.#part();
     // A browser says 1006 of whatever it was; one that was let in without a token needs none.
     const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== '' || !this.#greetedOnce);
-    if (dark) void askWhy(this.#options.url, token).then((told) => this.#ended({ ...why, ...this.#known(why, told) }));
+    if (dark) void import('./refusal.js').then(({ askWhy }) => askWhy(this.#options.url, token, why)).catch(() => why).then((told) => this.#ended(told));
     else this.#ended(why);
   }
 
-  /** What an answer adds to why a connection was not opened. */
-  #known(why: Lost, told: Refusal | undefined): Partial<Lost> | undefined {
-    return why.code !== 1006 && told?.code !== why.code ? undefined : told; // of a status that we know, only its reason
-  }
-
   #ended(why: Lost): void {
-    if (this.#isClosed()) return;
+    if (this.#end) return;
     if (why.distrust) {
       this.#board.distrust();
-      this.emit('error', { code: 0, text: why.reason, retry: true });
+      this.emit('error', why.distrust);
     }
-    if (why.final && !this.#pass.survives(why.code, why.word)) {
-      const error: ErrorEvent = { code: why.code, text: `the node refuses this client: ${why.reason}`, retry: false };
-      this.emit('error', why.word === undefined ? error : { ...error, reason: why.word });
-      return this.#finish(why.reason);
+    if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
+      const error = new FinalError(why.code, `the node refuses this client: ${why.reason}`, why.word);
+      this.emit('error', error);
+      return this.#finish(error, why.reason);
     }
     if (why.silent) this.#become('stale', why.reason);
     this.#retry(why.reason, why.afterMs);
@@ -332,19 +330,21 @@ export class Tickwire extends Emitter<Events> {
     clearTimeout(this.#renewal);
   }
 
-  #finish(reason: string): void {
-    if (this.#isClosed()) return;
+  #finish(why: TickwireError, reason = why.text): void {
+    if (this.#end) return;
+    this.#end = why;
     this.#part();
-    this.#become('closed', reason);
+    this.#state = 'closed';
+    this.emit('state', { state: 'closed', reason });
     this.hush(); // a listener may have closed us amid the quotes of a message
-    this.#subs.close();
+    this.#subs.close(why);
   }
 
   #hold(paused: boolean): Promise<void> {
     this.#paused = paused;
     this.#subs.flush();
     if (!this.#session?.hello) return Promise.resolve();
-    const ended = (e: RequestError): void => { if (e.code !== 0) throw e; }; // the next connection knows
+    const ended = (e: TickwireError): void => { if (e.code !== 0) throw e; }; // the next connection knows
     return quiet(this.#call(this.#holding, true).then(() => {}, ended));
   }
 
@@ -352,28 +352,24 @@ export class Tickwire extends Emitter<Events> {
 
   #call(make: () => Request, patient = false): Promise<Reply> {
     const session = this.#session;
-    if (!session?.hello) return Promise.reject(new RequestError({ code: 0, text: 'not connected', retry: true }));
+    if (!session?.hello) return Promise.reject(this.#end ?? new NotConnected('not connected: wait for the state live', true));
     this.#subs.flush();
     return session.call(make, patient);
   }
 
-  #isClosed(): boolean { return this.#state === 'closed'; }
-
   #become(state: State, reason: string): void {
-    if (this.#isClosed()) return; // a listener closed us meanwhile
+    if (this.#end) return; // a listener closed us meanwhile
     this.#state = state;
     this.emit('state', { state, reason });
   }
 
   #after(ms: number, fn: () => void): void {
     clearTimeout(this.#timer);
-    if (!this.#isClosed()) this.#timer = setTimeout(fn, ms);
+    if (!this.#end) this.#timer = setTimeout(fn, ms);
   }
 }
 
-const listOf = (symbols: string | readonly string[]): string[] => (typeof symbols === 'string' ? [symbols] : [...symbols]);
-
-const closed = (): RequestError => new RequestError({ code: 0, text: 'the client is closed', retry: false });
+const listOf = (symbols: string | readonly string[]): string[] => [symbols].flat() as string[];
 
 /** A promise that nobody need wait for. */
 function quiet<T>(p: Promise<T>): Promise<T> {

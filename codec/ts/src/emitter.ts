@@ -10,15 +10,6 @@ export class Emitter<E extends object> {
     return () => this.off(name, fn);
   }
 
-  /** Calls fn at the next such event only. */
-  once<K extends keyof E>(name: K, fn: (event: E[K]) => void): () => void {
-    const off = this.on(name, (event) => {
-      off();
-      fn(event);
-    });
-    return off;
-  }
-
   off<K extends keyof E>(name: K, fn: (event: E[K]) => void): void {
     this.#listeners.get(name)?.delete(fn);
   }
@@ -26,11 +17,6 @@ export class Emitter<E extends object> {
   /** Takes all listeners off, those included that an event under way has not come to yet. */
   protected hush(): void {
     for (const set of this.#listeners.values()) set.clear();
-  }
-
-  /** Whether anybody listens: what nobody hears need not be made. */
-  protected heard(name: keyof E): boolean {
-    return (this.#listeners.get(name)?.size ?? 0) > 0;
   }
 
   /** A listener that throws does so by itself: neither others nor the connection are held up. */

@@ -2,7 +2,7 @@ import { MAX_INT, MAX_SCALE, integer } from './decimal.js';
 import { refuse } from './error.js';
 import { CONFLATED, GAP, IMAGE, REASONS, type Reason } from './flags.js';
 import { TYPES, control, list, map, text, type Control, type Message } from './message.js';
-import { FIELDS, INDEX, NUM_FIELDS, STATUSES, scaleOf, type Field } from './quote.js';
+import { FIELDS, INDEX, NUM_FIELDS, STATUSES, scaleOf, type Field, type Quote } from './quote.js';
 import { checkSymbol, checked, type Update } from './update.js';
 
 /** Reads a text message. */
@@ -43,7 +43,23 @@ export function parseUpdateJSON(x: unknown): Update {
     if (!((mask >>> f) & 1)) implied |= 1 << f;
     values.push(v);
   }
-  return { key, seq, flags, history, mask: mask | implied, implied, values };
+  const u: Update = { key, seq, flags, history, mask: mask | implied, values };
+  if (implied) u.agree = (q) => agree(q, u, implied);
+  return u;
+}
+
+/**
+ * JSON names a scale only when it changes. Decimals printed in another than the one
+ * held would silently move the point of all that they came without.
+ */
+function agree(q: Quote, u: Update, implied: number): void {
+  for (let f = 0, i = 0; f < NUM_FIELDS; f++) {
+    if (!((u.mask >>> f) & 1)) continue;
+    const v = u.values[i++]!, old = q.values[f]!;
+    if ((implied >>> f) & 1 && old === old && old !== v) {
+      refuse('order', `${q.symbol}: ${FIELDS[f]} is ${v}, not ${old}`);
+    }
+  }
 }
 
 /** Puts a field's value as JSON has it; a decimal brings its scale along. */

@@ -4,11 +4,16 @@ import { MAX_INT } from './decimal.js';
 const DEPTH_MOST = 8; // of maps and arrays in control messages: a reply has 5
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** Where a length is: in the type byte, or, if that is one of several, in so many bytes behind the first, in twice as many behind the next. */
+type Head = readonly [bits: number, mask: number, first: number, last: number, width: number];
+const TEXT: Head = [0xa0, 31, 0xd9, 0xdb, 1];
+const ARRAY: Head = [0x90, 15, 0xdc, 0xdd, 2];
+const MAP: Head = [0x80, 15, 0xde, 0xdf, 2];
+
 /**
- * Reads msgpack in place: integers and array headers for data messages, which it
- * makes nothing else of, and the shape of everything else, so that a general decoder
- * may follow. Stricter than that one: 1.0 is no integer, 2^53 no number, a length
- * that the bytes do not hold allocates nothing.
+ * Reads msgpack in place, as far as JSON has its like, and stricter than a general
+ * decoder: 1.0 is no integer, 2^53 no number, a length that the bytes do not hold
+ * allocates nothing.
  */
 export class Reader {
   at = 0;
@@ -22,22 +27,10 @@ export class Reader {
     return this.bytes.length - this.at;
   }
 
-  /** The type byte that comes next. */
-  peek(): number {
-    const c = this.bytes[this.at];
-    if (c === undefined) return cut();
-    return c;
-  }
-
   /** An array's header: how many elements follow. */
   array(what: string): number {
-    const c = this.peek();
-    let n: number;
-    if ((c & 0xf0) === 0x90) n = this.#skip(1, c & 15);
-    else if (c === 0xdc) n = this.#size(2);
-    else if (c === 0xdd) n = this.#size(4);
-    else refuse('type', `${what} is no array`);
-    if (n > this.left) return cut(); // every element has a byte at least
+    const n = this.#length(ARRAY);
+    if (n < 0) refuse('type', `${what} is no array`);
     return n;
   }
 
@@ -50,7 +43,7 @@ export class Reader {
 
   /** A field's value: an integer, or NaN for nil. */
   value(what: string): number {
-    if (this.peek() === 0xc0) return this.#skip(1, NaN);
+    if (this.#peek() === 0xc0) return this.#skip(1, NaN);
     const v = this.#integer(what);
     if (v < -MAX_INT || v > MAX_INT) refuse('range', `${what} is beyond 53 bits`);
     return v;
@@ -58,38 +51,32 @@ export class Reader {
 
   /** A text. */
   text(what: string): string {
-    const c = this.peek();
-    let n: number;
-    if ((c & 0xe0) === 0xa0) n = this.#skip(1, c & 31);
-    else if (c >= 0xd9 && c <= 0xdb) n = this.#size(1 << (c - 0xd9));
-    else refuse('type', `${what} is no text`);
-    if (n > this.left) return cut();
+    const n = this.#length(TEXT);
+    if (n < 0) refuse('type', `${what} is no text`);
     const part = this.bytes.subarray(this.at, (this.at += n));
     try {
       return utf8.decode(part);
     } catch {
-      refuse('syntax', `${what} is not UTF-8`);
+      return refuse('syntax', `${what} is not UTF-8`);
     }
   }
 
-  /** Passes over any value that JSON has too, and refuses what is wrong in it. */
-  check(depth = 0): void {
-    const c = this.peek();
-    if (c === 0xc0 || c === 0xc2 || c === 0xc3) this.at++;
-    else if ((c & 0xe0) === 0xa0 || (c >= 0xd9 && c <= 0xdb)) this.text('a text');
-    else if (c === 0xca || c === 0xcb) this.#float(c === 0xca ? 4 : 8);
-    else if ((c & 0xf0) === 0x90 || c === 0xdc || c === 0xdd) {
-      if (depth === DEPTH_MOST) refuse('type', 'nested too deeply');
-      for (let n = this.array('an array'); n > 0; n--) this.check(depth + 1);
-    } else if ((c & 0xf0) === 0x80 || c === 0xde || c === 0xdf) {
-      if (depth === DEPTH_MOST) refuse('type', 'nested too deeply');
-      const n = (c & 0xf0) === 0x80 ? this.#skip(1, c & 15) : this.#size(c === 0xde ? 2 : 4);
-      if (2 * n > this.left) return cut();
-      for (let i = 0; i < n; i++) {
-        this.text('a key');
-        this.check(depth + 1);
-      }
-    } else this.value('a value');
+  /** Any value that JSON has too. */
+  any(depth = 0): unknown {
+    const c = this.#peek();
+    if (c === 0xc0) return this.#skip(1, null);
+    if (c === 0xc2 || c === 0xc3) return this.#skip(1, c === 0xc3);
+    if (c === 0xca || c === 0xcb) return this.#float(c === 0xca ? 4 : 8);
+    if (isHead(c, TEXT)) return this.text('a text');
+    if (isHead(c, ARRAY)) return Array.from({ length: this.#deep(ARRAY, depth) }, () => this.any(depth + 1));
+    if (!isHead(c, MAP)) return this.value('a value');
+    const out: Record<string, unknown> = {};
+    for (let n = this.#deep(MAP, depth); n > 0; n--) {
+      const key = this.text('a key');
+      if (key === '__proto__') refuse('type', 'a key is __proto__');
+      out[key] = this.any(depth + 1);
+    }
+    return out;
   }
 
   /** The end must come here. */
@@ -97,9 +84,29 @@ export class Reader {
     if (this.left > 0) refuse('trailing', `${this.left} bytes after the end`);
   }
 
+  /** The type byte that comes next. */
+  #peek(): number {
+    return this.bytes[this.at] ?? cut();
+  }
+
+  /** The length of what begins here; -1 when it is another type. */
+  #length(head: Head): number {
+    const c = this.#peek();
+    if (!isHead(c, head)) return -1;
+    const [, mask, first, , width] = head;
+    const n = c < first ? this.#skip(1, c & mask) : this.#size(width << (c - first));
+    if ((head === MAP ? 2 * n : n) > this.left) cut(); // every element has a byte at least
+    return n;
+  }
+
+  #deep(head: Head, depth: number): number {
+    if (depth === DEPTH_MOST) refuse('type', 'nested too deeply');
+    return this.#length(head);
+  }
+
   /** An integer of any width; beyond 53 bits it is only known to be so. */
   #integer(what: string): number {
-    const c = this.peek();
+    const c = this.#peek();
     if (c < 0x80) return this.#skip(1, c);
     if (c >= 0xe0) return this.#skip(1, c - 256);
     if (c < 0xcc || c > 0xd3) refuse('type', `${what} is no integer`);
@@ -118,11 +125,11 @@ export class Reader {
     }
   }
 
-  #float(width: 4 | 8): void {
+  #float(width: 4 | 8): number {
     if (width >= this.left) return cut();
     const v = width === 4 ? this.#view.getFloat32(this.at + 1) : this.#view.getFloat64(this.at + 1);
     if (!Number.isFinite(v)) refuse('range', `a number is ${v}`);
-    this.at += 1 + width;
+    return this.#skip(1 + width, v);
   }
 
   /** A length of so many bytes behind the type byte. */
@@ -133,10 +140,12 @@ export class Reader {
     return this.#skip(1 + width, n);
   }
 
-  #skip(n: number, result: number): number {
+  #skip<T>(n: number, result: T): T {
     this.at += n;
     return result;
   }
 }
+
+const isHead = (c: number, [bits, mask, first, last]: Head): boolean => (c & ~mask) === bits || (c >= first && c <= last);
 
 const cut = (): never => refuse('truncated', 'the bytes end too early');

@@ -69,6 +69,8 @@ export interface QuoteView {
   toJSON(): Record<string, string | number>;
 }
 
+const known = (v: number): number | null => (v === v ? v : null); // NaN is not
+
 /** A symbol's merged quote: what a client holds after the last update. */
 export class Quote implements QuoteView {
   /** By field number: mantissas, counts, times; NaN is not known. Doubles hold 53 bits exactly. */
@@ -87,15 +89,12 @@ export class Quote implements QuoteView {
   get status(): Status | null { return this.text('status') as Status | null; }
 
   mantissa(field: Field): number | null {
-    const v = this.values[INDEX[field]]!;
-    return v === v ? v : null;
+    return known(this.values[INDEX[field]]!);
   }
 
   scale(field: Field): number | null {
     const s = scaleOf(INDEX[field]);
-    if (s < 0) return 0;
-    const v = this.values[s]!;
-    return v === v ? v : null;
+    return s < 0 ? 0 : known(this.values[s]!);
   }
 
   text(field: Field): string | null {

@@ -11,9 +11,9 @@ export type Position = [symbol: string, history: number, seq: number];
 export interface Request {
   op: Op;
   symbols?: readonly string[];
-  fields?: readonly string[];
-  rate?: number;
-  resume?: readonly Position[];
+  fields?: readonly string[] | undefined;
+  rate?: number | undefined;
+  resume?: readonly Position[] | undefined;
   token?: string;
 }
 
@@ -27,8 +27,7 @@ export function encodeRequest(id: number, r: Request, encoding: Encoding): strin
 /** Part of a subscription that fits one request. */
 export interface Part { symbols: string[]; resume: Position[] }
 
-const textBytes = (symbol: string): number => JSON.stringify(symbol).length + 1; // msgpack takes no more
-const POSITION_BYTES = 36; // two integers of 16 digits, brackets and commas
+const bytesOf = (x: unknown): number => JSON.stringify(x).length + 1; // msgpack takes no more
 
 /**
  * Divides symbols, with what is held of each (of a pattern: of many), into requests of
@@ -37,20 +36,16 @@ const POSITION_BYTES = 36; // two integers of 16 digits, brackets and commas
 export function* parts(symbols: readonly string[], held: (symbol: string) => Position[], mostSymbols: number, mostBytes: number): Generator<Part> {
   let part: Part = { symbols: [], resume: [] }, bytes = 0;
   for (const symbol of symbols) {
-    const positions = held(symbol).map((p) => ({ p, bytes: textBytes(p[0]) + POSITION_BYTES }));
-    const least = textBytes(symbol) + (positions.length === 1 ? positions[0]!.bytes : 0);
+    const positions = held(symbol);
+    const least = bytesOf(symbol) + (positions.length === 1 ? bytesOf(positions[0]) : 0);
     if (part.symbols.length > 0 && (part.symbols.length >= mostSymbols || bytes + least > mostBytes)) {
       yield part;
       part = { symbols: [], resume: [] };
       bytes = 0;
     }
     part.symbols.push(symbol);
-    bytes += textBytes(symbol);
-    for (const { p, bytes: more } of positions) {
-      if (bytes + more > mostBytes) break;
-      part.resume.push(p);
-      bytes += more;
-    }
+    bytes += bytesOf(symbol);
+    for (const p of positions) if ((bytes += bytesOf(p)) <= mostBytes) part.resume.push(p);
   }
   if (part.symbols.length > 0) yield part;
 }

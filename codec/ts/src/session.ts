@@ -1,4 +1,4 @@
-import { ProtocolError, RequestError, refuse, type WireError } from './error.js';
+import { NotConnected, ProtocolError, RequestError, refuse, type TickwireError } from './error.js';
 import { parseMessage, type Hello, type Message, type Reply } from './message.js';
 import { encodeRequest, type Encoding, type Request } from './request.js';
 
@@ -11,14 +11,12 @@ const MESSAGE_MOST = 4 << 20; // bytes; a node ends data messages near 16 KiB
 export interface Lost {
   code: number;
   reason: string;
-  /** Coming back as we are cannot help. */
-  final: boolean;
   /** What is held may be wrong: come back without resuming. */
-  distrust: boolean;
+  distrust?: TickwireError;
   /** Nothing was heard for too long. */
   silent: boolean;
   /** Of a refused upgrade: why, in a word of the protocol's. */
-  word?: string;
+  word?: string | undefined;
   /** ms that the node wants to be left alone at the least. */
   afterMs?: number;
 }
@@ -32,14 +30,14 @@ export interface Handler {
 
 /** Reads text messages; a connection in msgpack has none. */
 export type ParseText = (text: string) => Message;
-const noText: ParseText = () => refuse('type', 'text, of a connection in msgpack');
+const noText: ParseText = () => refuse('type', 'text is JSON');
 
-/** What a request comes to: its reply, or why not; an error of code 0 is the connection's end. */
-export type Done = (reply: Reply | undefined, error: WireError | undefined) => void;
+/** What a request comes to: its reply, or why not: a RequestError, or NotConnected at the connection's end. */
+export type Done = (reply: Reply | undefined, error: TickwireError | undefined) => void;
 
-/** Close codes after which coming back cannot help. */
+/** Close codes, and statuses of a refused upgrade, after which coming back as we are cannot help. */
 export function isFinal(code: number): boolean {
-  return code === 1002 || code === 1003 || (code >= 1007 && code <= 1009) || (code >= 4000 && code < 4100);
+  return (code >= 400 && code < 500 && code !== 408 && code !== 429) || code === 1002 || code === 1003 || (code >= 1007 && code <= 1009) || (code >= 4000 && code < 4100);
 }
 
 /**
@@ -74,8 +72,8 @@ export class Session {
     this.#parseText = parseText;
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (e) => this.#received(e.data as string | ArrayBuffer);
-    socket.onerror = (e) => this.#failed(String((e as { message?: unknown }).message ?? ''));
-    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}`, final: isFinal(e.code) });
+    socket.onerror = (e) => this.#failed((e as { message?: string }).message);
+    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}` });
     this.#watchOver(HELLO_MS / 4);
   }
 
@@ -120,7 +118,7 @@ export class Session {
           setTimeout(() => this.#later.delete(done) && this.request((asked = make()), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
         } else {
           if (error!.code !== 0) refused?.(asked);
-          reject(new RequestError(error!));
+          reject(error!);
         }
       };
       this.request((asked = make()), done);
@@ -128,13 +126,25 @@ export class Session {
   }
 
   /** Ends the session from our side; the handler hears no more of it. */
-  close(reason: string): void {
-    this.#quit(reason);
+  close(reason: string, dead = false): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#watch);
+    const s = this.#socket as WebSocket & { terminate?: () => void };
+    s.onmessage = s.onclose = null;
+    s.onerror = () => {}; // closing before it is open is one, to ws
+    if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
+    else if (s.readyState < 2) s.close(1000, reason.slice(0, 40).replace(/[^ -~]/g, '?'));
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    this.#behind = [];
+    this.#open.clear();
+    this.#later.clear();
+    for (const done of waiting) done(undefined, new NotConnected('the connection ended', true));
   }
 
   /** Ends the session because what came, or is held, is wrong. */
-  giveUp(reason: string): void {
-    this.#end({ reason, distrust: true });
+  giveUp(why: TickwireError): void {
+    this.#end({ reason: why.text, distrust: why });
   }
 
   #received(data: string | ArrayBuffer): void {
@@ -144,11 +154,11 @@ export class Session {
     const size = text ? data.length : data.byteLength;
     this.bytes += size;
     try {
-      if (size > MESSAGE_MOST) throw new ProtocolError('range', `a message of ${size} bytes`);
+      if (size > MESSAGE_MOST) refuse('range', `a message of ${size} bytes`);
       this.#take(text ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      this.giveUp(e.message);
+      this.giveUp(e);
     }
   }
 
@@ -168,17 +178,12 @@ export class Session {
         break;
       case 'error':
         // An error without an id that we know is of the oldest request: answers come in order.
-        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : this.#oldest(), undefined, m);
+        this.#answered(m.id != null && this.#open.has(m.id) ? m.id : [...this.#open.keys()][0], undefined, new RequestError(m));
     }
     this.#handler.message(m);
   }
 
-  #oldest(): number {
-    for (const id of this.#open.keys()) return id;
-    return -1;
-  }
-
-  #answered(id: number, reply: Reply | undefined, error: WireError | undefined): boolean {
+  #answered(id = -1, reply: Reply | undefined, error: TickwireError | undefined): boolean {
     const done = this.#open.get(id);
     if (!done) return false;
     this.#open.delete(id);
@@ -214,31 +219,14 @@ export class Session {
   }
 
   /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
-  #failed(text: string): void {
-    const status = Number(/server response: (\d{3})/.exec(text)?.[1] ?? 0);
-    const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
-    if (status) this.#end({ code: status, reason: `refused with ${status}`, final });
+  #failed(text = ''): void {
+    const [, status] = /server response: (\d{3})/.exec(text) ?? [];
+    if (status) this.#end({ code: +status, reason: `refused with ${status}` });
   }
 
   #end(why: Partial<Lost> & { reason: string }): void {
     if (this.#over) return;
-    this.#quit(why.reason, why.silent);
-    this.#handler.lost({ code: 1006, final: false, distrust: false, silent: false, ...why });
-  }
-
-  #quit(reason: string, dead = false): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#watch);
-    const s = this.#socket as WebSocket & { terminate?: () => void };
-    s.onmessage = s.onclose = null;
-    s.onerror = () => {}; // closing before it is open is one, to ws
-    if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
-    else if (s.readyState < 2) s.close(1000, reason.slice(0, 40).replace(/[^ -~]/g, '?'));
-    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
-    this.#behind = [];
-    this.#open.clear();
-    this.#later.clear();
-    for (const done of waiting) done(undefined, { code: 0, text: 'the connection ended', retry: true });
+    this.close(why.reason, why.silent);
+    this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 }

@@ -1,3 +1,5 @@
+import { ConfigError } from './error.js';
+
 export type WebSocketClass = new (url: string | URL, protocols?: string | string[]) => WebSocket;
 
 /** The global WebSocket, or, where there is none (Node 20), that of the `ws` package. */
@@ -8,6 +10,6 @@ export async function findWebSocket(): Promise<WebSocketClass> {
     const { default: found } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ peer)) as { default: WebSocketClass };
     return found;
   } catch {
-    throw new Error('no WebSocket here: install the ws package, or pass { WebSocket }');
+    throw new ConfigError('no WebSocket here: install the ws package, or pass { WebSocket }');
   }
 }

@@ -1,16 +1,15 @@
 import { Again } from './again.js';
 import type { Board } from './board.js';
-import { RequestError, type WireError } from './error.js';
+import { Code, RequestError, type TickwireError, type WireError } from './error.js';
 import type { Hello, Reply, Result } from './message.js';
-import { parts, type Position, type Request } from './request.js';
+import { parts, type Position } from './request.js';
 import type { Session } from './session.js';
 import { Wanted, isPattern, matches, viewOf, type Terms } from './terms.js';
 
 const REQUEST_BYTES = 65_536, REQUEST_SYMBOLS = 4_096; // of a node that does not say
 const HEAD_BYTES = 256; // of a request without its lists
-const BAD_SYMBOL: WireError = { code: 110, text: 'bad_symbol: not visible ASCII of at most 64 bytes', retry: false };
-const NOT_SUBSCRIBED: WireError = { code: 112, text: 'not_subscribed: subscribe first', retry: false };
-const NOT_ALLOWED = 130; // the token does not cover it
+const BAD_SYMBOL: WireError = { code: Code.BAD_SYMBOL, text: 'bad_symbol: not visible ASCII of at most 64 bytes', retry: false };
+const NOT_SUBSCRIBED: WireError = { code: Code.NOT_SUBSCRIBED, text: 'not_subscribed: subscribe first', retry: false };
 const NAME = /^[!-~]{1,64}$/; // else it is no symbol, and might not even fit a request
 
 /** A call that waits for what becomes of a name, on this connection or a later one. */
@@ -22,7 +21,7 @@ interface Waiter { resolve: (results: Result[]) => void; reject: (error: Error) 
  */
 export class Subscriptions {
   readonly #board: Board;
-  readonly #report: (symbol: string, error: WireError) => void;
+  readonly #report: (error: RequestError) => void;
   readonly #wanted = new Wanted();
   readonly #again = new Again((names) => this.#ask(names));
   readonly #waiters = new Map<string, Waiter[]>();
@@ -32,7 +31,7 @@ export class Subscriptions {
   readonly #fresh = new Set<string>();
   #session: Session | undefined;
 
-  constructor(board: Board, report: (symbol: string, error: WireError) => void) {
+  constructor(board: Board, report: (error: RequestError) => void) {
     this.#board = board;
     this.#report = report;
   }
@@ -53,10 +52,9 @@ export class Subscriptions {
   }
 
   /** No connection is to come any more. */
-  close(): void {
+  close(why: TickwireError): void {
     this.lost();
-    const closed = new RequestError({ code: 0, text: 'the client is closed', retry: false });
-    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(closed));
+    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(why));
   }
 
   subscribe(names: readonly string[], terms: Terms): Promise<Result[]> {
@@ -71,7 +69,7 @@ export class Subscriptions {
     };
     const others = names.filter((name) => !this.#wanted.has(name));
     const results = await this.#want(names.filter((name) => this.#wanted.has(name)), terms);
-    return [...results, ...others.map((symbol) => ({ symbol, error: NOT_SUBSCRIBED }))];
+    return [...results, ...others.map((symbol) => ({ symbol, error: new RequestError(NOT_SUBSCRIBED, symbol) }))];
   }
 
   async unsubscribe(names: readonly string[]): Promise<Result[]> {
@@ -85,7 +83,7 @@ export class Subscriptions {
     const s = this.#session;
     if (!s) return [];
     const calls = [...parts(names.filter((n) => NAME.test(n)), () => [], ...most(s.hello!, {}))].map(({ symbols }) =>
-      s.call(() => ({ op: 'unsubscribe', symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply) => reply.results ?? [], (e: RequestError) => {
+      s.call(() => ({ op: 'unsubscribe', symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply) => reply.results ?? [], (e: TickwireError) => {
         if (e.code !== 0) throw e;
         return []; // the next connection begins with what is wanted
       }));
@@ -110,7 +108,7 @@ export class Subscriptions {
       if (error) {
         this.#board.suspend(symbol);
         this.#wanted.bar(symbol, token);
-        this.#report(symbol, error);
+        this.#report(error);
       } else if (id !== undefined) {
         this.#board.confirm(symbol, id);
         this.#wanted.slowed(symbol);
@@ -129,8 +127,9 @@ export class Subscriptions {
   async #want(names: readonly string[], terms: (name: string) => Terms): Promise<Result[]> {
     const results = [...new Set(names)].map((name) => new Promise<Result[]>((resolve, reject) => {
       if (!NAME.test(name)) {
-        this.#report(name, BAD_SYMBOL);
-        return resolve([{ symbol: name, error: BAD_SYMBOL }]);
+        const error = new RequestError(BAD_SYMBOL, name);
+        this.#report(error);
+        return resolve([{ symbol: name, error }]);
       }
       this.#waiters.set(name, [...this.#waiting(name), { resolve, reject }]);
       if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
@@ -156,17 +155,14 @@ export class Subscriptions {
     for (const { terms, names: group } of this.#wanted.groups(due)) {
       const view = viewOf(terms);
       for (const part of parts(group, (name) => this.#positions(name, view), ...most(s.hello!, terms))) {
-        const request: Request = { op: 'subscribe', symbols: part.symbols };
-        if (terms.fields?.length) request.fields = terms.fields;
-        if (terms.rate !== undefined) request.rate = terms.rate;
-        if (part.resume.length > 0) request.resume = part.resume;
-        const id = s.request(request, (reply, error) => {
+        const { symbols, resume } = part, { rate, fields } = terms;
+        const id = s.request({ op: 'subscribe', symbols, fields: some(fields), rate, resume: some(resume) }, (reply, error) => {
           if (reply) {
-            for (const name of part.symbols) this.#wanted.took(name, terms, reply.rate);
+            for (const name of symbols) this.#wanted.took(name, terms, reply.rate);
             this.#took(reply.results ?? [], view);
-          } else if (error!.code !== 0) this.#refused(part.symbols, terms, error!);
+          } else if (error!.code !== 0) this.#refused(symbols, terms, error!);
         });
-        if (part.symbols.some(isPattern)) this.#views.set(id, view);
+        if (symbols.some(isPattern)) this.#views.set(id, view);
       }
     }
   }
@@ -187,9 +183,9 @@ export class Subscriptions {
     for (const r of results) {
       const { symbol, id, error } = r;
       if (!error) this.#again.done(symbol);
-      else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(symbol, error);
-      if (error?.code === BAD_SYMBOL.code) this.#wanted.remove(symbol);
-      if (error?.code === NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? '');
+      else if (!error.retry || !this.#wanted.has(symbol) || this.#again.add(symbol)) this.#report(error);
+      if (error?.code === Code.BAD_SYMBOL) this.#wanted.remove(symbol);
+      if (error?.code === Code.NOT_ALLOWED) this.#wanted.bar(symbol, this.#session?.token ?? '');
       if (id !== undefined && this.#wanted.takes(symbol)) this.#board.confirm(symbol, id, view);
       const waiting = this.#waiting(symbol);
       if (waiting.length === 0) continue;
@@ -199,17 +195,20 @@ export class Subscriptions {
   }
 
   /** A subscribe failed as a whole. */
-  #refused(names: readonly string[], terms: Terms, error: WireError): void {
+  #refused(names: readonly string[], terms: Terms, error: TickwireError): void {
     for (const name of names) {
       if (error.retry) {
         if (this.#wanted.has(name)) this.#again.add(name);
         continue;
       }
       this.#wanted.refused(name, terms);
-      this.#waiting(name).forEach((w) => w.reject(new RequestError(error)));
+      this.#waiting(name).forEach((w) => w.reject(error));
     }
   }
 }
+
+/** A list that has something. */
+const some = <T>(list: readonly T[] = []): readonly T[] | undefined => (list.length ? list : undefined);
 
 /** How many symbols and bytes a request of these terms may have. */
 function most(hello: Hello, terms: Terms): [symbols: number, bytes: number] {

@@ -1,3 +1,5 @@
+import { checkToken } from './options.js';
+
 /**
  * A JWT, or a function that gets one: to begin with, when two thirds of what the node
  * said that one is good for are over, and when a node says that it has expired. It is
@@ -82,6 +84,7 @@ export class Pass {
       throw new Error(`no new token: ${e instanceof Error ? e.message : String(e)}`);
     }
     if (typeof token !== 'string' || token === '') throw new Error('no new token: there is none');
+    checkToken(token);
     return token;
   }
 }
@@ -94,37 +97,4 @@ export class Pass {
 export function renewAfter(leftMs: number): number {
   const wait = Math.max(PAUSE_MS, leftMs / 3, Math.min((leftMs * 2) / 3, leftMs - LEAST_MS));
   return wait * (1 - 0.1 * Math.random());
-}
-
-/** Why a node takes no upgrade. */
-export interface Refusal { code: number; reason: string; word?: string; final: boolean; afterMs: number }
-
-const ASK_MS = 5_000;
-
-/**
- * Asks a node by plain HTTP what a WebSocket does not tell in a browser: why it was not
- * opened. It has the same door as the stream. Undefined when nothing is to be learnt.
- */
-export async function askWhy(stream: string, token: string): Promise<Refusal | undefined> {
-  const url = /^ws(s?:.*\/v1\/)stream$/.exec(stream.replace(/[?#].*/, ''));
-  if (!url || typeof fetch !== 'function') return undefined;
-  try {
-    const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetch(`http${url[1]}symbols`, { headers, cache: 'no-store', signal: AbortSignal.timeout(ASK_MS) });
-    const { status } = answer;
-    if (answer.ok || status === 426) {
-      void answer.body?.cancel(); // the list itself is not wanted
-      return answer.ok ? { code: 1006, reason: 'the node answers, but opens no stream: it may have all the connections that it takes', final: false, afterMs: 0 } : undefined;
-    }
-    const told = (await answer.json()) as { error?: unknown; reason?: unknown };
-    if (typeof told.error !== 'string') return undefined;
-    const refusal: Refusal = {
-      code: status, reason: `refused with ${status}: ${told.error.slice(0, 300)}`, final: status === 401 || status === 403,
-      afterMs: 1000 * Math.min(60, Number(answer.headers.get('Retry-After')) || 0),
-    };
-    if (typeof told.reason === 'string') refusal.word = told.reason;
-    return refusal;
-  } catch {
-    return undefined; // nobody there, or no node
-  }
 }

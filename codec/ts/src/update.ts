@@ -1,7 +1,7 @@
 import { MAX_SCALE } from './decimal.js';
 import { refuse } from './error.js';
 import { IMAGE } from './flags.js';
-import { FIELDS, INDEX, NUM_FIELDS, isScale } from './quote.js';
+import { FIELDS, INDEX, NUM_FIELDS, isScale, type Quote } from './quote.js';
 import type { Reader } from './msgpack.js';
 
 /** venue:NAME, of at most 64 visible ASCII characters without a star. */
@@ -19,17 +19,16 @@ export interface Update {
   history: number;
   /** Fields that have a value here, by number. */
   mask: number;
-  /** Of those the scales that JSON did not name, but printed decimals in. */
-  implied: number;
   /** One value per bit of mask, lowest first; NaN is not known. */
   values: number[];
+  /** Where JSON printed decimals without naming their scale: refuses the quote that holds another. */
+  agree?: (q: Quote) => void;
 }
 
 /** One update of a binary data message: [id, seq, flags, mask, history if an image, value...]. */
 export function parseUpdate(r: Reader): Update {
   const n = r.array('an update');
-  if (n < 1) refuse('count', 'an update has four elements at least');
-  return parseUpdateTail(r, r.uint('id', 2 ** 32 - 1), n - 1);
+  return parseUpdateTail(r, n && r.uint('id', 2 ** 32 - 1), n - 1);
 }
 
 /** Refuses what is no symbol. */
@@ -39,7 +38,7 @@ export function checkSymbol(key: string): void {
 
 /** An update after its key, n elements of its array. */
 export function parseUpdateTail(r: Reader, key: number | string, n: number): Update {
-  if (n < 3) refuse('count', 'an update has four elements at least');
+  if (n < 3) refuse('count', 'an update has four elements');
   const seq = r.uint('seq'), flags = r.uint('flags', 255), mask = r.uint('mask', 2 ** 32 - 1);
   const image = flags & IMAGE;
   if (n !== 3 + image + bits(mask)) refuse('count', 'not the values that the mask says');
@@ -50,7 +49,7 @@ export function parseUpdateTail(r: Reader, key: number | string, n: number): Upd
     const v = r.value(FIELDS[f] ?? 'a value');
     if (f < NUM_FIELDS) values.push(checked(f, v));
   }
-  return { key, seq, flags, history, mask: mask & KNOWN, implied: 0, values };
+  return { key, seq, flags, history, mask: mask & KNOWN, values };
 }
 
 /** Scales and the status have bounds of their own; a newer node may know more statuses. */

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { Tickwire, type ErrorEvent, type QuoteEvent, type Result } from '../src/index.js';
+import { Tickwire, type TickwireError, type QuoteEvent, type Result } from '../src/index.js';
 import { Peer, until } from './peer.js';
 import { bytesOf, sessions } from './vectors.js';
 
 let peer: Peer, t: Tickwire;
-const errors: ErrorEvent[] = [];
+const errors: TickwireError[] = [];
 
 const begin = (options: object = {}): Tickwire => {
   t = new Tickwire({ url: peer.url, WebSocket, ...options });

@@ -4,7 +4,7 @@
 //   tickwire up --sim-symbols 4 --heartbeat 1s --token-leeway 0s --token-key keys/public.pem
 //   TICKWIRE_DOOR=http://127.0.0.1:8080 TICKWIRE_SIGN_KEY=keys/signing.pem npm test -- e2e
 import { describe, expect, it } from 'vitest';
-import { Tickwire, type ErrorEvent, type QuoteEvent } from '../src/index.js';
+import { Tickwire, type TickwireError, type QuoteEvent } from '../src/index.js';
 import { jwt } from './jwt.js';
 import { until } from './peer.js';
 
@@ -101,9 +101,9 @@ describe.skipIf(!url)('a real node (TICKWIRE_URL)', () => {
 const door = process.env.TICKWIRE_DOOR;
 
 describe.skipIf(!door || !process.env.TICKWIRE_SIGN_KEY)('a real node that asks for tokens (TICKWIRE_DOOR)', () => {
-  const begin = (token?: string | (() => string), more: object = {}): { t: Tickwire; errors: ErrorEvent[]; states: string[] } => {
+  const begin = (token?: string | (() => string), more: object = {}): { t: Tickwire; errors: TickwireError[]; states: string[] } => {
     const t = new Tickwire({ url: stream(door!), token, ...more });
-    const errors: ErrorEvent[] = [], states: string[] = [];
+    const errors: TickwireError[] = [], states: string[] = [];
     t.on('error', (e) => errors.push(e));
     t.on('state', ({ state }) => states.push(state));
     return { t, errors, states };

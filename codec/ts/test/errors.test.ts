@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { Tickwire, type ErrorEvent } from '../src/index.js';
+import { Tickwire, type TickwireError } from '../src/index.js';
 import { Peer, until } from './peer.js';
 
 let peer: Peer, t: Tickwire;
-const errors: ErrorEvent[] = [];
+const errors: TickwireError[] = [];
 
 beforeEach(async () => {
   peer = await Peer.start();

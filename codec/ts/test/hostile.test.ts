@@ -96,8 +96,8 @@ describe('text', () => {
   ])('%s: %s', (rest, error) => expect(kind(() => parseMessageJSON(update(rest)))).toBe(error));
 
   it('brings the scale that decimals are printed in, and says that it was not named', () => {
-    expect(parseMessageJSON(update(',"bid":"1.00","ask":null'))).toMatchObject({ updates: [{ mask: 5 | (1 << 16), implied: 1 << 16, values: [100, NaN, 2] }] });
-    expect(parseMessageJSON(update(',"bid":"1.00","price_scale":2'))).toMatchObject({ updates: [{ implied: 0 }] });
+    expect(parseMessageJSON(update(',"bid":"1.00","ask":null'))).toMatchObject({ updates: [{ mask: 5 | (1 << 16), agree: expect.any(Function), values: [100, NaN, 2] }] });
+    expect(parseMessageJSON(update(',"bid":"1.00","price_scale":2'))).not.toHaveProperty('updates.0.agree');
   });
 });
 

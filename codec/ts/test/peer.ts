@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { decimalText } from '../src/decimal.js';
 import { CONFLATED, GAP, IMAGE, reasonOf } from '../src/flags.js';
+import { RequestError } from '../src/error.js';
 import { symbolHash, type Result } from '../src/message.js';
 import { FIELDS, INDEX, STATUSES, scaleOf, type Field } from '../src/quote.js';
 import { parseRequest, type Asked } from './node_side.js';
@@ -134,7 +135,7 @@ export class Conn {
 const takes = (name: string, symbol: string): boolean => (name.endsWith('*') ? symbol.startsWith(name.slice(0, -1)) : symbol === name);
 
 const failure = (symbol: string, code: number, name: string, retry: boolean): Result =>
-  ({ symbol, error: { code, text: `${name}: so says the test`, retry } });
+  ({ symbol, error: new RequestError({ code, text: `${name}: so says the test`, retry }) });
 
 /** A node; what it does by itself can be switched off. */
 export class Peer {

@@ -3,13 +3,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { Tickwire, type ErrorEvent, type TokenEvent } from '../src/index.js';
+import { Tickwire, type TickwireError, type TokenEvent } from '../src/index.js';
 import { renewAfter } from '../src/token.js';
 import type { Asked } from './node_side.js';
 import { Peer, until, type Conn } from './peer.js';
 
 let peer: Peer, t: Tickwire;
-const errors: ErrorEvent[] = [], tokens: TokenEvent[] = [];
+const errors: TickwireError[] = [], tokens: TokenEvent[] = [];
 
 const begin = (options: object = {}): Tickwire => {
   t = new Tickwire({ url: peer.url, WebSocket, ...options });
@@ -207,7 +207,7 @@ it.each([['a browser', Dark], ['ws', WebSocket]])('learns why an upgrade is refu
   const node = await refusing(401, '{"error":"the token was revoked; get a new one","reason":"revoked"}');
   begin({ url: node.url, WebSocket: Socket, token: 't1' });
   await until('closed', () => t.state === 'closed');
-  expect(errors).toEqual([{ code: 401, text: 'the node refuses this client: refused with 401: the token was revoked; get a new one', retry: false, reason: 'revoked' }]);
+  expect(errors).toMatchObject([{ name: 'FinalError', code: 401, text: 'the node refuses this client: refused with 401: the token was revoked; get a new one', retry: false, reason: 'revoked' }]);
   expect(node.asked).toEqual(['/v1/symbols Bearer t1']);
   node.stop();
 });

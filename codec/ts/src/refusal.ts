@@ -1,0 +1,29 @@
+import type { Lost } from './session.js';
+
+const ASK_MS = 5_000;
+
+/**
+ * Asks a node by plain HTTP what a WebSocket does not tell in a browser: why it was not
+ * opened. It has the same door as the stream. What was known stays when nothing is to be
+ * learnt.
+ */
+export async function askWhy(stream: string, token: string, known: Lost): Promise<Lost> {
+  const url = /^ws(s?:.*\/v1\/)stream$/.exec(stream.replace(/[?#].*/, ''));
+  try {
+    if (!url) return known;
+    const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
+    const answer = await fetch(`http${url[1]}symbols`, { headers, cache: 'no-store', signal: AbortSignal.timeout(ASK_MS) });
+    const { ok, status } = answer;
+    if (ok) void answer.body?.cancel(); // the list itself is not wanted
+    if (known.code !== 1006 && status !== known.code) return known; // of a status that we know, only its reason
+    if (ok) return { ...known, reason: 'the node answers, but opens no stream: it may have all the connections that it takes' };
+    const { error, reason } = (await answer.json()) as { error?: unknown; reason?: unknown };
+    if (typeof error !== 'string' || status === 426) return known;
+    return {
+      ...known, code: status === 401 || status === 403 ? status : known.code, reason: `refused with ${status}: ${error.slice(0, 300)}`,
+      word: typeof reason === 'string' ? reason : undefined, afterMs: 1000 * Math.min(60, Number(answer.headers.get('Retry-After')) || 0),
+    };
+  } catch {
+    return known; // nobody there, or no node
+  }
+}
