@@ -84,9 +84,6 @@ var init_error = __esm({
     };
     FinalError = class extends TickwireError {
       name = "FinalError";
-      constructor(code, text2, reason) {
-        super(text2, false, code, void 0, reason);
-      }
     };
     ProtocolError = class extends TickwireError {
       constructor(kind, text2) {
@@ -793,10 +790,7 @@ var Emitter = class {
     let set = this.#listeners.get(name);
     if (!set) this.#listeners.set(name, set = /* @__PURE__ */ new Set());
     set.add(fn);
-    return () => this.off(name, fn);
-  }
-  off(name, fn) {
-    this.#listeners.get(name)?.delete(fn);
+    return () => void set.delete(fn);
   }
   /** Takes all listeners off, those included that an event under way has not come to yet. */
   hush() {
@@ -2336,9 +2330,7 @@ var Tickwire = class extends Emitter {
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) {
-      const error = e instanceof TickwireError ? e : new ConfigError(String(e));
-      this.emit("error", error);
-      this.#finish(error);
+      this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
     }
   }
   #take(m) {
@@ -2414,9 +2406,7 @@ var Tickwire = class extends Emitter {
       this.emit("error", why.distrust);
     }
     if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
-      const error = new FinalError(why.code, `the node refuses this client: ${why.reason}`, why.word);
-      this.emit("error", error);
-      return this.#finish(error, why.reason);
+      return this.#refused(new FinalError(`the node refuses this client: ${why.reason}`, false, why.code, void 0, why.word));
     }
     if (why.silent) this.#become("stale", why.reason);
     this.#retry(why.reason, why.afterMs);
@@ -2440,12 +2430,16 @@ var Tickwire = class extends Emitter {
     clearTimeout(this.#timer);
     clearTimeout(this.#renewal);
   }
-  #finish(why, reason = why.text) {
+  #refused(why) {
+    this.emit("error", why);
+    this.#finish(why);
+  }
+  #finish(why) {
     if (this.#end) return;
     this.#end = why;
     this.#part();
     this.#state = "closed";
-    this.emit("state", { state: "closed", reason });
+    this.emit("state", { state: "closed", reason: why.text });
     this.hush();
     this.#subs.close(why);
   }

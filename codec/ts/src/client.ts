@@ -223,9 +223,7 @@ export class Tickwire extends Emitter<Events> {
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) { // the address, the token, or no WebSocket here
-      const error = e instanceof TickwireError ? e : new ConfigError(String(e));
-      this.emit('error', error);
-      this.#finish(error);
+      this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
     }
   }
 
@@ -301,9 +299,7 @@ export class Tickwire extends Emitter<Events> {
       this.emit('error', why.distrust);
     }
     if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
-      const error = new FinalError(why.code, `the node refuses this client: ${why.reason}`, why.word);
-      this.emit('error', error);
-      return this.#finish(error, why.reason);
+      return this.#refused(new FinalError(`the node refuses this client: ${why.reason}`, false, why.code, undefined, why.word));
     }
     if (why.silent) this.#become('stale', why.reason);
     this.#retry(why.reason, why.afterMs);
@@ -330,12 +326,17 @@ export class Tickwire extends Emitter<Events> {
     clearTimeout(this.#renewal);
   }
 
-  #finish(why: TickwireError, reason = why.text): void {
+  #refused(why: TickwireError): void {
+    this.emit('error', why);
+    this.#finish(why);
+  }
+
+  #finish(why: TickwireError): void {
     if (this.#end) return;
     this.#end = why;
     this.#part();
     this.#state = 'closed';
-    this.emit('state', { state: 'closed', reason });
+    this.emit('state', { state: 'closed', reason: why.text });
     this.hush(); // a listener may have closed us amid the quotes of a message
     this.#subs.close(why);
   }

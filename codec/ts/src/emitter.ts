@@ -7,11 +7,7 @@ export class Emitter<E extends object> {
     let set = this.#listeners.get(name);
     if (!set) this.#listeners.set(name, (set = new Set()));
     set.add(fn);
-    return () => this.off(name, fn);
-  }
-
-  off<K extends keyof E>(name: K, fn: (event: E[K]) => void): void {
-    this.#listeners.get(name)?.delete(fn);
+    return () => void set.delete(fn);
   }
 
   /** Takes all listeners off, those included that an event under way has not come to yet. */

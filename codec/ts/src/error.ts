@@ -52,10 +52,6 @@ export class RequestError extends TickwireError {
 /** A node will not have this client back: connecting again as it is cannot help. */
 export class FinalError extends TickwireError {
   override name = 'FinalError';
-
-  constructor(code: number, text: string, reason?: string) {
-    super(text, false, code, undefined, reason);
-  }
 }
 
 /** What a receiver refuses: the classes of PROTOCOL.md and testdata/invalid.json. */
