@@ -59,6 +59,14 @@ func TestTypeScriptClient(t *testing.T) {
 	node(t, dir, "ws://127.0.0.1:"+port+"/v1/stream", "npx", "vitest", "run")
 }
 
+// The examples of the TypeScript client in a browser, with as many rows as people look at.
+func TestWatchlist(t *testing.T) {
+	modules(t, "codec/ts")
+	dir := modules(t, "codec/ts/examples/watchlist")
+	need(t, "chromium")
+	node(t, dir, "http://127.0.0.1:"+startUp(t, "--sim-symbols", "500", "--sim-rate", "2000")+"/", "npm", "test")
+}
+
 // The page in a browser.
 func TestPage(t *testing.T) {
 	dir := modules(t, "cmd/tickwire/web/test")

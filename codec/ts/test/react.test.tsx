@@ -74,7 +74,9 @@ it('subscribes to another symbol, on other terms, and to no more', async () => {
   await show(<Bid symbol="sim:B" rate={2} />);
   await show(null);
   await until('nothing is held', () => t.quotes.size === 0, 4000);
-  expect(asked()).toEqual(['subscribe sim:A', 'subscribe sim:B at 5', 'subscribe sim:B at 2', 'unsubscribe sim:A,sim:B']);
+  await t.ping();
+  expect(asked().slice(0, 3)).toEqual(['subscribe sim:A', 'subscribe sim:B at 5', 'subscribe sim:B at 2']);
+  expect(asked().slice(3).map((ask) => ask.replace('unsubscribe ', '')).join()).toBe('sim:A,sim:B'); // at a time, if rendering was fast
 });
 
 it('takes a quote that others use as it is, in the first render', async () => {

@@ -122,6 +122,7 @@ describe('the first listener subscribes, the last one unsubscribes', () => {
     await until('it goes on', () => back.bids.length === 1);
     back.stop();
     await until('nothing is held', () => t.quotes.size === 0, 3000);
+    await t.ping();
     expect(asked()[2]).toBe('unsubscribe sim:B');
   });
 
