@@ -1,6 +1,6 @@
 // The package as it is installed: what it has, how large it is, and that README.md says what is so.
 import { build } from 'esbuild';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -100,11 +100,14 @@ describe('README.md', () => {
     const [first, store] = await Promise.all(all.filter(([name]) => !name.endsWith('x')).map(async ([name, text]) => {
       const js = (await build({ stdin: { contents: text, loader: 'ts' }, write: false, format: 'esm', target: 'es2022' })).outputFiles[0]!.text;
       expect(js).toContain('ws://localhost:8080');
-      const file = project.write(name.replace('.ts', '.js'), js.replace('ws://localhost:8080', peer.url));
-      return run(process.execPath, [file], { timeout: 3_000 }).catch((e: { stdout: string; stderr: string }) => e); // the first one runs on
+      const child = spawn(process.execPath, [project.write(name.replace('.ts', '.js'), js.replace('ws://localhost:8080', peer.url))]), out = { text: '', child };
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { out.text += data; });
+      return out;
     }));
-    expect([first!.stderr, store!.stderr]).toEqual(['', '']);
-    for (const line of ['live node peer', 'sim:ACORN-USD 1.00 1.02 0 not sent', 'coinbase:BTC-USD subscribed', 'sim:* subscribed']) expect(first!.stdout).toContain(line);
-    expect(store!.stdout).toBe('1.01\n');
+    const lines = ['live node peer', 'sim:ACORN-USD 1.00 1.02 0 not sent', 'coinbase:BTC-USD subscribed', 'sim:* subscribed'];
+    await until('all lines', () => lines.every((line) => first!.text.includes(line)), 10_000);
+    first!.child.kill(); // it would run on
+    await until('the end', () => store!.child.exitCode !== null, 10_000);
+    expect([store!.text, store!.child.exitCode]).toEqual(['1.01\n', 0]);
   }, 30_000);
 });
