@@ -192,7 +192,11 @@ var init_msgpack = __esm({
         if (c === 194 || c === 195) return this.#skip(1, c === 195);
         if (c === 202 || c === 203) return this.#float(c === 202 ? 4 : 8);
         if (isHead(c, TEXT)) return this.text("a text");
-        if (isHead(c, ARRAY)) return Array.from({ length: this.#deep(ARRAY, depth) }, () => this.any(depth + 1));
+        if (isHead(c, ARRAY)) {
+          const out2 = [];
+          for (let n = this.#deep(ARRAY, depth); n > 0; n--) out2.push(this.any(depth + 1));
+          return out2;
+        }
         if (!isHead(c, MAP)) return this.value("a value");
         const out = {};
         for (let n = this.#deep(MAP, depth); n > 0; n--) {

@@ -47,7 +47,7 @@ const TIMER_MOST_MS = 2 ** 31 - 1; // of a browser; a longer one rings at once
 /**
  * A subscription that stays.
  *
- *  1. A socket is dialed, with full jitter after the first. client.ts, session.ts
+ *  1. A socket is dialed, with full jitter after the first. client.ts, session.ts; why it was refused: refusal.ts
  *  2. hello: everything wanted is asked for, with the seqs held. subscriptions.ts, terms.ts
  *  3. Each message is parsed (message.ts, update.ts), merged (board.ts) and told.
  *  4. Silence, a wrong message, other subscriptions than ours, a drain: back to 1.

@@ -68,7 +68,11 @@ export class Reader {
     if (c === 0xc2 || c === 0xc3) return this.#skip(1, c === 0xc3);
     if (c === 0xca || c === 0xcb) return this.#float(c === 0xca ? 4 : 8);
     if (isHead(c, TEXT)) return this.text('a text');
-    if (isHead(c, ARRAY)) return Array.from({ length: this.#deep(ARRAY, depth) }, () => this.any(depth + 1));
+    if (isHead(c, ARRAY)) {
+      const out: unknown[] = []; // grows as elements come, whatever the length says
+      for (let n = this.#deep(ARRAY, depth); n > 0; n--) out.push(this.any(depth + 1));
+      return out;
+    }
     if (!isHead(c, MAP)) return this.value('a value');
     const out: Record<string, unknown> = {};
     for (let n = this.#deep(MAP, depth); n > 0; n--) {
