@@ -1,7 +1,9 @@
 import { defineConfig } from 'vite';
 
+// The package is a link here, to a folder whose own tests have a React too.
 export default defineConfig({
   esbuild: { jsx: 'automatic' },
-  resolve: { dedupe: ['react', 'react-dom'] }, // the package is a link here, and its own tests have a React too
+  resolve: { dedupe: ['react', 'react-dom'] },
+  server: { fs: { allow: ['../..'] } },
   build: { target: 'es2022' },
 });
