@@ -1686,7 +1686,8 @@ var Session = class {
       this.#take(text2 ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      this.giveUp(e);
+      if (e.kind === "version") this.#end({ code: 1002, reason: e.text });
+      else this.giveUp(e);
     }
   }
   #take(m) {

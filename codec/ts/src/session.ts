@@ -158,7 +158,8 @@ export class Session {
       this.#take(text ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      this.giveUp(e);
+      if (e.kind === 'version') this.#end({ code: 1002, reason: e.text }); // final
+      else this.giveUp(e);
     }
   }
 
