@@ -247,6 +247,7 @@ func section(text, heading string) string {
 
 // The three clients say the same to the same faults: what codec/README.md has.
 func TestClientsAlike(t *testing.T) {
+	t.Parallel()
 	rows := regexp.MustCompile("(?m)^\\| ([^|]+) \\| `([^|`]+)` \\|").FindAllStringSubmatch(section(string(read(t, "codec/README.md")), "## What they say"), -1)
 	told := map[string]bool{}
 	for _, row := range rows {

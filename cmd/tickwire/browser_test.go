@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,8 +41,14 @@ func startUp(t *testing.T, args ...string) (port string) {
 // node runs a command in a folder with a node's address in its environment.
 func node(t *testing.T, dir, url string, command ...string) {
 	t.Helper()
+	nodeWith(t, nil, dir, url, command...)
+}
+
+// nodeWith does so with more in the environment.
+func nodeWith(t *testing.T, env []string, dir, url string, command ...string) {
+	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TICKWIRE_URL="+url)
+	cmd.Dir, cmd.Env = dir, slices.Concat(os.Environ(), env, []string{"TICKWIRE_URL=" + url})
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
@@ -52,11 +59,11 @@ func node(t *testing.T, dir, url string, command ...string) {
 // The TypeScript client: types, vectors, a peer on loopback, and a real node.
 func TestTypeScriptClient(t *testing.T) {
 	dir := modules(t, "codec/ts")
+	t.Parallel()
 	port, door := startUp(t), startDoor(t, "--sim-symbols", "4")
-	t.Setenv("TICKWIRE_DOOR", "http://127.0.0.1:"+door.port)
-	t.Setenv("TICKWIRE_SIGN_KEY", door.key)
+	env := []string{"TICKWIRE_DOOR=http://127.0.0.1:" + door.port, "TICKWIRE_SIGN_KEY=" + door.key}
 	node(t, dir, "", "npx", "tsc", "--noEmit")
-	node(t, dir, "ws://127.0.0.1:"+port+"/v1/stream", "npx", "vitest", "run")
+	nodeWith(t, env, dir, "ws://127.0.0.1:"+port+"/v1/stream", "npx", "vitest", "run")
 }
 
 // The examples of the TypeScript client in a browser, with as many rows as people look at.
@@ -79,6 +86,5 @@ func TestPageToken(t *testing.T) {
 	dir := modules(t, "cmd/tickwire/web/test")
 	need(t, "chromium")
 	d := startDoor(t, "--sim-symbols", "6", "--sim-rate", "20") // a browser without a GPU is slow to paint more
-	t.Setenv("TICKWIRE_SIGN_KEY", d.key)
-	node(t, dir, "http://127.0.0.1:"+d.port+"/", "node", "--test", "--test-reporter=spec", "token.test.mjs")
+	nodeWith(t, []string{"TICKWIRE_SIGN_KEY=" + d.key}, dir, "http://127.0.0.1:"+d.port+"/", "node", "--test", "--test-reporter=spec", "token.test.mjs")
 }

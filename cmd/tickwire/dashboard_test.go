@@ -30,6 +30,7 @@ var quiet = map[string]bool{
 // Every panel of the dashboard shows something, in a Prometheus that scrapes feed and node.
 func TestDashboard(t *testing.T) {
 	program := need(t, "prometheus")
+	t.Parallel()
 	port, up, at := tapetest.Port(t), tapetest.Port(t), tapetest.Port(t)
 	node := tickwire(t, "up", "--listen", "127.0.0.1:"+port, "--metrics", "127.0.0.1:"+up, "--sim-rate", "2000")
 	within(t, 20*time.Second, "the node is up", func() bool { return strings.Contains(node.text(), "is up: ") })

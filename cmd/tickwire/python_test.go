@@ -32,6 +32,7 @@ func python(t *testing.T) string {
 // speaks TLS and asks for tokens.
 func TestPythonClient(t *testing.T) {
 	python, dir := python(t), filepath.Join(root, "codec/py")
+	t.Parallel()
 	made, err := makeCertificate("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,22 +43,21 @@ func TestPythonClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	port, door := startUp(t), startDoor(t, "--sim-symbols", "4", "--tls-cert", made.cert, "--tls-key", made.key)
-	for name, value := range map[string]string{
-		"TICKWIRE_DOOR": "wss://127.0.0.1:" + door.port, "TICKWIRE_CA": made.cert, "TICKWIRE_SIGN_KEY": door.key, "TICKWIRE_PROGRAM": program,
-		"PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": t.TempDir(), "MYPY_CACHE_DIR": t.TempDir(), "RUFF_NO_CACHE": "true",
-	} {
-		t.Setenv(name, value)
+	env := []string{
+		"TICKWIRE_DOOR=wss://127.0.0.1:" + door.port, "TICKWIRE_CA=" + made.cert, "TICKWIRE_SIGN_KEY=" + door.key, "TICKWIRE_PROGRAM=" + program,
+		"PYTHONDONTWRITEBYTECODE=1", "MPLCONFIGDIR=" + t.TempDir(), "MYPY_CACHE_DIR=" + t.TempDir(), "RUFF_NO_CACHE=true",
 	}
-	node(t, dir, "", python, "-m", "ruff", "check")
-	node(t, dir, "", python, "-m", "ruff", "format", "--check")
-	node(t, dir, "", python, "-m", "mypy")
-	node(t, dir, "ws://127.0.0.1:"+port, python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+	nodeWith(t, env, dir, "", python, "-m", "ruff", "check")
+	nodeWith(t, env, dir, "", python, "-m", "ruff", "format", "--check")
+	nodeWith(t, env, dir, "", python, "-m", "mypy")
+	nodeWith(t, env, dir, "ws://127.0.0.1:"+port, python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 }
 
 // The package builds, and what it installs is whole: it is imported from there, typed, and
 // its command line runs.
 func TestPythonPackage(t *testing.T) {
 	python, out, there := python(t), t.TempDir(), t.TempDir()
+	t.Parallel()
 	dir, err := filepath.Abs(filepath.Join(root, "codec/py"))
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,9 @@ func TestPythonPackage(t *testing.T) {
 
 // The README's lines of Python print a table.
 func TestReadmePython(t *testing.T) {
-	python, port := python(t), startUp(t)
+	python := python(t)
+	t.Parallel()
+	port := startUp(t)
 	dir, err := filepath.Abs(filepath.Join(root, "codec/py/src"))
 	if err != nil {
 		t.Fatal(err)
