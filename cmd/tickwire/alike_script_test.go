@@ -124,10 +124,14 @@ func (s *scene) pretend(serve func(c net.Conn)) (came *atomic.Int64) {
 }
 
 func hello(c net.Conn, version int) {
-	wsutil.WriteServerBinary(c, codec.AppendControl(nil, &codec.Hello{
+	wsutil.WriteServerBinary(c, codec.AppendControl(nil, helloOf(version)))
+}
+
+func helloOf(version int) *codec.Hello {
+	return &codec.Hello{
 		Protocol: version, Node: "another", Fields: codec.FieldNames[:], Heartbeat: 60_000, Periods: []int64{0},
-		Limits: codec.Limits{RequestBytes: 1 << 16, RequestSymbols: 4096, Subs: 100, RequestsPerSecond: 50},
-	}))
+		Limits: codec.Limits{RequestBytes: 1 << 16, RequestSymbols: 4096, Subs: 1000, RequestsPerSecond: 50},
+	}
 }
 
 // few is how often somebody may come within some seconds who does not spin.
@@ -144,6 +148,7 @@ func (s *scene) few(came *atomic.Int64, during time.Duration) {
 func (s *scene) slow(rate string) (fast func()) {
 	s.Helper()
 	s.from = tapetest.Port(s.T)
+	zerolog.SetGlobalLevel(zerolog.Disabled) // the proxy's toxics ask nobody else
 	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line", "127.0.0.1:"+s.from, "127.0.0.1:"+s.port)
 	if err := p.Start(); err != nil {
 		s.Fatal(err)

@@ -41,8 +41,11 @@ func aliken(text string) {
 	if cfg.TokenFile != "" {
 		config.Renew = (&tokenFile{name: cfg.TokenFile}).read
 	}
-	c, conflated := client.New(config), atomic.Int64{}
-	c.OnUpdate = func(u *client.Update) { conflated.Add(u.Skipped) }
+	c, conflated, updates := client.New(config), atomic.Int64{}, atomic.Int64{}
+	c.OnUpdate = func(u *client.Update) {
+		updates.Add(1)
+		conflated.Add(u.Skipped)
+	}
 	c.OnEvent = func(e client.Event) {
 		switch e.Kind {
 		case client.Refused:
@@ -71,11 +74,14 @@ func aliken(text string) {
 		}
 	}()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		if in.Text() == "quotes" {
+		switch what := in.Text(); what {
+		case "quotes":
 			text, _ := json.Marshal(held(c, cfg.Symbols))
 			fmt.Printf("quotes %s\n", text)
-		} else {
-			fmt.Println("conflated", conflated.Load())
+		case "updates":
+			fmt.Println(what, updates.Load())
+		default:
+			fmt.Println(what, conflated.Load())
 		}
 	}
 }
@@ -109,55 +115,65 @@ func held(c *client.Client, symbols []string) map[string]map[string]any {
 
 // speaker is a client in a process of its own.
 type speaker struct {
-	t    *testing.T
+	t    testing.TB
 	name string
+	cmd  *exec.Cmd
 	in   io.WriteCloser
 
 	mu    sync.Mutex
 	lines []string
 }
 
+// languages are those of the clients.
+var languages = []string{"Go", "TypeScript", "Python"}
+
 // speakers begin the three clients, each with the same settings but its own token.
-func speakers(t *testing.T, cfg visitorConfig, tokens func(name string) (token, file string)) (all []*speaker) {
+func speakers(t testing.TB, cfg visitorConfig, tokens func(name string) (token, file string)) (all []*speaker) {
+	t.Helper()
+	for _, name := range languages {
+		if tokens != nil {
+			cfg.Token, cfg.TokenFile = tokens(name)
+		}
+		all = append(all, speak(t, name, cfg))
+	}
+	return all
+}
+
+// speak begins one.
+func speak(t testing.TB, name string, cfg visitorConfig) *speaker {
 	t.Helper()
 	py, err := filepath.Abs(filepath.Join(root, "codec/py/src"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts := modules(t, "codec/ts")
-	for name, command := range map[string][]string{
-		"Go":         {os.Args[0]},
-		"TypeScript": {need(t, "node"), filepath.Join(ts, "test/alike.mjs")},
-		"Python":     {python(t), filepath.Join(root, "codec/py/tests/alike.py")},
-	} {
-		cfg := cfg
-		if tokens != nil {
-			cfg.Token, cfg.TokenFile = tokens(name)
-		}
-		text, _ := json.Marshal(cfg)
-		s := &speaker{t: t, name: name}
-		cmd := exec.Command(command[0], append(command[1:], string(text))...)
-		cmd.Env = append(os.Environ(), "PYTHONPATH="+py, "PYTHONDONTWRITEBYTECODE=1", "TICKWIRE_ALIKE="+string(text))
-		cmd.Stderr = os.Stderr
-		if s.in, err = cmd.StdinPipe(); err != nil {
-			t.Fatal(err)
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			s.in.Close()
-			time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
-			cmd.Wait()
-		})
-		go s.listen(out)
-		all = append(all, s)
+	command := []string{os.Args[0]}
+	switch name {
+	case "TypeScript":
+		command = []string{need(t, "node"), filepath.Join(modules(t, "codec/ts"), "test/alike.mjs")}
+	case "Python":
+		command = []string{python(t), filepath.Join(root, "codec/py/tests/alike.py")}
 	}
-	return all
+	text, _ := json.Marshal(cfg)
+	s := &speaker{t: t, name: name, cmd: exec.Command(command[0], append(command[1:], string(text))...)}
+	s.cmd.Env = append(os.Environ(), "PYTHONPATH="+py, "PYTHONDONTWRITEBYTECODE=1", "TICKWIRE_ALIKE="+string(text))
+	s.cmd.Stderr = os.Stderr
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.in.Close()
+		time.AfterFunc(5*time.Second, func() { s.cmd.Process.Kill() })
+		s.cmd.Wait()
+	})
+	go s.listen(out)
+	return s
 }
 
 // listen takes lines.
@@ -184,7 +200,7 @@ func (s *speaker) said() (lines []string) {
 			last = lines[len(lines)-1]
 		}
 		switch word, _, _ := strings.Cut(line, " "); {
-		case word == "quotes" || word == "conflated" || line == last:
+		case word == "quotes" || word == "conflated" || word == "updates" || line == last:
 		case line == "connecting" && last == "stale", ofAMoment.MatchString(line):
 		default:
 			lines = append(lines, line)

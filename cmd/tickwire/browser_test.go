@@ -13,7 +13,7 @@ import (
 )
 
 // modules is a folder of ours whose npm packages are installed, or the test is skipped.
-func modules(t *testing.T, dir string) string {
+func modules(t testing.TB, dir string) string {
 	t.Helper()
 	need(t, "node")
 	dir = filepath.Join(root, dir)
@@ -56,10 +56,10 @@ func nodeWith(t *testing.T, env []string, dir, url string, command ...string) {
 	t.Logf("%s", out[max(0, len(out)-1000):])
 }
 
-// The TypeScript client: types, vectors, a peer on loopback, and a real node.
+// The TypeScript client: types, vectors, a peer on loopback, and a real node. It builds dist,
+// which others use that are parallel.
 func TestTypeScriptClient(t *testing.T) {
 	dir := modules(t, "codec/ts")
-	t.Parallel()
 	port, door := startUp(t), startDoor(t, "--sim-symbols", "4")
 	env := []string{"TICKWIRE_DOOR=http://127.0.0.1:" + door.port, "TICKWIRE_SIGN_KEY=" + door.key}
 	node(t, dir, "", "npx", "tsc", "--noEmit")

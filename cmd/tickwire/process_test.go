@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // need is the path of a program that is not ours; without it the test is skipped, and
 // fails where CI promises it.
-func need(t *testing.T, program string) string {
+func need(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 const pythonPackages = "websockets, msgpack, numpy, pandas, polars, matplotlib, pytest, hypothesis, mypy, ruff, hatchling, build"
 
 // python is the interpreter of the venv that has them, or the test is skipped. The command is of one of them.
-func python(t *testing.T) string {
+func python(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(filepath.Dir(need(t, "hatchling")), "python")
 	if out, err := exec.Command(path, "-c", "import "+pythonPackages).CombinedOutput(); err != nil {

@@ -27,28 +27,38 @@ def told(e: tickwire.Event) -> None:
             say(e.kind)
 
 
+updates = 0
+
+
+def shown(quote: tickwire.Quote) -> dict[str, object]:
+    texts = {field: quote.text(field) for field in ("bid", "ask", "last", "status")}
+    return {"seq": quote.seq, **{field: text for field, text in texts.items() if text is not None}}
+
+
 async def answer(client: tickwire.Client) -> None:
     """Answers what it is asked on stdin, until that ends."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := (await reader.readline()).decode().strip():
         if line == "quotes":
-            quotes = {s: {"seq": q.seq, **{f: q.text(f) for f in ("bid", "ask", "last", "status") if q.text(f) is not None}} for s, q in client.quotes.items()}
-            say("quotes", json.dumps(quotes))
+            say("quotes", json.dumps({symbol: shown(quote) for symbol, quote in client.quotes.items()}))
         else:
-            say("conflated", client.conflated)
+            say(line, updates if line == "updates" else client.conflated)
 
 
 async def main(cfg: dict[str, Any]) -> None:
+    global updates
     file = cfg.get("token_file")
     token = (lambda: Path(file).read_text().strip()) if file else cfg.get("token")
     async with tickwire.Client(cfg["url"], token=token, encoding=cfg["encoding"], on_event=told) as client:
         answering = asyncio.create_task(answer(client))
         try:
             async for _ in client.subscribe(cfg["symbols"]):
-                pass
+                updates += 1
         except tickwire.FinalError as e:
             say("final", e.code, e.word or "-")
+        except tickwire.RequestError:
+            pass  # told as an event
         await answering
 
 

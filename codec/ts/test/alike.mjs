@@ -17,6 +17,8 @@ t.on('error', (e) => {
   if (e.symbol === undefined && !e.retry) final = e;
   else if (e.code !== 0) say('error', e.code, e.symbol ?? '-', e.retry);
 });
+let updates = 0;
+t.on('quote', () => { updates++; });
 t.subscribe(cfg.symbols);
 
 const FIELDS = ['bid', 'ask', 'last', 'status'];
@@ -24,6 +26,6 @@ const shown = (quote) => ({ seq: quote.seq, ...Object.fromEntries(FIELDS.map((f)
 const input = createInterface({ input: process.stdin });
 input.on('line', (line) => {
   if (line === 'quotes') say('quotes', JSON.stringify(Object.fromEntries([...t.quotes].map(([symbol, quote]) => [symbol, shown(quote)]))));
-  else say('conflated', t.conflated);
+  else say(line, line === 'updates' ? updates : t.conflated);
 });
 input.on('close', () => process.exit(0));
