@@ -1,8 +1,23 @@
 // The token, where a node asks for one: from the address (#token=..., taken once and
 // removed), from this tab's storage, or from whoever pastes it into the form. It never
-// goes into the address, and is kept only once the node has taken it.
+// goes into the address, and is kept only once the node has taken it. The form comes
+// with it: every page that has a door has the same.
 
 const KEY = 'tickwire.token';
+
+const FORM = `
+<dialog class="door" id="door" aria-labelledby="door-title" aria-describedby="door-text">
+  <form id="door-form" method="dialog" novalidate>
+    <svg class="key" viewBox="0 0 24 24" aria-hidden="true"><circle cx="7.5" cy="16.5" r="4.5"/><path d="M10.8 13.2 20.5 3.5M15.5 8.5l4 4"/></svg>
+    <h2 id="door-title"></h2>
+    <p id="door-text"></p>
+    <label for="door-token">Token</label>
+    <input id="door-token" type="text" autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="go" placeholder="eyJ…" aria-describedby="door-error door-stays">
+    <p class="wrong" id="door-error" role="alert"></p>
+    <p class="stays" id="door-stays">It stays in this tab, and is forgotten with it.</p>
+    <div class="acts"><button type="button" id="door-later">Not now</button><button type="submit" id="door-go">Connect</button></div>
+  </form>
+</dialog>`;
 
 /** What the form says, by why another token is wanted. */
 const WORDS = {
@@ -23,13 +38,16 @@ const $ = (id) => document.getElementById(id);
 
 export class Door {
   token = fromAddress() ?? stored();
-  #dialog = $('door');
-  #input = $('door-token');
+  #dialog;
+  #input;
   #reason = '';
   #busy = false;
 
   /** enter(token): connect with it. */
   constructor(enter) {
+    document.body.insertAdjacentHTML('beforeend', FORM);
+    this.#dialog = $('door');
+    this.#input = $('door-token');
     $('door-form').addEventListener('submit', (e) => {
       e.preventDefault();
       const token = this.#input.value.trim().replace(/^bearer\s+/i, '');
