@@ -2507,6 +2507,7 @@ export {
   Tickwire,
   TickwireError,
   decimalText,
+  encode,
   encodeRequest,
   fieldsOf,
   parseMessage,
