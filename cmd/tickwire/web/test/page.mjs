@@ -23,7 +23,7 @@ export function launch() {
 }
 
 /** Opens the page as a new visitor; what the console complains of is in page.complaints. */
-export async function visit(browser, { width = 1440, height = 900, scheme = 'dark', hash = '', phone = false, before } = {}) {
+export async function visit(browser, { width = 1440, height = 900, scheme = 'dark', file = '', hash = '', phone = false, before } = {}) {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme: scheme, deviceScaleFactor: phone ? 2 : 1, hasTouch: phone,
     ignoreHTTPSErrors: true,
@@ -34,7 +34,7 @@ export async function visit(browser, { width = 1440, height = 900, scheme = 'dar
   page.on('pageerror', (e) => page.complaints.push(e.stack ?? String(e)));
   page.on('response', (r) => { if (r.status() >= 400) page.complaints.push(`${r.status()} ${r.url()}`); });
   await before?.(page);
-  await page.goto(url + hash);
+  await page.goto(url + file + hash);
   return page;
 }
 
@@ -71,7 +71,7 @@ export async function until(what, look, ok, timeout = 15_000) {
 export async function fits(page) {
   const wide = await page.evaluate(() => ({ page: document.documentElement.scrollWidth, window: innerWidth }));
   assert.equal(wide.page, wide.window, 'the page scrolls sideways');
-  const out = await page.evaluate(() => [...document.querySelectorAll('.card *, .strip *, .top *')]
+  const out = await page.evaluate(() => [...document.querySelectorAll('.card *, .strip *, .top *, .panel *')]
     .filter((el) => el.getBoundingClientRect().width && el.getBoundingClientRect().right > innerWidth + 0.5 && !el.closest('.skip, .unseen, .track, .weight'))
     .map((el) => el.outerHTML.slice(0, 90)));
   assert.deepEqual(out, [], 'elements beyond the edge');

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jwt } from '../../../../codec/ts/test/jwt.js';
+import { rows } from './console.mjs';
 import { cards, fits, launch, live, missing, shot, symbols, visit } from './page.mjs';
 
 const lacking = process.env.TICKWIRE_SIGN_KEY ? missing() : 'TICKWIRE_SIGN_KEY names no key: run a node that asks for tokens';
@@ -190,5 +191,29 @@ test('a place that was lost to a newer connection is taken back with Enter', onl
   } finally {
     await first.context().close();
     await second.context().close();
+  }
+});
+
+test('the console has the same door, and the token of the tab', only, async () => {
+  const page = await visit(browser, { file: 'console.html' });
+  try {
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
+    await asks(page, 'This node asks for a token');
+    await rows(page, 'close', 'refused: 401 missing').waitFor();
+    await shot(page, 'console-token');
+    await enter(page, jwt('page', -60));
+    await form(page).getByRole('alert').filter({ hasText: /^The token has expired/ }).waitFor();
+    await enter(page, jwt('page', 600));
+    await rows(page, 'hello').waitFor();
+    assert.equal(await form(page).isVisible(), false);
+    await page.reload();
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
+    await rows(page, 'hello').waitFor();
+    await page.evaluate((t) => { location.hash = `token=${t}`; }, jwt('page', 3));
+    await page.locator('#ended', { hasText: 'Closed with 4002: token expired' }).waitFor({ timeout: 15_000 });
+    await asks(page, 'The token has expired');
+    assert.deepEqual([await kept(page), new URL(page.url()).hash], [null, '']);
+  } finally {
+    await page.context().close();
   }
 });
