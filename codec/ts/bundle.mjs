@@ -21,7 +21,11 @@ ${licence}
 
 await build({
   absWorkingDir: here,
-  entryPoints: ['src/index.ts'],
+  // Beside the package, what the page's console speaks with: a client's user has no need of it.
+  stdin: {
+    contents: `export * from './src/index.ts'; export { parseMessageJSON } from './src/json.ts'; export { encode } from '@msgpack/msgpack';`,
+    resolveDir: here,
+  },
   outfile: to,
   bundle: true,
   format: 'esm',

@@ -2488,6 +2488,9 @@ init_error();
 init_flags();
 init_message();
 init_quote();
+
+// <stdin>
+init_json();
 export {
   Board,
   CONFLATED,
@@ -2511,6 +2514,7 @@ export {
   encodeRequest,
   fieldsOf,
   parseMessage,
+  parseMessageJSON,
   reasonOf,
   symbolHash
 };

@@ -10,4 +10,3 @@ export { encodeRequest, type Encoding, type Op, type Position, type Request } fr
 export type { TokenSource } from './token.js';
 export type { Terms } from './terms.js';
 export type { Update } from './update.js';
-export { encode } from '@msgpack/msgpack'; // for what is no Request: the page's console sends what one types
