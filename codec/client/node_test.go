@@ -16,12 +16,9 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"go.uber.org/goleak"
 
 	"github.com/tickwire/tickwire/codec"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	btc     = "binance:BTC-USDT"
