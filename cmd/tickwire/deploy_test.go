@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -36,6 +37,54 @@ func TestAlerts(t *testing.T) {
 		}
 		if !strings.Contains(runbook, "| "+m[1]+" |") {
 			t.Errorf("the runbook of deploy/README.md lacks %s", m[1])
+		}
+	}
+}
+
+// The image's recipe is a good one, and what compose.yaml names is there: services, files,
+// and variables of ours.
+func TestCompose(t *testing.T) {
+	passes(t, "hadolint", "deploy/Dockerfile")
+	passes(t, "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
+	var cli commands
+	known := map[string]bool{}
+	kong.Visit(cli.parser(t.Context()).Model, func(v kong.Visitable, next kong.Next) error {
+		if flag, ok := v.(*kong.Flag); ok {
+			for _, env := range flag.Envs {
+				known[env] = true
+			}
+		}
+		return next(nil)
+	})
+	var compose struct {
+		Services map[string]struct {
+			DependsOn   map[string]any `yaml:"depends_on"`
+			Environment map[string]any
+			Volumes     []string
+		}
+	}
+	if err := yaml.Unmarshal(read(t, "deploy/compose.yaml"), &compose); err != nil {
+		t.Fatal(err)
+	}
+	if len(compose.Services) < 8 {
+		t.Errorf("%d services", len(compose.Services))
+	}
+	for name, service := range compose.Services {
+		for other := range service.DependsOn {
+			if _, ok := compose.Services[other]; !ok {
+				t.Errorf("%s depends on %s, which there is not", name, other)
+			}
+		}
+		for env := range service.Environment {
+			if strings.HasPrefix(env, "TICKWIRE_") && !known[env] {
+				t.Errorf("%s: no flag has %s", name, env)
+			}
+		}
+		for _, volume := range service.Volumes {
+			file, _, _ := strings.Cut(volume, ":")
+			if _, err := os.Stat(filepath.Join(root, "deploy", file)); strings.HasPrefix(file, "./") && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }
