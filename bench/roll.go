@@ -146,7 +146,7 @@ func (s *stand) balancing(addr netip.AddrPort) string {
 	return b.String()
 }
 
-// nodeRolls are a node's flags beside the usual ones.
+// nodeRolls are the flags of a node that is restarted.
 func (s *stand) nodeRolls(i int) []string {
 	return []string{"--metrics", s.metrics[i].String(), "--notice", rollNotice.String(), "--drain", s.cfg.Drain.String(), "--proxy-from", "127.0.0.1"}
 }

@@ -178,15 +178,17 @@ func (s *stand) over() string {
 
 // startNode begins a node at its address.
 func (s *stand) startNode(i int) (*proc, error) {
-	args := []string{"fanout", "--redis", s.redis, "--listen", s.addrs[i].String(), "--metrics", "off",
-		"--log", "warn", "--drain", "0s", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
+	args := []string{"fanout", "--redis", s.redis, "--listen", s.addrs[i].String(),
+		"--log", "warn", "--host-conns", "0", "--idle", "0s", "--max-conns", strconv.Itoa(s.cfg.Conns + s.cfg.Conns/10 + 100)} // who leaves is there for a moment yet
 	if s.cfg.TLS {
 		args = append(args, "--tls-cert", s.cfg.TLSCert, "--tls-key", s.cfg.TLSKey)
 	}
 	if s.cfg.Tokens {
 		args = append(args, "--token-key", s.cfg.Verifies)
 	}
-	if s.metrics != nil {
+	if s.metrics == nil {
+		args = append(args, "--metrics", "off", "--drain", "0s")
+	} else {
 		args = append(args, s.nodeRolls(i)...)
 	}
 	if s.cfg.Pace != nil {

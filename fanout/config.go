@@ -80,15 +80,15 @@ func (cfg *Config) Complete() error {
 	if err := checkOrigins(cfg.Origin); err != nil {
 		return err
 	}
+	if _, err := parseProxies(cfg.ProxyFrom); err != nil {
+		return err
+	}
 	return cfg.checkSecure()
 }
 
 // Check reads the files that are named, as a node does that begins, and opens nothing else.
 func (cfg *Config) Check(log *slog.Logger) error {
 	if _, err := newCerts(cfg, log); err != nil {
-		return err
-	}
-	if _, err := parseProxies(cfg.ProxyFrom); err != nil {
 		return err
 	}
 	return cfg.Token.Check(log)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/tickwire/tickwire/codec"
+	"github.com/tickwire/tickwire/codec/tapes/tapetest"
 )
 
 // BenchmarkClients has the three clients take what they can, each of its own server, which
@@ -23,7 +24,8 @@ func BenchmarkClients(b *testing.B) {
 		for _, perMessage := range []int{1, 20, 200} {
 			for _, name := range []string{"Go", "TypeScript", "Python"} {
 				b.Run(fmt.Sprintf("%s/%s/%d", name, encoding, perMessage), func(b *testing.B) {
-					port := flood(b, encoding, perMessage)
+					port := tapetest.Port(b)
+					pretend(b, port, func(c net.Conn) { drown(c, encoding, perMessage) })
 					cfg := visitorConfig{URL: "ws://127.0.0.1:" + port + "/v1/stream", Encoding: encoding, Symbols: floodSymbols()}
 					takes(b, speak(b, name, cfg))
 				})
@@ -76,32 +78,6 @@ func floodSymbols() (symbols []string) {
 		symbols = append(symbols, fmt.Sprintf("sim:S%d-USD", i))
 	}
 	return symbols
-}
-
-// flood serves whoever comes, without an end.
-func flood(b *testing.B, encoding string, perMessage int) (port string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				up := ws.Upgrader{Protocol: func(p []byte) bool { return string(p) == "tickwire.v1."+encoding }}
-				if _, err := up.Upgrade(c); err == nil {
-					drown(c, encoding, perMessage)
-				}
-			}()
-		}
-	}()
-	_, port, _ = net.SplitHostPort(ln.Addr().String())
-	return port
 }
 
 // drown answers the first request, and then sends images and updates until the client goes.

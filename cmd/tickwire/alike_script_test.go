@@ -98,29 +98,36 @@ func (s *scene) names() []string {
 
 // pretend is a node of another making at the scene's port; it counts who comes.
 func (s *scene) pretend(serve func(c net.Conn)) (came *atomic.Int64) {
-	ln, err := net.Listen("tcp", "127.0.0.1:"+s.port)
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { ln.Close() })
 	came = new(atomic.Int64)
+	pretend(s, s.port, func(c net.Conn) {
+		came.Add(1)
+		serve(c)
+	})
+	return came
+}
+
+// pretend serves whoever connects to a port and asks for an upgrade, until the test ends.
+func pretend(t testing.TB, port string, serve func(c net.Conn)) {
+	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
 	go func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			came.Add(1)
 			go func() {
 				defer c.Close()
-				up := ws.Upgrader{Protocol: func(p []byte) bool { return string(p) == codec.ProtocolMsgpack }}
+				up := ws.Upgrader{Protocol: func([]byte) bool { return true }}
 				if _, err := up.Upgrade(c); err == nil {
 					serve(c)
 				}
 			}()
 		}
 	}()
-	return came
 }
 
 func hello(c net.Conn, version int) {

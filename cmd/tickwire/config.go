@@ -151,10 +151,10 @@ func valueText(flag *kong.Flag) string {
 
 const hidden = "xxxxx" // as url.Redacted has it
 
-// redacted is a URL without its passwords; of anything else nothing is left.
+// redacted is a URL without its passwords; of anything else, as a token, nothing is left.
 func redacted(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" {
+	if err != nil || u.Scheme == "" || u.Host == "" && u.Scheme != "unix" {
 		return hidden
 	}
 	query := u.Query()

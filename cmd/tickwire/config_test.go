@@ -64,6 +64,7 @@ fanout:
 		{"config --log error", "up:\n  venue: [coinbase, kraken] # FILE:7\n  sim-rate: 1000 # FILE:10\nfeed:\n  venue: [coinbase, kraken] # FILE:7\nfanout:\n  drain: 31s # TICKWIRE_DRAIN"},
 		{"config tape status", "tape:\n  status:\n    redis: redis://10.0.0.6 # FILE:5"},
 		{"config watch x:* --token " + secret, "  token: xxxxx # --token"},
+		{"config watch x:* --token no:jwt:" + secret, "  token: xxxxx # --token"},
 	} {
 		args := append([]string{"--config", file}, strings.Fields(c.args)...)
 		stdout, stderr, code := run(t, "", args...)

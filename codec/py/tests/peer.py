@@ -138,6 +138,16 @@ def error(code: Code, text: str = "") -> dict[str, Any]:
 Script = Callable[[Peer], Awaitable[object]]
 
 
+async def resumed_to(p: Peer) -> None:
+    """A node that a client comes back to with BTC as of its tenth update, and is sent the next alone."""
+    await p.hello()
+    r = await p.request()
+    assert r.resume == [(BTC, HISTORY, HISTORY + 10)]
+    await p.reply(r, is_(BTC, 0))
+    await p.data(delta(0, 11, 101))
+    await p.hang()
+
+
 class Node:
     """Each connection runs the next of its scripts; the last one serves all that follow."""
 

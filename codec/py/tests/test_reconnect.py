@@ -5,7 +5,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from peer import BTC, CATCH_UP, ETH, HISTORY, Guest, Peer, delta, image, is_, node, until
+from peer import BTC, CATCH_UP, ETH, HISTORY, Guest, Peer, delta, image, is_, node, resumed_to, until
 
 from tickwire.errors import NotConnected, ProtocolError
 
@@ -179,15 +179,7 @@ async def test_what_is_no_message_took_nothing() -> None:
         await p.ws.send(b"\x93\x00")
         await p.hang()
 
-    async def second(p: Peer) -> None:
-        await p.hello()
-        r = await p.request()
-        assert r.resume == [(BTC, HISTORY, HISTORY + 10)]
-        await p.reply(r, is_(BTC, 0))
-        await p.data(delta(0, 11, 101))
-        await p.hang()
-
-    async with node(first, second) as n, Guest(n.url) as c:
+    async with node(first, resumed_to) as n, Guest(n.url) as c:
         c.subscribe(BTC)
         assert isinstance((await c.event("connecting")).error, ProtocolError)
         await c.holds(BTC, 11, 101)

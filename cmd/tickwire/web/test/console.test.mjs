@@ -1,37 +1,13 @@
 // The protocol console in a real browser against a real node, as page.test.mjs is.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { after, before, test } from 'node:test';
-import { fits, launch, missing, shot, until, url } from './page.mjs';
+import { fits, scenes, shot, until, url } from './page.mjs';
 import { HELLO, lines, look, open, peer, rows, send, visitConsole } from './console.mjs';
 
-const lacking = missing();
-const skip = lacking && process.env.CI !== 'true' ? lacking : false;
-const only = { skip, timeout: 60_000 };
+const { scene } = scenes({ timeout: 60_000, come: visitConsole });
 const SYMBOL = 'sim:ACORN-USD';
 const codec = new URL('../../../../codec/', import.meta.url);
 const vectors = (name) => JSON.parse(fs.readFileSync(new URL(`testdata/${name}.json`, codec), 'utf8'));
-
-let browser;
-before(async () => {
-  if (skip) return;
-  assert.equal(lacking, null);
-  browser = await launch();
-});
-after(() => browser?.close());
-
-/** A test with its own visitor; the console has to stay silent. */
-function scene(name, options, body) {
-  test(name, only, async () => {
-    const page = await visitConsole(browser, options);
-    try {
-      await body(page);
-      assert.deepEqual(page.complaints, [], 'the console complains');
-    } finally {
-      await page.context().close();
-    }
-  });
-}
 
 for (const [format, kind] of [['msgpack', 'binary'], ['json', 'text']]) {
   scene(`${format}: hello comes first, what is asked for is answered, and values are exact`, { scheme: format === 'json' ? 'light' : 'dark' }, async (page) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
 export const url = process.env.TICKWIRE_URL ?? '';
@@ -14,12 +15,39 @@ export function missing() {
   return null;
 }
 
-export function launch() {
+function launch() {
   return chromium.launch({
     executablePath,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
+}
+
+/**
+ * What makes a file's tests: scene(name, options, body) one with its own visitor, alone(name,
+ * body) one that opens what it wants in the browser. come opens the page, if not visit; allowed
+ * are complaints of the console that a scene may have; lacking is why all are skipped, in CI too.
+ */
+export function scenes({ timeout, come = visit, allowed, lacking }) {
+  const none = missing(), skip = lacking ?? (none && process.env.CI !== 'true' ? none : false);
+  let browser;
+  before(async () => {
+    if (skip) return;
+    assert.equal(none, null);
+    browser = await launch();
+  });
+  after(() => browser?.close());
+  const alone = (name, body) => test(name, { skip, timeout }, () => body(browser));
+  const scene = (name, options, body) => alone(name, async () => {
+    const page = await come(browser, options);
+    try {
+      await body(page);
+      assert.deepEqual(page.complaints.filter((text) => !allowed?.test(text)), [], 'the console complains');
+    } finally {
+      await page.context().close();
+    }
+  });
+  return { scene, alone };
 }
 
 /** Opens the page as a new visitor; what the console complains of is in page.complaints. */

@@ -3,34 +3,10 @@
 //   TICKWIRE_URL=http://127.0.0.1:8080/ npm test
 // SCREENSHOTS=dir keeps pictures.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { card, cards, fits, launch, live, missing, number, prices, shot, symbols, until, visit } from './page.mjs';
+import { card, cards, fits, live, number, prices, scenes, shot, symbols, until, visit } from './page.mjs';
 
-const lacking = missing();
-const skip = lacking && process.env.CI !== 'true' ? lacking : false;
-const only = { skip, timeout: 120_000 };
+const { scene, alone } = scenes({ timeout: 120_000 });
 const pause = (ms) => new Promise((r) => setTimeout(r, ms));
-
-let browser;
-before(async () => {
-  if (skip) return;
-  assert.equal(lacking, null);
-  browser = await launch();
-});
-after(() => browser?.close());
-
-/** A test with its own visitor; the console has to stay silent. */
-function scene(name, options, body) {
-  test(name, only, async () => {
-    const page = await visit(browser, options);
-    try {
-      await body(page);
-      assert.deepEqual(page.complaints, [], 'the console complains');
-    } finally {
-      await page.context().close();
-    }
-  });
-}
 
 scene('a first visit shows some symbols, live and moving', {}, async (page) => {
   await live(page);
@@ -219,7 +195,7 @@ for (const width of [390, 360]) {
   });
 }
 
-test('a lost connection is told and comes back by itself', only, async () => {
+alone('a lost connection is told and comes back by itself', async (browser) => {
   const ours = [];
   const page = await visit(browser, {
     before: (p) => p.routeWebSocket(/\/v1\/stream/, async (ws) => {

@@ -3,31 +3,17 @@
 //   tickwire up --sim-symbols 6 --sim-rate 20 --token-leeway 0s --token-key keys/public.pem
 //   TICKWIRE_URL=http://127.0.0.1:8080/ TICKWIRE_SIGN_KEY=keys/signing.pem node --test token.test.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { jwt } from '../../../../codec/ts/test/jwt.js';
 import { rows } from './console.mjs';
-import { cards, fits, launch, live, missing, shot, symbols, visit } from './page.mjs';
+import { cards, fits, live, scenes, shot, symbols, visit } from './page.mjs';
 
-const lacking = process.env.TICKWIRE_SIGN_KEY ? missing() : 'TICKWIRE_SIGN_KEY names no key: run a node that asks for tokens';
-const only = { skip: lacking ?? false, timeout: 60_000 };
-
-let browser;
-before(async () => { if (!lacking) browser = await launch(); });
-after(() => browser?.close());
-
-/** A test with its own visitor, who may bring a token; the console may say that the node refused something, and no more. */
-function scene(name, options, body) {
-  test(name, only, async () => {
-    const { token, ...rest } = options;
-    const page = await visit(browser, { ...rest, hash: token ? `#token=${token()}` : '' });
-    try {
-      await body(page);
-      assert.deepEqual(page.complaints.filter((text) => !/\b(401|503)\b|WebSocket connection/.test(text)), [], 'the console complains');
-    } finally {
-      await page.context().close();
-    }
-  });
-}
+/** Visitors may bring a token; the console may say that the node refused something, and no more. */
+const { scene, alone } = scenes({
+  timeout: 60_000,
+  come: (browser, { token, ...rest }) => visit(browser, { ...rest, hash: token ? `#token=${token()}` : '' }),
+  allowed: /\b(401|503)\b|WebSocket connection/,
+  lacking: process.env.TICKWIRE_SIGN_KEY ? undefined : 'TICKWIRE_SIGN_KEY names no key: run a node that asks for tokens',
+});
 
 const form = (page) => page.getByRole('dialog');
 const input = (page) => page.getByLabel('Token', { exact: true });
@@ -85,7 +71,7 @@ scene('whoever has no token is asked for one, by keyboard alone', {}, async (pag
   assert.equal(await page.evaluate(() => localStorage.getItem('tickwire.token')), null);
 });
 
-test('a token in the address is taken once, and removed', only, async () => {
+alone('a token in the address is taken once, and removed', async (browser) => {
   const token = jwt('page', 600);
   const page = await visit(browser, { hash: `#symbols=sim:ELDER-USD&token=${token}&rate=5` });
   try {
@@ -176,7 +162,7 @@ scene('a token that was revoked is told', { token: () => jwt('page', 600), befor
   assert.equal(await kept(page), null);
 });
 
-test('a place that was lost to a newer connection is taken back with Enter', only, async () => {
+alone('a place that was lost to a newer connection is taken back with Enter', async (browser) => {
   const hash = `#token=${jwt('one', 600, { symbols: ['sim:A*'], conns: 1, newest: true })}`;
   const first = await visit(browser, { hash });
   await live(first);
@@ -194,7 +180,7 @@ test('a place that was lost to a newer connection is taken back with Enter', onl
   }
 });
 
-test('the console has the same door, and the token of the tab', only, async () => {
+alone('the console has the same door, and the token of the tab', async (browser) => {
   const page = await visit(browser, { file: 'console.html' });
   try {
     await page.getByRole('button', { name: 'Connect', exact: true }).click();
