@@ -2,9 +2,10 @@
 
     python bench/throughput.py          some seconds
 
-Messages are real ones, of a market of 200 symbols whose bid, ask or last trade changes, and some have hundreds of updates, as a
+Messages are real ones, of a market of 200 symbols whose bid, ask or last trade changes, and have hundreds of updates each, as a
 node writes them to whom it owes many. Decode and merge is without a socket; the rest is through a WebSocket on loopback, whose
-server is another process.
+server is another process. In the end comes the dearest way, a message for each update, and a profile of it: whose code the time
+of a message goes to.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import asyncio
 import json
 import multiprocessing
 import random
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgpack
@@ -64,17 +68,17 @@ def text(u: list[Any]) -> dict[str, Any]:
     return o
 
 
-def messages(n: int, encoding: str) -> list[bytes | str]:
+def messages(n: int, encoding: str, per_message: int = PER_MESSAGE) -> list[bytes | str]:
     random.seed(1)
     every = updates(n)
-    parts = [every[i : i + PER_MESSAGE] for i in range(0, n, PER_MESSAGE)]
+    parts = [every[i : i + per_message] for i in range(0, n, per_message)]
     if encoding == "json":
         return [json.dumps({"type": "data", "sent_at": NOW, "updates": [text(u) for u in part]}) for part in parts]
     return [msgpack.packb([0, NOW, *part]) for part in parts]
 
 
 def report(what: str, n: int, seconds: float) -> None:
-    print(f"{what:<34} {n / seconds:>10,.0f} updates/s per core", flush=True)
+    print(f"{what:<38} {n / seconds:>10,.0f} updates/s per core", flush=True)
 
 
 def decode_and_merge(encoding: str, n: int) -> None:
@@ -91,8 +95,8 @@ def decode_and_merge(encoding: str, n: int) -> None:
 
 
 def serve_for_ever(ready: Any) -> None:
-    """A node that sends a market to whoever subscribes, as fast as it is taken, and the same again under higher seqs."""
-    every = {encoding: messages(50_000, encoding) for encoding in ("msgpack", "json")}
+    """A node that sends a market to whoever subscribes, as fast as it is taken. The path says how many updates a message has."""
+    every = {(encoding, per_message): messages(50_000, encoding, per_message) for encoding in ("msgpack", "json") for per_message in (PER_MESSAGE, 1)}
 
     async def handler(ws: ServerConnection) -> None:
         encoding = str(ws.subprotocol).rpartition(".")[2]
@@ -105,7 +109,7 @@ def serve_for_ever(ready: Any) -> None:
         await say(1, {"protocol": 1, "node": "bench", "fields": FIELDS, "heartbeat": 60_000, "limits": limits})
         await ws.recv()
         await say(2, {"id": 1, "op": "subscribe", "results": [{"symbol": s, "id": i} for i, s in enumerate(SYMBOLS)]})
-        for part in every[encoding]:
+        for part in every[encoding, int(ws.request.path[1:]) if ws.request else 0]:
             await ws.send(part)
         await ws.wait_closed()
 
@@ -153,6 +157,30 @@ async def through_a_socket(url: str, encoding: Any, use: Use, n: int) -> float:
         return time.process_time() - began
 
 
+def profile(url: str, n: int) -> None:
+    """Looks every half millisecond whose code runs: the innermost of the packages below, for what they call is their cost."""
+    samples: Counter[str] = Counter()
+
+    def look(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            parts = Path(frame.f_code.co_filename).with_suffix("").parts
+            frame = frame.f_back
+            if "selectors" in parts:
+                return  # it waits
+            package = next((p for p in ("websockets", "tickwire", "asyncio") if p in parts), None)
+            if package is not None:
+                samples[f"tickwire.{parts[-1]}" if package == "tickwire" else package] += 1
+                return
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    rounds = 5
+    seconds = sum(asyncio.run(through_a_socket(url, "msgpack", by_update, n)) for _ in range(rounds)) / rounds
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for name, count in samples.most_common(10):
+        print(f"    {name:<30} {1e6 * seconds / n * count / samples.total():>10.2f} us")
+
+
 def blocking(url: str, n: int) -> float:
     with tickwire.connect(url) as client:
         began, left = time.process_time(), n
@@ -171,13 +199,17 @@ def main() -> None:
     ours, theirs = context.Pipe()
     server = context.Process(target=serve_for_ever, args=(theirs,), daemon=True)
     server.start()
-    url = f"ws://127.0.0.1:{ours.recv()}"
+    node = f"ws://127.0.0.1:{ours.recv()}"
+    url = f"{node}/{PER_MESSAGE}"
     try:
         for encoding in ("msgpack", "json"):
             decode_and_merge(encoding, n)
             for name, use in (("nobody iterates", nobody), ("async for", by_update), ("batches", by_batch), ("batches, to_numpy", by_table)):
                 report(f"{encoding}: {name}", n, asyncio.run(through_a_socket(url, encoding, use, n)))
         report("msgpack: for, of tickwire.connect", n, blocking(url, n))
+        for encoding in ("msgpack", "json"):
+            report(f"{encoding}: async for, of messages of one", n, asyncio.run(through_a_socket(f"{node}/1", encoding, by_update, n)))
+        profile(f"{node}/1", n)
     finally:
         server.terminate()
         server.join()

@@ -13,7 +13,7 @@ from .fields import ABSENT, ALL_FIELDS, FIELDS, INDEX, MAX_INT, MAX_SCALE, NUM_F
 from .update import CONFLATED, GAP, IMAGE, REASONS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would cost 0.2 us a message
 class Data:
     """Updates as [key, seq, flags, mask, history if an image, value...]: key is the node's number for the symbol, or in
     JSON the symbol itself, and ABSENT what is not known."""
