@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
 	"github.com/tickwire/tickwire/codec"
@@ -104,6 +105,7 @@ var faults = map[string]func(t *testing.T, says string){
 			names = append(names, fmt.Sprintf("sim:NOPE-%d", i))
 		}
 		s.come(names, nil)
+		s.say(says)
 		for _, one := range s.all {
 			within(t, 20*time.Second, one.name+" is told of ten", func() bool {
 				n := 0
@@ -118,28 +120,32 @@ var faults = map[string]func(t *testing.T, says string){
 	},
 	"the node speaks another version": func(t *testing.T, says string) {
 		s := newScene(t)
+		codes := make(chan ws.StatusCode, 100)
 		s.pretend(func(c net.Conn) {
 			hello(c, 2)
-			wsutil.ReadClientBinary(c)
+			codes <- closeOf(c)
 		})
 		s.come([]string{"sim:ACORN-USD"}, nil)
 		s.say(says)
+		s.closed(codes)
 	},
 	"the node sends garbage": func(t *testing.T, says string) {
 		s := newScene(t)
+		codes := make(chan ws.StatusCode, 1000)
 		came := s.pretend(func(c net.Conn) {
 			hello(c, codec.Version)
 			wsutil.WriteServerBinary(c, []byte{0x93, 0x00, 0xc1})
-			wsutil.ReadClientBinary(c)
-			wsutil.ReadClientBinary(c)
+			codes <- closeOf(c)
 		})
 		s.come([]string{"sim:ACORN-USD"}, nil)
 		s.few(came, 3*time.Second)
 		for _, one := range s.all {
-			if one.count("live") < 2 || one.count("connecting") < 1 {
-				t.Errorf("%s said %q", one.name, one.said())
+			if one.count("live") < 2 {
+				t.Errorf("%s came once: %q", one.name, one.said())
 			}
 		}
+		s.say(says)
+		s.closed(codes)
 	},
 	"the node's clock is an hour off": func(t *testing.T, says string) {
 		s := newScene(t)

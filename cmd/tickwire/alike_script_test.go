@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"net"
 	"reflect"
 	"strings"
@@ -138,6 +139,36 @@ func helloOf(version int) *codec.Hello {
 	return &codec.Hello{
 		Protocol: version, Node: "another", Fields: codec.FieldNames[:], Heartbeat: 60_000, Periods: []int64{0},
 		Limits: codec.Limits{RequestBytes: 1 << 16, RequestSymbols: 4096, Subs: 1000, RequestsPerSecond: 50},
+	}
+}
+
+// closeOf reads until a client closes, and gives the code.
+func closeOf(c net.Conn) ws.StatusCode {
+	for {
+		_, err := wsutil.ReadClientBinary(c)
+		if closed := (wsutil.ClosedError{}); errors.As(err, &closed) {
+			return closed.Code
+		}
+		if err != nil {
+			return 0
+		}
+	}
+}
+
+// closed waits until clients have closed with 1002, and the one that may be in a browser,
+// which has no such code, with 1000.
+func (s *scene) closed(codes <-chan ws.StatusCode) {
+	s.Helper()
+	had := map[ws.StatusCode]int{}
+	for end := time.After(10 * time.Second); had[ws.StatusProtocolError] < 2 || had[ws.StatusNormalClosure] < 1; {
+		select {
+		case code := <-codes:
+			if had[code]++; code != ws.StatusProtocolError && code != ws.StatusNormalClosure {
+				s.Errorf("closed with %d", code)
+			}
+		case <-end:
+			s.Fatalf("closed with %v", had)
+		}
 	}
 }
 

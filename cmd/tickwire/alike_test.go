@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,7 @@ func aliken(text string) {
 	c, conflated, updates := client.New(config), atomic.Int64{}, atomic.Int64{}
 	c.OnUpdate = func(u *client.Update) {
 		updates.Add(1)
-		conflated.Add(u.Skipped)
+		conflated.Add(u.Conflated)
 	}
 	c.OnEvent = func(e client.Event) {
 		switch e.Kind {
@@ -68,7 +69,7 @@ func aliken(text string) {
 	go func() {
 		err := c.Run(context.Background())
 		if final := (*client.FinalError)(nil); errors.As(err, &final) {
-			fmt.Println("final", final.Code, orDash(final.Word))
+			fmt.Println("final", final.Code, orDash(final.Reason))
 		} else {
 			fmt.Println("ended", err)
 		}
@@ -189,13 +190,16 @@ func (s *speaker) listen(out io.Reader) {
 // ofAMoment is a refusal by a node that has just begun, and has no symbols yet.
 var ofAMoment = regexp.MustCompile(`^error (111|140) \S+-USD true$`)
 
+// ofMany is a refusal of one of the symbols that no node has, as is every other.
+var ofMany = regexp.MustCompile(`NOPE-[0-9]+`)
+
 // said are the lines, what was said again and again but once, and without answers. That
 // another connection is sought behind stale some say, and some do not.
 func (s *speaker) said() (lines []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, line := range s.lines {
-		last := ""
+		line, last := ofMany.ReplaceAllString(line, "NOPE-0"), ""
 		if len(lines) > 0 {
 			last = lines[len(lines)-1]
 		}
@@ -204,6 +208,9 @@ func (s *speaker) said() (lines []string) {
 		case line == "connecting" && last == "stale", ofAMoment.MatchString(line):
 		default:
 			lines = append(lines, line)
+		}
+		if n := len(lines); n >= 4 && slices.Equal(lines[n-4:n-2], lines[n-2:]) {
+			lines = lines[:n-2]
 		}
 	}
 	return lines

@@ -115,7 +115,7 @@ func (v *guest) refused(code int) {
 	v.t.Helper()
 	select {
 	case err := <-v.ended:
-		if final := (*client.FinalError)(nil); !errors.As(err, &final) || final.Code != code || final.Reason == "" {
+		if final := (*client.FinalError)(nil); !errors.As(err, &final) || final.Code != code || final.Text == "" {
 			v.t.Errorf("%v, want code %d", err, code)
 		}
 	case <-time.After(20 * time.Second):

@@ -126,8 +126,8 @@ func (b *termBoard) update(u *client.Update) {
 	b.tally.node.add(u.SentAt, u.ReceivedAt)
 	switch {
 	case u.Flags&codec.Conflated != 0:
-		r.conflated += u.Skipped
-		b.tally.conflated += int(u.Skipped)
+		r.conflated += u.Conflated
+		b.tally.conflated += int(u.Conflated)
 	case u.Flags&codec.Image == 0 && u.Mask.Has(codec.RecvTime):
 		b.tally.feed.add(u.Quote[codec.RecvTime], u.ReceivedAt)
 	}

@@ -33,7 +33,7 @@ func sample(symbol string, last int64, flags codec.Flags) *client.Update {
 	q[codec.Trades], q[codec.Status], q[codec.RecvTime] = 5, codec.Live, 1_000_000
 	return &client.Update{
 		Update: codec.Update{Seq: 9, Flags: flags, Mask: 1<<codec.Last | 1<<codec.Trades | 1<<codec.Volume | 1<<codec.Status, Quote: q},
-		Symbol: symbol, Skipped: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
+		Symbol: symbol, Conflated: 3, SentAt: time.Now().UnixMicro() - 800, ReceivedAt: time.Now().UnixMicro(),
 	}
 }
 

@@ -47,9 +47,9 @@ func advise(err error) error {
 		return err
 	}
 	switch {
-	case final.Word == "missing":
+	case final.Reason == "missing":
 		return fmt.Errorf("%w: --token-file, or TICKWIRE_TOKEN", err)
-	case final.Word == "expired", final.Code == codec.CloseExpired:
+	case final.Reason == "expired", final.Code == codec.CloseExpired:
 		return fmt.Errorf("%w; a --token-file that is renewed is read again in time", err)
 	}
 	return err

@@ -10,11 +10,11 @@ import (
 type Update struct {
 	codec.Update // its Quote is the whole one; its History always that of Seq
 	Symbol       string
-	// Skipped counts the updates before this one, since the last one of the symbol,
+	// Conflated counts the updates before this one, since the last one of the symbol,
 	// that did not come by themselves: this one holds what they changed. With Terms'
 	// Fields those count too that changed no field of them. It is 0 after a gap, which
 	// does not say.
-	Skipped    int64
+	Conflated  int64
 	SentAt     int64 // when the node sent it, us since the Unix epoch by its clock
 	ReceivedAt int64 // when it was read, us since the Unix epoch by ours
 }
@@ -112,9 +112,9 @@ func (b *board) merge(r *row, m *codec.Message, i int, out *Update) error {
 	if err := r.quote.MergeUpdate(u); err != nil {
 		return fmt.Errorf("%w: %s: %w", errDistrust, r.symbol, err)
 	}
-	out.Skipped = 0
+	out.Conflated = 0
 	if r.seq > 0 && !renewed && u.Flags&codec.Gap == 0 {
-		out.Skipped = max(0, u.Seq-r.seq-1)
+		out.Conflated = max(0, u.Seq-r.seq-1)
 	}
 	if image {
 		r.history, r.whole = u.History, true

@@ -19,8 +19,8 @@ func Example() {
 	defer stop()
 	c := client.New(client.Config{URL: os.Getenv("TICKWIRE_URL")})
 	c.OnUpdate = func(u *client.Update) {
-		fmt.Printf("%s %s, %d not sent\n", u.Symbol, codec.AppendText(nil, &u.Quote, codec.Bid), u.Skipped)
-		if u.Skipped > 0 {
+		fmt.Printf("%s %s, %d not sent\n", u.Symbol, codec.AppendText(nil, &u.Quote, codec.Bid), u.Conflated)
+		if u.Conflated > 0 {
 			stop()
 		}
 	}

@@ -63,7 +63,7 @@ func TestBrokenPromises(t *testing.T) {
 	}
 }
 
-// What came before a gap is not counted as skipped.
+// What came before a gap is not counted as conflated.
 func TestGap(t *testing.T) {
 	n := newNode(t, func(p *peer) {
 		p.hello(time.Minute)
@@ -73,16 +73,16 @@ func TestGap(t *testing.T) {
 		p.data(symbols, image(0, 10, 100), gap, delta(0, 5003, 102))
 		p.hang()
 	})
-	var skipped []int64
+	var conflated []int64
 	r := start(t, Config{URL: n.url()}, func(c *Client) {
-		c.OnUpdate = func(u *Update) { skipped = append(skipped, u.Skipped) }
+		c.OnUpdate = func(u *Update) { conflated = append(conflated, u.Conflated) }
 		c.Subscribe(Terms{}, btc)
 	})
 	r.holds(btc, 5003, 102)
 	r.stop()
 	r.wait()
-	if !slices.Equal(skipped, []int64{0, 0, 2}) {
-		t.Error(skipped)
+	if !slices.Equal(conflated, []int64{0, 0, 2}) {
+		t.Error(conflated)
 	}
 }
 
@@ -97,15 +97,15 @@ func TestNewHistory(t *testing.T) {
 		p.data(symbols, u)
 		p.hang()
 	})
-	var skipped int64
+	var conflated int64
 	r := start(t, Config{URL: n.url()}, func(c *Client) {
-		c.OnUpdate = func(u *Update) { skipped += u.Skipped }
+		c.OnUpdate = func(u *Update) { conflated += u.Conflated }
 		c.Subscribe(Terms{}, btc)
 	})
 	r.holds(btc, 2, 90)
 	r.stop()
 	r.wait()
-	if skipped != 0 {
-		t.Errorf("skipped %d", skipped)
+	if conflated != 0 {
+		t.Errorf("conflated %d", conflated)
 	}
 }

@@ -53,7 +53,7 @@ func TestRefusedHandshake(t *testing.T) {
 		n.status = status
 		err := start(t, Config{URL: n.url(), Token: "a.b.c"}, nil).wait()
 		var final *FinalError
-		if !errors.As(err, &final) || final.Code != status || final.Reason != "no [31m entry" {
+		if !errors.As(err, &final) || final.Code != status || final.Text != "no [31m entry" {
 			t.Errorf("%d: %v", status, err)
 		}
 		if got := n.authorization(0); got != "Bearer a.b.c" {

@@ -29,8 +29,8 @@ var defaultPace = pace{
 // is cannot help.
 type FinalError struct {
 	Code   int    // of the close, or the HTTP status of the handshake
-	Reason string // the node's
-	Word   string // of a status: why, in a word of the protocol's, as "expired"; "" without one
+	Text   string // the node's words
+	Reason string // of a status: one of the protocol's, as "expired"; "" without one
 }
 
 func (e *FinalError) Error() string {
@@ -47,8 +47,8 @@ func (e *FinalError) Error() string {
 	case int(ws.StatusPolicyViolation), int(ws.StatusMessageTooBig):
 		advice = "it was asked too much at a time"
 	}
-	if e.Reason != "" {
-		advice = e.Reason + ": " + advice
+	if e.Text != "" {
+		advice = e.Text + ": " + advice
 	}
 	return fmt.Sprintf("client: refused with %d: %s", e.Code, advice)
 }

@@ -53,9 +53,9 @@ func TestReconnectResumes(t *testing.T) {
 			p.data(symbols, u)
 			p.hang()
 		})
-		var skipped int64
+		var conflated int64
 		r := start(t, Config{URL: n.url(), Encoding: encoding}, func(c *Client) {
-			c.OnUpdate = func(u *Update) { skipped += u.Skipped }
+			c.OnUpdate = func(u *Update) { conflated += u.Conflated }
 			whileAway(c, func() {
 				if q, seq, ok := c.Quote(btc); !ok || seq != history+11 || q[codec.Bid] != 101 {
 					t.Errorf("while away: %v %d %v", q, seq, ok)
@@ -72,8 +72,8 @@ func TestReconnectResumes(t *testing.T) {
 		if err := r.wait(); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		if skipped != 3 {
-			t.Errorf("skipped %d, want 3", skipped)
+		if conflated != 3 {
+			t.Errorf("conflated %d, want 3", conflated)
 		}
 	})
 }

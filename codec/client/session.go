@@ -156,11 +156,11 @@ func (s *session) greet(hello *codec.Hello) error {
 		return nil
 	}
 	if hello.Protocol != codec.Version {
-		return &FinalError{Code: int(ws.StatusProtocolError), Reason: fmt.Sprintf("it speaks version %d of the protocol, not %d", hello.Protocol, codec.Version)}
+		return s.refuse("it speaks version %d of the protocol, not %d", hello.Protocol, codec.Version)
 	}
 	for f, name := range hello.Fields[:min(len(hello.Fields), codec.NumFields)] {
 		if name != codec.FieldNames[f] {
-			return &FinalError{Code: int(ws.StatusProtocolError), Reason: fmt.Sprintf("its field %d is %q, not %q", f, name, codec.FieldNames[f])}
+			return s.refuse("its field %d is %q, not %q", f, name, codec.FieldNames[f])
 		}
 	}
 	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond) <= 0 {
@@ -191,6 +191,12 @@ func (s *session) greet(hello *codec.Hello) error {
 		s.writer.Go(s.renew)
 	}
 	return nil
+}
+
+// refuse leaves a node that this client is not made for.
+func (s *session) refuse(format string, args ...any) error {
+	s.wire.bye(ws.StatusProtocolError)
+	return &FinalError{Code: int(ws.StatusProtocolError), Text: fmt.Sprintf(format, args...)}
 }
 
 // data merges a message's updates.

@@ -120,7 +120,7 @@ func (c *Client) renewed(ctx context.Context) (string, error) {
 
 // survives reports whether another token may help against what refused this one.
 func (c *Client) survives(why *FinalError) bool {
-	expired := why.Code == codec.CloseExpired || why.Code == http.StatusUnauthorized && why.Word == "expired"
+	expired := why.Code == codec.CloseExpired || why.Code == http.StatusUnauthorized && why.Reason == "expired"
 	if c.cfg.Renew == nil || !expired {
 		return false
 	}

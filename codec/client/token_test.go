@@ -325,7 +325,7 @@ func TestRefusedUpgrade(t *testing.T) {
 		n := newNode(t, nil)
 		n.refuse = func(int) error { return refuseUpgrade(status, "revoked", nil) }
 		var final *FinalError
-		if err := start(t, Config{URL: n.url()}, func(c *Client) { renewals(c) }).wait(); !errors.As(err, &final) || final.Word != "revoked" || final.Reason != "so says the test" {
+		if err := start(t, Config{URL: n.url()}, func(c *Client) { renewals(c) }).wait(); !errors.As(err, &final) || final.Reason != "revoked" || final.Text != "so says the test" {
 			t.Error(err)
 		}
 	}

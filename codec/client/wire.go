@@ -81,9 +81,9 @@ func dial(ctx context.Context, cfg *Config, token string) (*wire, error) {
 	var status ws.StatusError
 	switch {
 	case errors.As(err, &status) && isFinal(int(status)):
-		return nil, &FinalError{Code: int(status), Reason: refused.reason, Word: refused.word}
+		return nil, &FinalError{Code: int(status), Text: refused.text, Reason: refused.reason}
 	case errors.As(err, &status):
-		return nil, &retryError{int(status), refused.reason, refused.after}
+		return nil, &retryError{int(status), refused.text, refused.after}
 	case err != nil:
 		return nil, err
 	}
@@ -105,8 +105,8 @@ func newWire(conn net.Conn, early *bufio.Reader) *wire {
 
 // refusal is what an answer says that upgrades nothing.
 type refusal struct {
-	reason string // one line
-	word   string // of it, for programs; or ""
+	text   string // one line
+	reason string // for programs; or ""
 	after  time.Duration
 }
 
@@ -125,7 +125,7 @@ func readRefusal(answer io.Reader) (x refusal) {
 	if json.Unmarshal(body, &told) != nil || told.Error == "" {
 		told.Error, told.Reason = string(body), ""
 	}
-	x.reason, x.word = codec.Printable(told.Error), codec.Printable(told.Reason)
+	x.text, x.reason = codec.Printable(told.Error), codec.Printable(told.Reason)
 	return x
 }
 
@@ -191,7 +191,7 @@ func (w *wire) answer(h ws.Header, from io.Reader) error {
 		code, reason := ws.ParseCloseFrameData(payload)
 		w.write(ws.OpClose, payload[:min(2, len(payload)&^1)], byeTimeout)
 		if isFinal(int(code)) {
-			return &FinalError{Code: int(code), Reason: codec.Printable(reason)}
+			return &FinalError{Code: int(code), Text: codec.Printable(reason)}
 		}
 		return errors.New(codec.Printable(fmt.Sprintf("closed by the node: %d %s", code, reason)))
 	}

@@ -56,7 +56,7 @@ async def main(cfg: dict[str, Any]) -> None:
             async for _ in client.subscribe(cfg["symbols"]):
                 updates += 1
         except tickwire.FinalError as e:
-            say("final", e.code, e.word or "-")
+            say("final", e.code, e.reason or "-")
         except tickwire.RequestError:
             pass  # told as an event
         await answering

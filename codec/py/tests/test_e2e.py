@@ -274,7 +274,7 @@ async def test_why_there_is_no_way_in() -> None:
             async with client as c:
                 async for _ in c.subscribe("sim:*"):
                     pass
-        return why.value.code, why.value.word
+        return why.value.code, why.value.reason
 
     newest = ("--conns", "1", "--newest")
     replaced = asyncio.create_task(end(guest(sign("one", "10m", *newest))[0]))

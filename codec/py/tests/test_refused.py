@@ -26,7 +26,7 @@ async def test_final_codes(code: int) -> None:
         with pytest.raises(FinalError, match=rf"^refused with {code}: because \[2J: .{{20}}") as why:
             async for _ in sub:
                 seen += 1
-        assert (seen, why.value.code, why.value.reason, c.state) == (1, code, "because [2J", "closed")
+        assert (seen, why.value.code, why.value.text, c.state) == (1, code, "because [2J", "closed")
         for call in (pinging, c.ping(), c.list(), c.auth("a.b.c")):
             with pytest.raises(FinalError):
                 await call
@@ -70,7 +70,7 @@ async def test_refused_upgrade(status: int) -> None:
         async with Guest(n.url, token="a.b.c") as c:
             with pytest.raises(FinalError) as why:
                 await anything(c)
-        assert (why.value.code, why.value.reason, why.value.word, n.tokens) == (status, "so says the test", "revoked", ["Bearer a.b.c"])
+        assert (why.value.code, why.value.text, why.value.reason, n.tokens) == (status, "so says the test", "revoked", ["Bearer a.b.c"])
 
 
 @pytest.mark.parametrize("status", [301, 408, 429, 500, 503])

@@ -131,9 +131,9 @@ def watch(args: argparse.Namespace) -> None:
 
 def advise(e: TickwireError) -> str:
     """A refusal, and which flag helps."""
-    if isinstance(e, FinalError) and e.word == "missing":
+    if isinstance(e, FinalError) and e.reason == "missing":
         return f"{e}: --token-file, or TICKWIRE_TOKEN"
-    if isinstance(e, FinalError) and (e.word == "expired" or e.code == EXPIRED):
+    if isinstance(e, FinalError) and (e.reason == "expired" or e.code == EXPIRED):
         return f"{e}; a --token-file that is renewed is read again in time"
     return str(e)
 

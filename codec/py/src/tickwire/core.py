@@ -145,8 +145,8 @@ class Core:
         except Exception as e:
             if isinstance(e, ProtocolError) and e.kind == "order":
                 self.board.distrust()
-            if wire is not None and isinstance(e, (ProtocolError, Drained)):
-                await wire.bye(1002 if isinstance(e, ProtocolError) else 1000)
+            if wire is not None and isinstance(e, (ProtocolError, FinalError, Drained)):
+                await wire.bye(1000 if isinstance(e, Drained) else 1002)
             return session, e
         finally:
             if wire is not None:
@@ -187,7 +187,7 @@ class Core:
 
     def _survives(self, why: FinalError) -> bool:
         """Whether another token may help against what refused this one."""
-        expired = why.code == EXPIRED or (why.code == 401 and why.word == "expired")
+        expired = why.code == EXPIRED or (why.code == 401 and why.reason == "expired")
         if expired and self.source is not None:
             self.token = Pass(self.token.token, self.token.due, spent=True)
             return True

@@ -67,12 +67,12 @@ _ADVICE = {
 class FinalError(TickwireError):
     """Why a node will not have this client back: connecting again as it is cannot help."""
 
-    def __init__(self, code: int, reason: str, word: str = "") -> None:
+    def __init__(self, code: int, text: str, reason: str = "") -> None:
         advice = _ADVICE.get(code, "connecting again as before cannot help")
-        super().__init__(f"refused with {code}: {reason}: {advice}" if reason else f"refused with {code}: {advice}")
+        super().__init__(f"refused with {code}: {text}: {advice}" if text else f"refused with {code}: {advice}")
         self.code = code  # of the close, or the HTTP status of the handshake
-        self.reason = reason  # the node's
-        self.word = word  # of a status: why, in a word of the protocol's, as "expired"; "" without one
+        self.text = text  # the node's words
+        self.reason = reason  # of a status: one of the protocol's, as "expired"; "" without one
 
 
 def is_final(code: int) -> bool:

@@ -108,16 +108,16 @@ def _refusal(e: InvalidStatus) -> TickwireError:
     """What an answer says that upgrades nothing: a node's, which is JSON, or that of whatever stands before it."""
     response = e.response
     status = response.status_code
-    text, word = bytes(response.body or b"")[:_REASON_MAX].decode(errors="replace"), ""
+    text, reason = bytes(response.body or b"")[:_REASON_MAX].decode(errors="replace"), ""
     try:
         told = json.loads(text)
         if isinstance(told, dict) and isinstance(told.get("error"), str):
-            text, word = told["error"], told.get("reason", "")
+            text, reason = told["error"], told.get("reason", "")
     except (ValueError, RecursionError):
         pass
     text = printable(text)
     if is_final(status):
-        return FinalError(status, text, printable(word) if isinstance(word, str) else "")
+        return FinalError(status, text, printable(reason) if isinstance(reason, str) else "")
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
     after = response.headers.get_all("Retry-After")
     seconds = min(int(after[0]), _RETRY_AFTER_MAX) if after and re.fullmatch(r"[0-9]{1,10}", after[0]) else 0
