@@ -69,8 +69,10 @@ func TestPythonPackage(t *testing.T) {
 		t.Fatalf("made %v, %v", wheels, sources)
 	}
 	node(t, out, "", python, "-m", "pip", "-q", "install", "--no-deps", "--no-index", "--target", there, wheels[0])
-	if _, err := os.Stat(filepath.Join(there, "tickwire/py.typed")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"tickwire/py.typed", "tickwire-*.dist-info/licenses/LICENSE"} {
+		if files, _ := filepath.Glob(filepath.Join(there, name)); len(files) != 1 {
+			t.Errorf("the wheel has no %s", name)
+		}
 	}
 	script := "import sys; sys.path.insert(0, " + "r'" + there + "'); import runpy; sys.argv = ['tickwire', 'watch', '--help']; runpy.run_module('tickwire', run_name='__main__')"
 	text, err := exec.Command(python, "-I", "-c", script).CombinedOutput()

@@ -91,12 +91,12 @@ func (s *session) next() *codec.Request {
 		if r.Op = codec.OpResume; s.paused {
 			r.Op = codec.OpPause
 		}
-	case len(s.calls) > 0:
+	case len(s.queue) > 0:
+		s.fill(r, a)
+	case len(s.calls) > 0: // last, so that their answers are of what was wanted before
 		a.call = s.calls[0]
 		s.calls = s.calls[1:]
 		r.Op = a.call.op
-	case len(s.queue) > 0:
-		s.fill(r, a)
 	default:
 		return nil
 	}

@@ -12,16 +12,18 @@ import (
 
 // Pause, auth, ping and list.
 func TestOtherRequests(t *testing.T) {
+	waits := make(chan struct{})
 	n := newNode(t, func(p *peer) {
 		p.hello(time.Minute)
 		var seen []string
-		for range 6 {
+		for range 7 {
 			r := p.request()
 			seen = append(seen, string(r.Op)+string(r.Token))
 			switch r.Op {
 			case codec.OpPing:
 				say(p, &codec.Reply{ID: r.ID, Op: r.Op, Time: 5_000_000})
 			case codec.OpAuth:
+				<-waits
 				say(p, codec.NewError(&r.ID, codec.CodeTokenRefused, "none"))
 			case codec.OpList:
 				p.reply(r, is(btc, 0))
@@ -29,7 +31,7 @@ func TestOtherRequests(t *testing.T) {
 				p.reply(r)
 			}
 		}
-		if got, want := strings.Join(seen, " "), "pause ping list resume autht2 list"; got != want {
+		if got, want := strings.Join(seen, " "), "pause ping list resume autht2 subscribe list"; got != want {
 			t.Errorf("\ngot  %s\nwant %s", got, want)
 		}
 		p.request()
@@ -52,11 +54,20 @@ func TestOtherRequests(t *testing.T) {
 		return !r.session.paused
 	})
 	r.Auth("t2")
-	if e := r.event(Refused); !strings.Contains(e.Err.Error(), "token_refused") {
-		t.Error(e.Err)
-	}
+	go func() {
+		r.until("list waits", func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(r.session.calls) == 1
+		})
+		r.Subscribe(Terms{}, btc)
+		close(waits)
+	}()
 	if _, err := r.List(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if e := r.event(Refused); !strings.Contains(e.Err.Error(), "token_refused") {
+		t.Error(e.Err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

@@ -23,7 +23,7 @@ from tickwire.asking import Pace
 from tickwire.bounds import symbol_hash
 from tickwire.data import Data
 from tickwire.errors import Code
-from tickwire.fields import FIELDS
+from tickwire.fields import FIELDS, SCALE_OF
 from tickwire.message import parse
 from tickwire.request import Request
 
@@ -107,7 +107,7 @@ def spell(u: list[Any], names: dict[int, str]) -> dict[str, Any]:
     for f, name in enumerate(FIELDS):
         if mask >> f & 1:
             v = values.pop(0)
-            o[name] = v if f >= 12 else f"{v // 100}.{v % 100:02}"
+            o[name] = v if SCALE_OF[f] < 0 else f"{v // 100}.{v % 100:02}"
     return o
 
 

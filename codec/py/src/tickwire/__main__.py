@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -102,18 +103,21 @@ def watch(args: argparse.Namespace) -> None:
     if file is not None and os.environ.get("TICKWIRE_TOKEN"):
         raise ConfigError("--token-file and TICKWIRE_TOKEN are both there: take one")
 
-    def lost() -> None:
+    presenting: asyncio.Task[None] | None = None
+
+    async def present() -> None:
         """Has the next connection made with what the file has now, if that is another."""
-        had = file.last if file else ""
-        try:
-            if file and file.read() != had:
-                asyncio.get_running_loop().create_task(client._client.auth(file.last))
-        except (OSError, TickwireError):
-            pass  # it is being written
+        with contextlib.suppress(OSError, ValueError, TickwireError):  # it is being written
+            if file is not None and file.last != file.read():
+                await client._client.auth(file.last)
+
+    def lost() -> None:
+        nonlocal presenting
+        presenting = asyncio.get_running_loop().create_task(present())  # kept, for a loop keeps no task alive
 
     try:
         token = file.read if file and file.read() else os.environ.get("TICKWIRE_TOKEN")
-    except (OSError, ConfigError) as e:
+    except (OSError, ValueError, ConfigError) as e:
         raise ConfigError(f"--token-file: {e}") from None
     try:
         tls = ssl.create_default_context(cafile=args.ca) if args.ca else None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
 
 from .errors import ConfigError
-from .fields import ABSENT, DECIMALS, FIELDS, NUM_FIELDS, SCALE_OF, STATUSES
+from .fields import ABSENT, DECIMALS, FIELDS, NUM_FIELDS, SCALE_NAMES, SCALE_OF, STATUSES
 from .update import GAP, IMAGE, Update
 
 if TYPE_CHECKING:
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = ("symbol", "seq", "image", "gap", "conflated", "sent_at", "received_at")
-_SCALES = FIELDS[16:]
 _TIMES = ("sent_at", "received_at", "event_time", "recv_time")
-_FRAME = [name for name in _HEAD + FIELDS if name not in _SCALES]  # a frame's columns: its decimals say their scale, or need none
+_FRAME = [name for name in _HEAD + FIELDS if name not in SCALE_NAMES]  # a frame's columns: its decimals say their scale, or need none
 
 
 class Batch(Sequence[Update]):
@@ -58,7 +57,7 @@ class Batch(Sequence[Update]):
             "received_at": numpy.array([u.received_at for u in updates], numpy.int64),
         }
         for f, name in enumerate(FIELDS):
-            if not floats or name not in _SCALES:
+            if not floats or name not in SCALE_NAMES:
                 columns[name] = _floats(numpy, values, f) if floats and SCALE_OF[f] >= 0 else values[:, f]
         table: np.ndarray[Any, np.dtype[np.void]] = numpy.empty(len(updates), [(name, column.dtype) for name, column in columns.items()])
         for name, column in columns.items():

@@ -36,7 +36,8 @@ SCALE_OF = tuple(_SCALE_OF.get(name, -1) for name in FIELDS)
 """By field the one that holds its decimals; -1 of what is no decimal."""
 
 DECIMALS = tuple(name for name in FIELDS if name in _SCALE_OF)
-SCALES = sum(1 << INDEX[scale] for scale in _GROUPS)
+SCALE_NAMES = tuple(_GROUPS)
+SCALES = sum(1 << INDEX[scale] for scale in SCALE_NAMES)
 
 _KEPT = 4096  # masks in use are few; a hostile node gets no memory
 _indexes: dict[int, tuple[int, ...]] = {}
