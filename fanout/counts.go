@@ -105,6 +105,8 @@ func (n *Node) registerCounts(reg prometheus.Registerer) {
 			}
 			return most
 		})
+	factory.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "pace_seconds",
+		Help: "What pause_seconds is at the most, unless the node is at its end: --pace."}).Set(n.cfg.Pace.Seconds())
 	factory.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "certificate_until_seconds",
 		Help: "When the TLS certificate ends, in seconds since the Unix epoch; 0 without one."},
 		func() float64 {

@@ -171,9 +171,15 @@ func TestChart(t *testing.T) {
 			checkObjects(t, text)
 		})
 	}
-	out, err := exec.Command(need(t, "helm"), "template", "tickwire", filepath.Join(root, "deploy/helm"), "--kube-version", "1.27.0").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "fanout.insecure=true") {
-		t.Errorf("without certificate and tokens: %v, %s", err, out)
+	for set, says := range map[string]string{
+		"fanout.replicas=1": "fanout.insecure=true", // without certificate and tokens
+		"fanout.insecure=true,fanout.settings.listen=:80": "settings cannot have listen",
+		"fanout.insecure=true,fanout.replica=1":           "replica",
+	} {
+		out, err := exec.Command(need(t, "helm"), "template", "tickwire", filepath.Join(root, "deploy/helm"), "--kube-version", "1.27.0", "--set", set).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), says) {
+			t.Errorf("%s: %v, %s", set, err, out)
+		}
 	}
 }
 

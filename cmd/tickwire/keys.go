@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tickwire/tickwire/fanout/token"
 )
@@ -15,7 +16,7 @@ type keysCmd struct {
 	Dir  string `arg:"" help:"Directory for the files; made if need be."`
 	Alg  string `default:"EdDSA" enum:"EdDSA,ES256,RS256,HS256" env:"TICKWIRE_KEYS_ALG" placeholder:"NAME" help:"What tokens are signed by: EdDSA, ES256, RS256, or HS256, which is a secret that nodes have too. [${default}]"`
 	Host string `env:"TICKWIRE_KEYS_HOST" placeholder:"NAME" help:"Make a certificate for this host, too, and its key: to try nodes with, for who is told to trust it. [none]"`
-	Keep bool   `env:"TICKWIRE_KEYS_KEEP" help:"If a file is there already, leave all as they are. [that is an error]"`
+	Keep bool   `env:"TICKWIRE_KEYS_KEEP" help:"If all files are there already, leave them as they are. [that is an error]"`
 }
 
 // keyFile is one to be written, and what it is for.
@@ -53,12 +54,21 @@ func (c *keysCmd) run(stdout io.Writer) error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	for _, f := range files { // all or none
-		if _, err := os.Lstat(f.name); err == nil && c.Keep {
-			return nil
-		} else if err == nil {
-			return fmt.Errorf("keys: %s is there already, and is not overwritten; name another directory", f.name)
+	var there, missing []string // all or none
+	for _, f := range files {
+		if _, err := os.Lstat(f.name); err == nil {
+			there = append(there, f.name)
+		} else {
+			missing = append(missing, f.name)
 		}
+	}
+	switch {
+	case len(there) > 0 && !c.Keep:
+		return fmt.Errorf("keys: %s is there already, and is not overwritten; name another directory", there[0])
+	case len(there) > 0 && len(missing) > 0:
+		return fmt.Errorf("keys: %s is there, but not %s; name another directory, or remove what is there", there[0], strings.Join(missing, ", "))
+	case len(there) > 0:
+		return nil
 	}
 	for _, f := range files {
 		if err := writeNew(f); err != nil {

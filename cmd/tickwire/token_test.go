@@ -58,6 +58,12 @@ func TestTokens(t *testing.T) {
 			}
 		}
 		before, _ := os.ReadFile(filepath.Join(dir, files[len(files)-1].Name()))
+		if _, stderr, code = run(t, "", "keys", dir, "--alg", alg, "--keep"); code != 0 {
+			t.Error(stderr)
+		}
+		if _, stderr, code = run(t, "", "keys", dir, "--alg", alg, "--keep", "--host", "localhost"); code != 1 || !strings.Contains(stderr, "is there, but not "+filepath.Join(dir, "cert.pem")) {
+			t.Errorf("of a part: %d, %s", code, stderr)
+		}
 		if _, stderr, code = run(t, "", "keys", dir, "--alg", alg); code != 1 || !strings.Contains(stderr, "not overwritten") {
 			t.Errorf("%s: %d, %s", alg, code, stderr)
 		}

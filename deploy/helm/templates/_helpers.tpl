@@ -17,12 +17,20 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
+{{/* tickwire.image takes what selector does. */}}
 {{- define "tickwire.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $root := index . 0 }}
+{{- $part := index $root.Values (index . 1) }}
+{{- $root.Values.image.repository }}:{{ $part.tag | default $root.Values.image.tag | default $root.Chart.AppVersion }}
 {{- end }}
 
 {{/* tickwire.config is the file for --config. */}}
 {{- define "tickwire.config" -}}
+{{- range $settings := list .Values.settings .Values.feed.settings .Values.fanout.settings }}
+{{- range $key := list "listen" "metrics" "redis" }}
+{{- if hasKey $settings $key }}{{ fail (printf "settings cannot have %s: the image, or redis.url and redis.secret, say it" $key) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- $fanout := dict }}
 {{- with .Values.fanout.tls.secret }}
 {{- $fanout = dict "tls-cert" "/etc/tickwire/tls/tls.crt" "tls-key" "/etc/tickwire/tls/tls.key" }}
