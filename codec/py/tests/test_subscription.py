@@ -34,7 +34,7 @@ async def test_an_iteration_begins_with_what_is_held_and_costs_nothing_before() 
         await c.holds(ETH, 1, 200)
         await c.holds(BTC, 1, 100)
         assert await c.ping() == 5_000_000
-        assert (sub.conflated, sub.gaps, c._core.board.feeds) == (0, 0, [])
+        assert (sub.conflated, sub.gaps, c._core.board.backlogs) == (0, 0, [])
         got: list[Update] = []
         async for u in sub:
             got.append(u)
@@ -49,8 +49,8 @@ async def test_an_iteration_begins_with_what_is_held_and_costs_nothing_before() 
         assert got[2].received_at > 1e15
         assert got[2].sent_at == 1
         gc.collect()
-        await until("the iteration is over", lambda: c._core.board.feeds == [])
-        assert all(row.feeds == [] for row in c._core.board.rows.values())
+        await until("the iteration is over", lambda: c._core.board.backlogs == [])
+        assert all(row.backlogs == [] for row in c._core.board.rows.values())
         # Of one symbol of the two.
         async for u in Subscription(c._core, (ETH,), {}):
             assert u.symbol == ETH
@@ -113,10 +113,10 @@ async def test_slow_consumer() -> None:
             last = u.seq
             if u.seq - HISTORY == 2:
                 await asyncio.sleep(1)
-                feed = c._core.board.feeds[0]
-                assert FULL <= len(feed._updates) <= FULL + 500
+                backlog = c._core.board.backlogs[0]
+                assert FULL <= len(backlog._updates) <= FULL + 500
                 await asyncio.sleep(0.5)
-                assert len(feed._updates) <= FULL + 500
+                assert len(backlog._updates) <= FULL + 500
                 held = c.quotes[BTC].seq
                 assert not c.told("stale")
             if u.seq - HISTORY == 3 * FULL:
@@ -163,7 +163,7 @@ async def test_cancelled_iteration() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until("the iteration is over", lambda: c._core.board.feeds == [])
+        await until("the iteration is over", lambda: c._core.board.backlogs == [])
         call = asyncio.create_task(c.ping())
         await asyncio.sleep(0)
         call.cancel()

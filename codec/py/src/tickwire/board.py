@@ -13,7 +13,7 @@ from .quote import Quote, empty
 from .update import GAP, IMAGE, Update
 
 if TYPE_CHECKING:
-    from .subscription import Feed
+    from .subscription import Backlog
 
 _NOTHING = (ABSENT,) * NUM_FIELDS
 
@@ -21,11 +21,11 @@ _NOTHING = (ABSENT,) * NUM_FIELDS
 class Row:
     """One symbol."""
 
-    __slots__ = ("feeds", "id", "live", "quote", "view", "whole")
+    __slots__ = ("backlogs", "id", "live", "quote", "view", "whole")
 
-    def __init__(self, symbol: str, feeds: list[Feed]) -> None:
+    def __init__(self, symbol: str, backlogs: list[Backlog]) -> None:
         self.quote = empty(symbol)  # its seq is 0 until one came
-        self.feeds = feeds  # the iterations under way that take the symbol
+        self.backlogs = backlogs  # the iterations under way that take the symbol
         # quote is what the node had at its seq, of the fields of view, if whole; else a new image must come before it can
         # be resumed from.
         self.whole = False
@@ -37,7 +37,7 @@ class Row:
 class Board:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.feeds: list[Feed] = []
+        self.backlogs: list[Backlog] = []
         self.subs = 0  # live rows
         self.hash = 0  # XOR of the live rows' hashes
         self.conflated = 0  # updates that were not sent, since the start
@@ -59,7 +59,7 @@ class Board:
         resumes from what is held."""
         row = self.rows.get(symbol)
         if row is None:
-            row = self.rows[symbol] = Row(symbol, [feed for feed in self.feeds if feed.takes(symbol)])
+            row = self.rows[symbol] = Row(symbol, [backlog for backlog in self.backlogs if backlog.takes(symbol)])
         self.count(row, False)
         row.id, row.view = id, view
         row.whole = row.whole and resumes
@@ -121,29 +121,29 @@ class Board:
             if flags & IMAGE:
                 row.whole = True
             row.quote = quote = Quote(old.symbol, history, seq, mantissas)
-            if row.feeds:
+            if row.backlogs:
                 update = Update(quote, flags, mask, conflated, sent_at, received_at)
-                for feed in row.feeds:
-                    feed.put(update)
+                for backlog in row.backlogs:
+                    backlog.put(update)
 
-    def begin(self, feed: Feed, now: int) -> None:
+    def begin(self, backlog: Backlog, now: int) -> None:
         """An iteration begins, with an image of what is held already of its symbols."""
-        self.feeds.append(feed)
+        self.backlogs.append(backlog)
         for symbol, row in self.rows.items():
-            if feed.takes(symbol):
-                row.feeds.append(feed)
+            if backlog.takes(symbol):
+                row.backlogs.append(backlog)
                 if row.quote.seq:
                     mask = sum(1 << f for f, v in enumerate(row.quote.mantissas) if v != ABSENT)
-                    feed.put(Update(row.quote, IMAGE, mask, 0, now, now))
-        feed.wake()
+                    backlog.put(Update(row.quote, IMAGE, mask, 0, now, now))
+        backlog.wake()
 
-    def end(self, feed: Feed) -> None:
+    def end(self, backlog: Backlog) -> None:
         """An iteration gets no more."""
-        if feed in self.feeds:
-            self.feeds.remove(feed)
+        if backlog in self.backlogs:
+            self.backlogs.remove(backlog)
             for row in self.rows.values():
-                if feed in row.feeds:
-                    row.feeds.remove(feed)
+                if backlog in row.backlogs:
+                    row.backlogs.remove(backlog)
 
 
 def _agree(old: Quote, mantissas: list[int], printed: int) -> None:

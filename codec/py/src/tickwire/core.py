@@ -19,7 +19,7 @@ from .event import Event
 from .message import Reply, Result
 from .request import Encoding, Op
 from .session import Drained, Session
-from .subscription import Feed, Subscription
+from .subscription import Backlog, Subscription
 from .token import NoToken, Pass, TokenSource, check_token, renewed
 from .wants import Want, Wants
 from .wire import Lost, Wire, dial
@@ -82,8 +82,8 @@ class Core:
             return
         self.state, self._error = "closed", error
         self.asking = None
-        for feed in [*self.board.feeds]:
-            self.end(feed, error)
+        for backlog in [*self.board.backlogs]:
+            self.end(backlog, error)
         for future in self._waiting:
             if not future.done():
                 future.set_exception(error or NotConnected("the client is closed"))
@@ -232,9 +232,9 @@ class Core:
         for symbol in list(self.board.rows):
             if not self.wants.takers(symbol):
                 self.board.forget(symbol)
-        for feed in [*self.board.feeds]:
-            if not any(self.wants.get(name) for name in feed.subscription.names):
-                self.end(feed)
+        for backlog in [*self.board.backlogs]:
+            if not any(self.wants.get(name) for name in backlog.subscription.names):
+                self.end(backlog)
 
     async def call(self, op: Op) -> Reply:
         self.check_open()
@@ -256,9 +256,9 @@ class Core:
             except Exception:
                 log.exception("on_event failed at: %s", event)
         if any(event.kind == "error" for event in events):
-            for feed in [*self.board.feeds]:
-                if (why := self._hopeless(feed.subscription)) is not None:
-                    self.end(feed, why)
+            for backlog in [*self.board.backlogs]:
+                if (why := self._hopeless(backlog.subscription)) is not None:
+                    self.end(backlog, why)
 
     def _log(self, event: Event) -> None:
         """Tells whoever has asked for nothing else: what needs somebody's attention is a warning, but once."""
@@ -275,34 +275,34 @@ class Core:
 
     def merge(self, data: Data) -> None:
         self.board.merge(data, time.time_ns() // 1000)
-        for feed in self.board.feeds:
-            feed.wake()
+        for backlog in self.board.backlogs:
+            backlog.wake()
 
     @property
     def is_full(self) -> bool:
-        return any(feed.is_full for feed in self.board.feeds)
+        return any(backlog.is_full for backlog in self.board.backlogs)
 
     async def room(self) -> None:
         """Waits until no iteration is so far behind."""
         while self.is_full:
             await self._room.rung()
 
-    def begin(self, subscription: Subscription) -> Feed:
+    def begin(self, subscription: Subscription) -> Backlog:
         """An iteration begins."""
         self.check_open()
         if self._task is None:
             raise NotConnected("the client was not begun: async with Client(...) as client")
-        feed = Feed(subscription, self._room)
-        self.board.begin(feed, time.time_ns() // 1000)
+        backlog = Backlog(subscription, self._room)
+        self.board.begin(backlog, time.time_ns() // 1000)
         why = self._hopeless(subscription)
         if why is not None or not any(self.wants.get(name) for name in subscription.names):
-            self.end(feed, why)
-        return feed
+            self.end(backlog, why)
+        return backlog
 
-    def end(self, feed: Feed, error: Exception | None = None) -> None:
+    def end(self, backlog: Backlog, error: Exception | None = None) -> None:
         """An iteration is over, or is to end with what waits for it, and then so."""
-        feed.finish(error)
-        self.board.end(feed)
+        backlog.finish(error)
+        self.board.end(backlog)
         self._room.set()
 
     def _hopeless(self, subscription: Subscription) -> RequestError | None:

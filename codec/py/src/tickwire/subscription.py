@@ -41,23 +41,23 @@ class Subscription:
         self._core = core
 
     async def __aiter__(self) -> AsyncGenerator[Update, None]:
-        feed = self._core.begin(self)
+        backlog = self._core.begin(self)
         try:
-            while (updates := await feed.next()) is not None:
+            while (updates := await backlog.next()) is not None:
                 for update in updates:
                     yield update
         finally:
-            self._core.end(feed)
+            self._core.end(backlog)
 
     async def batches(self, seconds: float | None = None) -> AsyncGenerator[Batch, None]:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         FULL wait."""
-        feed = self._core.begin(self)
+        backlog = self._core.begin(self)
         try:
-            while (updates := await feed.next(seconds)) is not None:
+            while (updates := await backlog.next(seconds)) is not None:
                 yield Batch(updates)
         finally:
-            self._core.end(feed)
+            self._core.end(backlog)
 
     async def results(self) -> list[Result]:
         """What became of each name, once a node has said so: those still wanted, in their order. One that may appear later has
@@ -87,7 +87,7 @@ class Subscription:
         return f"Subscription({', '.join(self.names[:5])}{', ...' if len(self.names) > 5 else ''})"
 
 
-class Feed:
+class Backlog:
     """What waits for one iteration."""
 
     def __init__(self, subscription: Subscription, room: Bell) -> None:

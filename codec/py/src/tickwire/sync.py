@@ -177,20 +177,20 @@ class Subscription:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         subscription.FULL wait."""
         core = self._client._client._core
-        feed = self._client._call(lambda: core.begin(self._of))
+        backlog = self._client._call(lambda: core.begin(self._of))
         try:
             while True:
                 try:
-                    updates = self._client._await(feed.next(seconds))
+                    updates = self._client._await(backlog.next(seconds))
                 except NotConnected:  # closed between two batches, by another thread: the iteration ends with what waits
                     self._client._thread.join()
-                    updates = feed.take()
+                    updates = backlog.take()
                 if updates is None:
                     return
                 yield Batch(updates)
         finally:
             with contextlib.suppress(NotConnected):  # closed: the iteration has ended, too
-                self._client._call(lambda: core.end(feed))
+                self._client._call(lambda: core.end(backlog))
 
     def results(self) -> Sequence[Result]:
         """What became of each name, once a node has said so."""
