@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	rollNotice = time.Second // --notice of the nodes: the balancer asks twice within it
+	rollNotice = 3 * time.Second // --notice of the nodes: the balancer asks twice within it
 	rollEvery  = 250 * time.Millisecond
 )
 
@@ -134,12 +134,15 @@ func (s *stand) balance(ctx context.Context) error {
 	return nil
 }
 
+// rollChecks is how deploy/compose/haproxy.cfg has a balancer ask nodes.
+const rollChecks = "inter 1s fall 2 rise 1 send-proxy-v2 slowstart 20s"
+
 // balancing is a haproxy.cfg, in what matters that of deploy.
 func (s *stand) balancing(addr netip.AddrPort) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "global\n maxconn %d\ndefaults\n mode tcp\n timeout connect 2s\n timeout client 1m\n timeout server 1m\n retries 2\n option redispatch\n", s.cfg.Conns+1000)
 	fmt.Fprintf(&b, "frontend wss\n bind %s\n default_backend nodes\nbackend nodes\n balance leastconn\n option httpchk GET /readyz\n", addr)
-	fmt.Fprintf(&b, " default-server check inter 500ms fall 1 rise 1 send-proxy-v2\n")
+	fmt.Fprintf(&b, " default-server check %s\n", rollChecks)
 	for i, node := range s.addrs {
 		fmt.Fprintf(&b, " server node%d %s port %d\n", i+1, node, s.metrics[i].Port())
 	}

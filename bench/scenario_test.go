@@ -279,3 +279,16 @@ func TestFewDescriptors(t *testing.T) {
 		t.Errorf("%v: %s", err, text.String())
 	}
 }
+
+// What roll says of a balancer it says of the one that deploy has.
+func TestRollBalancesAsDeployDoes(t *testing.T) {
+	text, err := os.ReadFile("../deploy/compose/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{rollChecks, "balance leastconn", "option httpchk GET /readyz", "option redispatch", "retries 2"} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("deploy/compose/haproxy.cfg has no %q", line)
+		}
+	}
+}
