@@ -23,7 +23,16 @@ await build({
   absWorkingDir: here,
   // Beside the package, what the page's console speaks with: a client's user has no need of it.
   stdin: {
-    contents: `export * from './src/index.ts'; export { parseMessageJSON } from './src/json.ts'; export { encode } from '@msgpack/msgpack';`,
+    contents: `
+      export * from './src/index.ts';
+      export { Board } from './src/board.ts';
+      export { decimalText } from './src/decimal.ts';
+      export { reasonOf } from './src/flags.ts';
+      export { parseMessageJSON } from './src/json.ts';
+      export { parseMessage } from './src/message.ts';
+      export { fieldsOf } from './src/quote.ts';
+      export { encode } from '@msgpack/msgpack';
+    `,
     resolveDir: here,
   },
   outfile: to,

@@ -109,8 +109,8 @@ function take(quote, sentUs) {
 
 function onRefused(symbol, error) {
   if (symbol == null) {
-    if (why(error)) lock(why(error), error.text.replace(/^the node refuses this client: (refused with \d+: )?/, ''));
-    else toast(error.text, 'Dismiss', () => {});
+    if (why(error)) lock(why(error), error.text);
+    else toast(error.message, 'Dismiss', () => {});
     return;
   }
   deck.cards.get(symbol)?.fail(error);
@@ -153,9 +153,9 @@ function onLag(blockedMs) {
   setTimeout(drawConn, SLOW_MS + 50);
 }
 
-function onState(state, info) {
+function onState(state, info, retryMs) {
   const was = deck.link;
-  page.againAt = Date.now() + 1000 * (/again in ([\d.]+) s/.exec(info)?.[1] ?? 0);
+  page.againAt = Date.now() + retryMs;
   setLink();
   if (deck.link === 'lost' ? was !== 'lost' : was === 'lost') {
     if (state === 'open') loadSymbols();
@@ -185,7 +185,7 @@ function drawConn(info = '') {
   const words = { connecting: 'Connecting', open: 'Live', reconnecting: 'Reconnecting', closed: 'Closed', paused: 'Paused', slow: 'Slow connection', locked: page.locked === 'replaced' ? 'Replaced' : 'Token needed' };
   $('conn').dataset.state = shown;
   $('conn-what').textContent = words[shown];
-  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : shown === 'locked' ? '' : (info || '').split('; ').at(-1);
+  $('conn-more').textContent = shown === 'open' || shown === 'paused' ? wire.node : shown === 'locked' ? '' : info;
   $('conn').title = info || '';
   drawWait();
 }

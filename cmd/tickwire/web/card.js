@@ -78,7 +78,7 @@ export class Card {
    */
   take(quote, { lateUs, feedUs, ms }) {
     const first = !this.#joined;
-    const skipped = first ? 0 : quote.skipped;
+    const skipped = first ? 0 : quote.conflated;
     this.#joined = true;
     this.#missing = '';
     this.#quote = quote;

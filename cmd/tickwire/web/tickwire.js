@@ -51,7 +51,7 @@ var init_error = __esm({
     CloseCode = { REVOKED: 4001, EXPIRED: 4002, REPLACED: 4003 };
     TickwireError = class extends Error {
       /**
-       * text: without the symbol, or pattern, that it is about, with which the message begins.
+       * text: without the symbol, pattern or code that it is about, with which the message begins.
        * retry: the same may succeed later. code: of Code, of a close, or the HTTP status of a
        * refused upgrade; 0 is none. reason: of a refused upgrade, why, in a word of PROTOCOL.md's.
        */
@@ -84,6 +84,7 @@ var init_error = __esm({
     };
     FinalError = class extends TickwireError {
       name = "FinalError";
+      message = `refused with ${this.code}${this.text && `: ${this.text}`}`;
     };
     ProtocolError = class extends TickwireError {
       constructor(kind, text2) {
@@ -336,7 +337,7 @@ var init_quote = __esm({
       history = 0;
       /** Flags of the last update. */
       flags = 0;
-      skipped = 0;
+      conflated = 0;
       get image() {
         return (this.flags & IMAGE) !== 0;
       }
@@ -665,14 +666,14 @@ async function askWhy(stream, token, known2) {
     const { ok, status } = answer;
     if (ok) void answer.body?.cancel();
     if (known2.code !== 1006 && status !== known2.code) return known2;
-    if (ok) return { ...known2, reason: "the node answers, but opens no stream: it may have all the connections that it takes" };
+    if (ok) return { ...known2, text: "the node answers, but opens no stream: it may have all the connections that it takes" };
     const { error, reason } = await answer.json();
     if (typeof error !== "string" || status === 426) return known2;
     return {
       ...known2,
       code: status === 401 || status === 403 ? status : known2.code,
-      reason: `refused with ${status}: ${error.slice(0, 300)}`,
-      word: typeof reason === "string" ? reason : void 0,
+      text: error.slice(0, 300),
+      reason: typeof reason === "string" ? reason : void 0,
       afterMs: 1e3 * Math.min(60, Number(answer.headers.get("Retry-After")) || 0)
     };
   } catch {
@@ -757,8 +758,8 @@ var Board = class {
     if (u.seq < q.seq && !renewed) refuse("order", `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (!image) u.agree?.(q);
     const changed = put(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
-    this.conflated += q.skipped;
+    q.conflated = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
+    this.conflated += q.conflated;
     if (u.flags & GAP) this.gaps++;
     q.seq = u.seq;
     q.flags = u.flags;
@@ -766,7 +767,7 @@ var Board = class {
       q.history = u.history;
       h.imaged = h.view;
     }
-    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
+    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.conflated, flags: u.flags, sentAt };
   }
   #count(symbol, by) {
     this.subs += by;
@@ -1584,7 +1585,7 @@ var Session = class {
     socket.binaryType = "arraybuffer";
     socket.onmessage = (e) => this.#received(e.data);
     socket.onerror = (e) => this.#failed(e.message);
-    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}` });
+    socket.onclose = (e) => this.#end({ code: e.code, text: e.reason });
     this.#watchOver(HELLO_MS / 4);
   }
   token;
@@ -1655,7 +1656,7 @@ var Session = class {
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
-  close(reason, dead = false) {
+  close(text2, dead = false) {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#watch);
@@ -1664,7 +1665,7 @@ var Session = class {
     s.onerror = () => {
     };
     if (dead && s.terminate) s.terminate();
-    else if (s.readyState < 2) s.close(1e3, reason.slice(0, 40).replace(/[^ -~]/g, "?"));
+    else if (s.readyState < 2) s.close(1e3, text2.slice(0, 40).replace(/[^ -~]/g, "?"));
     const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
     this.#behind = [];
     this.#open.clear();
@@ -1673,7 +1674,7 @@ var Session = class {
   }
   /** Ends the session because what came, or is held, is wrong. */
   giveUp(why) {
-    this.#end({ reason: why.text, distrust: why });
+    this.#end({ text: why.text, distrust: why });
   }
   #received(data) {
     if (this.#over) return;
@@ -1686,7 +1687,7 @@ var Session = class {
       this.#take(text2 ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      if (e.kind === "version") this.#end({ code: 1002, reason: e.text });
+      if (e.kind === "version") this.#end({ code: 1002, text: e.text });
       else this.giveUp(e);
     }
   }
@@ -1740,17 +1741,17 @@ var Session = class {
       const now = Date.now(), silence = now - this.#heard;
       if (silence <= this.#silenceMs) this.#watchOver(everyMs);
       else if (!slept && now - from > after + 1e3) this.#watchOver(everyMs, true);
-      else this.#end({ reason: `nothing heard for ${(silence / 1e3).toFixed(1)} s`, silent: true });
+      else this.#end({ text: `nothing heard for ${(silence / 1e3).toFixed(1)} s`, silent: true });
     }, after);
   }
   /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
   #failed(text2 = "") {
     const [, status] = /server response: (\d{3})/.exec(text2) ?? [];
-    if (status) this.#end({ code: +status, reason: `refused with ${status}` });
+    if (status) this.#end({ code: +status, text: "" });
   }
   #end(why) {
     if (this.#over) return;
-    this.close(why.reason, why.silent);
+    this.close(why.text, why.silent);
     this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 };
@@ -2083,10 +2084,10 @@ function most(hello, terms) {
 }
 
 // src/token.ts
+init_error();
 var LEAST_MS = 5e3;
 var PAUSE_MS = 1e3;
 var TTL_MOST_S = 365 * 24 * 3600;
-var EXPIRED = 4002;
 var Pass = class {
   #source;
   #getting;
@@ -2121,8 +2122,8 @@ var Pass = class {
     if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1e3 * Math.min(seconds, TTL_MOST_S)));
   }
   /** Whether another may help against what refused this one. */
-  survives(code, word) {
-    const expired = code === EXPIRED || code === 401 && word === "expired";
+  survives(code, reason) {
+    const expired = code === CloseCode.EXPIRED || code === 401 && reason === "expired";
     if (!expired || !this.#source) return false;
     return this.#spent = true;
   }
@@ -2410,19 +2411,19 @@ var Tickwire = class extends Emitter {
       this.#board.distrust();
       this.emit("error", why.distrust);
     }
-    if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
-      return this.#refused(new FinalError(`the node refuses this client: ${why.reason}`, false, why.code, void 0, why.word));
+    if (isFinal(why.code) && !this.#pass.survives(why.code, why.reason)) {
+      return this.#refused(new FinalError(why.text, false, why.code, void 0, why.reason));
     }
-    if (why.silent) this.#become("stale", why.reason);
-    this.#retry(why.reason, why.afterMs);
+    if (why.silent) this.#become("stale", why.text);
+    this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
   }
   /** Dials again in a while. */
-  #retry(reason, leastMs = 0) {
+  #retry(text2, leastMs = 0) {
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
     const most2 = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
     const wait = leastMs + Math.random() * most2;
-    this.#become("connecting", `${reason}; again in ${(wait / 1e3).toFixed(1)} s`);
+    this.#become("connecting", text2, wait);
     this.#after(wait, () => void this.#dial());
   }
   /** Lets the session go, and keeps what it was worth. */
@@ -2444,7 +2445,7 @@ var Tickwire = class extends Emitter {
     this.#end = why;
     this.#part();
     this.#state = "closed";
-    this.emit("state", { state: "closed", reason: why.text });
+    this.emit("state", { state: "closed", text: why.message });
     this.hush();
     this.#subs.close(why);
   }
@@ -2465,10 +2466,10 @@ var Tickwire = class extends Emitter {
     this.#subs.flush();
     return session.call(make, patient);
   }
-  #become(state, reason) {
+  #become(state, text2, retryMs) {
     if (this.#end) return;
     this.#state = state;
-    this.emit("state", { state, reason });
+    this.emit("state", { state, text: text2, ...retryMs !== void 0 && { retryMs } });
   }
   #after(ms, fn) {
     clearTimeout(this.#timer);
@@ -2483,14 +2484,16 @@ function quiet(p) {
 }
 
 // src/index.ts
-init_decimal();
 init_error();
 init_flags();
-init_message();
 init_quote();
 
 // <stdin>
+init_decimal();
+init_flags();
 init_json();
+init_message();
+init_quote();
 export {
   Board,
   CONFLATED,
@@ -2501,8 +2504,6 @@ export {
   FinalError,
   GAP,
   IMAGE,
-  MAX_INT,
-  MAX_SCALE,
   NotConnected,
   ProtocolError,
   RequestError,
@@ -2511,10 +2512,8 @@ export {
   TickwireError,
   decimalText,
   encode,
-  encodeRequest,
   fieldsOf,
   parseMessage,
   parseMessageJSON,
-  reasonOf,
-  symbolHash
+  reasonOf
 };

@@ -22,7 +22,7 @@ export class Wire {
 
   /**
    * on: quote(quote, sentUs) an update; message(sentUs) all of a message was told;
-   * state(state, text); refused(symbol or undefined, error); lag(blocked ms); hello(hello);
+   * state(state, text, ms until it connects again); refused(symbol or undefined, error); lag(blocked ms); hello(hello);
    * rate(updates per second and symbol in effect, Infinity: every one).
    */
   constructor(on) {
@@ -43,14 +43,14 @@ export class Wire {
     });
     client.on('error', (error) => on.refused(error.symbol, error));
     client.on('lag', on.lag);
-    client.on('state', ({ state, reason }) => {
+    client.on('state', ({ state, text, retryMs = 0 }) => {
       if (state === 'stale' || client !== this.#client) return; // another connection follows at once
       this.state = state === 'live' ? 'open' : state === 'connecting' ? 'reconnecting' : state;
       if (this.state === 'open') {
         this.#samples.length = 0; // perhaps another node, with another clock
         this.#sample(PINGS_AT_START);
       }
-      on.state(this.state, reason);
+      on.state(this.state, text, retryMs);
     });
   }
 

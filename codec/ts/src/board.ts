@@ -106,8 +106,8 @@ export class Board {
     if (u.seq < q.seq && !renewed) refuse('order', `${q.symbol}: seq went back from ${q.seq} to ${u.seq}`);
     if (!image) u.agree?.(q);
     const changed = put(q.values, u, image);
-    q.skipped = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
-    this.conflated += q.skipped;
+    q.conflated = renewed || q.seq === 0 || u.flags & GAP ? 0 : Math.max(0, u.seq - q.seq - 1);
+    this.conflated += q.conflated;
     if (u.flags & GAP) this.gaps++;
     q.seq = u.seq;
     q.flags = u.flags;
@@ -115,7 +115,7 @@ export class Board {
       q.history = u.history;
       h.imaged = h.view;
     }
-    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.skipped, flags: u.flags, sentAt };
+    return { symbol: q.symbol, quote: q, update: u, changed: fieldsOf(changed), conflated: q.conflated, flags: u.flags, sentAt };
   }
 
   #count(symbol: string, by: 1 | -1): void {

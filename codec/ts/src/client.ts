@@ -29,7 +29,8 @@ export interface Events {
   /** A symbol's quote; told after all updates of its message were merged. */
   quote: QuoteEvent;
   batch: Batch;
-  state: { state: State; reason: string };
+  /** text: why. retryMs: of connecting, until the next try. */
+  state: { state: State; text: string; retryMs?: number };
   hello: Hello;
   /** ms for which our socket took nothing; what follows is merged. */
   lag: number;
@@ -298,20 +299,20 @@ export class Tickwire extends Emitter<Events> {
       this.#board.distrust();
       this.emit('error', why.distrust);
     }
-    if (isFinal(why.code) && !this.#pass.survives(why.code, why.word)) {
-      return this.#refused(new FinalError(`the node refuses this client: ${why.reason}`, false, why.code, undefined, why.word));
+    if (isFinal(why.code) && !this.#pass.survives(why.code, why.reason)) {
+      return this.#refused(new FinalError(why.text, false, why.code, undefined, why.reason));
     }
-    if (why.silent) this.#become('stale', why.reason);
-    this.#retry(why.reason, why.afterMs);
+    if (why.silent) this.#become('stale', why.text);
+    this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
   }
 
   /** Dials again in a while. */
-  #retry(reason: string, leastMs = 0): void {
+  #retry(text: string, leastMs = 0): void {
     const drain = this.#drainUntil - Date.now();
     this.#drainUntil = 0;
     const most = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
     const wait = leastMs + Math.random() * most;
-    this.#become('connecting', `${reason}; again in ${(wait / 1000).toFixed(1)} s`);
+    this.#become('connecting', text, wait);
     this.#after(wait, () => void this.#dial());
   }
 
@@ -336,7 +337,7 @@ export class Tickwire extends Emitter<Events> {
     this.#end = why;
     this.#part();
     this.#state = 'closed';
-    this.emit('state', { state: 'closed', reason: why.text });
+    this.emit('state', { state: 'closed', text: why.message });
     this.hush(); // a listener may have closed us amid the quotes of a message
     this.#subs.close(why);
   }
@@ -358,10 +359,10 @@ export class Tickwire extends Emitter<Events> {
     return session.call(make, patient);
   }
 
-  #become(state: State, reason: string): void {
+  #become(state: State, text: string, retryMs?: number): void {
     if (this.#end) return; // a listener closed us meanwhile
     this.#state = state;
-    this.emit('state', { state, reason });
+    this.emit('state', { state, text, ...(retryMs !== undefined && { retryMs }) });
   }
 
   #after(ms: number, fn: () => void): void {

@@ -12,7 +12,7 @@ export class TickwireError extends Error {
   override name = 'TickwireError';
 
   /**
-   * text: without the symbol, or pattern, that it is about, with which the message begins.
+   * text: without the symbol, pattern or code that it is about, with which the message begins.
    * retry: the same may succeed later. code: of Code, of a close, or the HTTP status of a
    * refused upgrade; 0 is none. reason: of a refused upgrade, why, in a word of PROTOCOL.md's.
    */
@@ -52,6 +52,7 @@ export class RequestError extends TickwireError {
 /** A node will not have this client back: connecting again as it is cannot help. */
 export class FinalError extends TickwireError {
   override name = 'FinalError';
+  override message = `refused with ${this.code}${this.text && `: ${this.text}`}`;
 }
 
 /** What a receiver refuses: the classes of PROTOCOL.md and testdata/invalid.json. */

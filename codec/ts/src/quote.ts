@@ -56,7 +56,7 @@ export interface QuoteView {
   /** Of the last update: why it merges several, or null. */
   readonly reason: Reason | null;
   /** Of the last update: how many before it were not sent. */
-  readonly skipped: number;
+  readonly conflated: number;
   /** Exact: a decimal with all its decimals, an integer, or the status by name; null when not known. */
   text(field: Field): string | null;
   /** The nearest double, for charts; null when not known. */
@@ -79,7 +79,7 @@ export class Quote implements QuoteView {
   history = 0;
   /** Flags of the last update. */
   flags = 0;
-  skipped = 0;
+  conflated = 0;
 
   constructor(readonly symbol: string) {}
 

@@ -17,7 +17,7 @@ export function useQuote(client: Tickwire | undefined, symbol: string, terms: St
 }
 
 /** The state of the connection: connecting, live, stale or closed. */
-export function useStatus(client: Tickwire | undefined): State {
+export function useConnectionState(client: Tickwire | undefined): State {
   const subscribe = useCallback((listener: () => void) => client?.on('state', listener) ?? nobody(), [client]);
   return useSyncExternalStore(subscribe, () => client?.state ?? 'connecting', () => 'connecting');
 }

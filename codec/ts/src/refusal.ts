@@ -16,12 +16,12 @@ export async function askWhy(stream: string, token: string, known: Lost): Promis
     const { ok, status } = answer;
     if (ok) void answer.body?.cancel(); // the list itself is not wanted
     if (known.code !== 1006 && status !== known.code) return known; // of a status that we know, only its reason
-    if (ok) return { ...known, reason: 'the node answers, but opens no stream: it may have all the connections that it takes' };
+    if (ok) return { ...known, text: 'the node answers, but opens no stream: it may have all the connections that it takes' };
     const { error, reason } = (await answer.json()) as { error?: unknown; reason?: unknown };
     if (typeof error !== 'string' || status === 426) return known;
     return {
-      ...known, code: status === 401 || status === 403 ? status : known.code, reason: `refused with ${status}: ${error.slice(0, 300)}`,
-      word: typeof reason === 'string' ? reason : undefined, afterMs: 1000 * Math.min(60, Number(answer.headers.get('Retry-After')) || 0),
+      ...known, code: status === 401 || status === 403 ? status : known.code, text: error.slice(0, 300),
+      reason: typeof reason === 'string' ? reason : undefined, afterMs: 1000 * Math.min(60, Number(answer.headers.get('Retry-After')) || 0),
     };
   } catch {
     return known; // nobody there, or no node

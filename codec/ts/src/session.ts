@@ -10,13 +10,13 @@ const MESSAGE_MOST = 4 << 20; // bytes; a node ends data messages near 16 KiB
 /** Why a connection ended. */
 export interface Lost {
   code: number;
-  reason: string;
+  text: string;
   /** What is held may be wrong: come back without resuming. */
   distrust?: TickwireError;
   /** Nothing was heard for too long. */
   silent: boolean;
   /** Of a refused upgrade: why, in a word of the protocol's. */
-  word?: string | undefined;
+  reason?: string | undefined;
   /** ms that the node wants to be left alone at the least. */
   afterMs?: number;
 }
@@ -73,7 +73,7 @@ export class Session {
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (e) => this.#received(e.data as string | ArrayBuffer);
     socket.onerror = (e) => this.#failed((e as { message?: string }).message);
-    socket.onclose = (e) => this.#end({ code: e.code, reason: e.reason || `closed with ${e.code}` });
+    socket.onclose = (e) => this.#end({ code: e.code, text: e.reason });
     this.#watchOver(HELLO_MS / 4);
   }
 
@@ -126,7 +126,7 @@ export class Session {
   }
 
   /** Ends the session from our side; the handler hears no more of it. */
-  close(reason: string, dead = false): void {
+  close(text: string, dead = false): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#watch);
@@ -134,7 +134,7 @@ export class Session {
     s.onmessage = s.onclose = null;
     s.onerror = () => {}; // closing before it is open is one, to ws
     if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
-    else if (s.readyState < 2) s.close(1000, reason.slice(0, 40).replace(/[^ -~]/g, '?'));
+    else if (s.readyState < 2) s.close(1000, text.slice(0, 40).replace(/[^ -~]/g, '?'));
     const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
     this.#behind = [];
     this.#open.clear();
@@ -144,7 +144,7 @@ export class Session {
 
   /** Ends the session because what came, or is held, is wrong. */
   giveUp(why: TickwireError): void {
-    this.#end({ reason: why.text, distrust: why });
+    this.#end({ text: why.text, distrust: why });
   }
 
   #received(data: string | ArrayBuffer): void {
@@ -158,7 +158,7 @@ export class Session {
       this.#take(text ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      if (e.kind === 'version') this.#end({ code: 1002, reason: e.text }); // final
+      if (e.kind === 'version') this.#end({ code: 1002, text: e.text }); // final
       else this.giveUp(e);
     }
   }
@@ -215,19 +215,19 @@ export class Session {
       const now = Date.now(), silence = now - this.#heard;
       if (silence <= this.#silenceMs) this.#watchOver(everyMs);
       else if (!slept && now - from > after + 1000) this.#watchOver(everyMs, true);
-      else this.#end({ reason: `nothing heard for ${(silence / 1000).toFixed(1)} s`, silent: true });
+      else this.#end({ text: `nothing heard for ${(silence / 1000).toFixed(1)} s`, silent: true });
     }, after);
   }
 
   /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
   #failed(text = ''): void {
     const [, status] = /server response: (\d{3})/.exec(text) ?? [];
-    if (status) this.#end({ code: +status, reason: `refused with ${status}` });
+    if (status) this.#end({ code: +status, text: '' });
   }
 
-  #end(why: Partial<Lost> & { reason: string }): void {
+  #end(why: Partial<Lost> & { text: string }): void {
     if (this.#over) return;
-    this.close(why.reason, why.silent);
+    this.close(why.text, why.silent);
     this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 }

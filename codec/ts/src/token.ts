@@ -1,3 +1,4 @@
+import { CloseCode } from './error.js';
 import { checkToken } from './options.js';
 
 /**
@@ -11,7 +12,6 @@ export type TokenSource = string | (() => string | Promise<string>);
 const LEAST_MS = 5_000; // before its end a token is renewed, if it has so long
 const PAUSE_MS = 1_000; // between two tokens at the least
 const TTL_MOST_S = 365 * 24 * 3600; // more is as good
-const EXPIRED = 4002; // of a close
 
 /** The token in use, and when another is due. */
 export class Pass {
@@ -50,8 +50,8 @@ export class Pass {
   }
 
   /** Whether another may help against what refused this one. */
-  survives(code: number, word: string | undefined): boolean {
-    const expired = code === EXPIRED || (code === 401 && word === 'expired');
+  survives(code: number, reason: string | undefined): boolean {
+    const expired = code === CloseCode.EXPIRED || (code === 401 && reason === 'expired');
     if (!expired || !this.#source) return false;
     return (this.#spent = true);
   }

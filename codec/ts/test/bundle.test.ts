@@ -19,7 +19,7 @@ it('bundles to the same bytes each time, with the licence, and what is needed in
     expect(texts[0]).toContain('THE SOFTWARE IS PROVIDED "AS IS"');
     expect(texts[0]).not.toMatch(/^import /m);
     expect(texts[0]).not.toContain(dir);
-    const { Tickwire, parseMessage } = (await import(pathToFileURL(join(dir, 'a.mjs')).href)) as typeof import('../src/index.js');
+    const { Tickwire, parseMessage } = (await import(pathToFileURL(join(dir, 'a.mjs')).href)) as typeof import('../src/index.js') & typeof import('../src/message.js');
     expect(parseMessage(new Uint8Array([0x92, 4, 0x80]))).toEqual({ type: 'lag', blocked_ms: 0 });
     expect(Tickwire.name).toBe('Tickwire');
   } finally {

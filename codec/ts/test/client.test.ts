@@ -82,11 +82,11 @@ describe.each(['msgpack', 'json'] as const)('in %s', (encoding) => {
     await until('the update', () => events.length === 2);
     expect([events[1]!.conflated, events[1]!.flags]).toEqual([9, 10]);
     const q = t.quotes.get('sim:A')!;
-    expect([q.skipped, q.reason, q.gap, q.image]).toEqual([9, 'slow', false, false]);
+    expect([q.conflated, q.reason, q.gap, q.image]).toEqual([9, 'slow', false, false]);
     row.seq += 10;
     peer.conn.data({ row, flags: 2 | (3 << 2) | 16, values: { bid: 98 } });
     await until('an update behind a gap', () => events.length === 3);
-    expect([events[2]!.conflated, q.skipped, q.reason, q.gap]).toEqual([0, 0, 'catch-up', true]);
+    expect([events[2]!.conflated, q.conflated, q.reason, q.gap]).toEqual([0, 0, 'catch-up', true]);
   });
 
   it.each(sessions)('plays the session: $about', async ({ messages, quotes }) => {

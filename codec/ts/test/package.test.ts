@@ -51,7 +51,7 @@ describe('is small', () => {
   });
 
   it('and what is not imported is not there', async () => {
-    expect(await size(`import { decimalText } from '@tickwire/client'; console.log(decimalText(1, 2))`)).toBeLessThan(400);
+    expect(await size(`import { Code } from '@tickwire/client'; console.log(Code)`)).toBeLessThan(400);
     expect(await size(`import '@tickwire/client'; import '@tickwire/client/store'; import '@tickwire/client/react'`)).toBeLessThan(30);
   });
 

@@ -5,7 +5,7 @@ import { renderToString } from 'react-dom/server';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { Tickwire } from '../src/index.js';
-import { useQuote, useStatus, useTickwire } from '../src/react.js';
+import { useQuote, useConnectionState, useTickwire } from '../src/react.js';
 import { Peer, until } from './peer.js';
 
 let peer: Peer, t: Tickwire, root: Root, frame: (() => void)[] = [];
@@ -93,7 +93,7 @@ it('takes a quote that others use as it is, in the first render', async () => {
 });
 
 it('tells the state', async () => {
-  function Status(): ReactNode { return useStatus(t); }
+  function Status(): ReactNode { return useConnectionState(t); }
   await show(<Status />);
   expect(text()).toBe('connecting');
   await act(live);
@@ -109,7 +109,7 @@ it('makes a client when it is mounted, and closes it with the component', async 
       made.push(new Tickwire({ url: peer.url, WebSocket }));
       return made.at(-1)!;
     });
-    const quote = useQuote(client, 'sim:A'), state = useStatus(client), [, again] = useState(0);
+    const quote = useQuote(client, 'sim:A'), state = useConnectionState(client), [, again] = useState(0);
     useEffect(() => { if (quote) again(1); }, [quote]);
     return `${state} ${quote?.text('bid') ?? '-'}`;
   }
