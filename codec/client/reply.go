@@ -31,7 +31,11 @@ func (s *session) replied(r *codec.Reply) error {
 	if a.op == codec.OpAuth {
 		events = s.authorized(r, a)
 	}
+	subs, most := c.board.subs, s.hello.Limits.Subs
 	c.mu.Unlock()
+	if subs > most {
+		return fmt.Errorf("%w: the node has subscribed us to %d symbols, of %d at the most", errDistrust, subs, most)
+	}
 	for _, e := range events {
 		c.event(e)
 	}

@@ -97,12 +97,13 @@ func (c *Client) Run(ctx context.Context) error {
 		if errors.Is(err, ErrConfig) {
 			return err // of Auth's token
 		}
-		if s.talked && !errors.Is(err, errPromise) {
+		drained := !s.leave.IsZero()
+		if s.talked && !errors.Is(err, errPromise) && !(drained && time.Since(s.began) < c.pace.backoffMost) {
 			attempt = 0 // only data, or a reply, proves that the way is free
 		}
 		wait := rand.N(min(c.pace.backoffMost, c.pace.backoffFirst<<min(attempt, 10)))
-		if !s.leave.IsZero() {
-			wait = max(0, time.Until(s.leave))
+		if left := time.Until(s.leave); drained && (attempt == 0 || wait < left) {
+			wait = max(0, left)
 		}
 		if later := new(retryError); errors.As(err, &later) {
 			wait += later.after

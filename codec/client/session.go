@@ -23,7 +23,8 @@ type session struct {
 	// Run's goroutine's.
 	silence time.Duration // after which the node is given up
 	leave   time.Time     // zero, or when to connect elsewhere
-	talked  bool          // data or a reply came
+	began   time.Time
+	talked  bool // data or a reply came
 	msg     codec.Message
 	out     Update
 
@@ -51,7 +52,7 @@ type session struct {
 
 func newSession(c *Client, w *wire) *session {
 	s := &session{
-		client: c, wire: w, silence: dialTimeout,
+		client: c, wire: w, silence: dialTimeout, began: time.Now(),
 		wake: make(chan struct{}, 1), aged: make(chan struct{}, 1), over: make(chan struct{}),
 		asked: make(map[int64]*asked), askDelay: c.pace.askFirst,
 	}
@@ -163,7 +164,7 @@ func (s *session) greet(hello *codec.Hello) error {
 			return s.refuse("its field %d is %q, not %q", f, name, codec.FieldNames[f])
 		}
 	}
-	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond) <= 0 {
+	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond, l.Subs) <= 0 {
 		return fmt.Errorf("%w: a hello without limits", errPromise)
 	}
 	if hello.Heartbeat > 0 && hello.Heartbeat < int64(time.Hour/time.Millisecond) {

@@ -329,7 +329,7 @@ func TestRefusedUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for after, least := range map[string]time.Duration{"30": 30 * time.Second, "9999999": retryAfterMost, "-1": 0, "soon": 0} {
+	for after, least := range map[string]time.Duration{"30": 30 * time.Second, "9999999": time.Minute, "99999999999999999999": time.Minute, "-1": 0, "soon": 0} {
 		n := newNode(t, nil)
 		n.refuse = func(int) error {
 			return refuseUpgrade(http.StatusTooManyRequests, "conns", http.Header{"Retry-After": {after}})

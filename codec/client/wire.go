@@ -28,11 +28,12 @@ const (
 	byeTimeout   = 100 * time.Millisecond // a close frame may take so long
 	messageMax   = 4 << 20                // bytes; a node ends its messages at 16 KiB
 	readBuffer   = 64 << 10
-	readLeast    = 4 << 10 // bytes that a message grows by
-	reasonMax    = 1 << 10 // bytes kept of an HTTP refusal's body
+	readLeast    = 4 << 10  // bytes that a message grows by
+	refusalMax   = 16 << 10 // bytes read of an HTTP refusal
+	reasonMax    = 1 << 10  // and kept of its body
 
-	// retryAfterMost bounds for how long an HTTP refusal may send us away.
-	retryAfterMost = time.Minute
+	// retryAfterMost bounds for how many seconds an HTTP refusal may send us away.
+	retryAfterMost = 60
 )
 
 var (
@@ -112,13 +113,13 @@ type refusal struct {
 
 // readRefusal reads a node's, which is JSON, or that of whatever stands before it.
 func readRefusal(answer io.Reader) (x refusal) {
-	r, err := http.ReadResponse(bufio.NewReader(answer), nil)
+	r, err := http.ReadResponse(bufio.NewReader(io.LimitReader(answer, refusalMax)), nil)
 	if err != nil {
 		return x
 	}
 	defer r.Body.Close()
-	if seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 31); err == nil {
-		x.after = min(time.Duration(seconds)*time.Second, retryAfterMost)
+	if seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		x.after = time.Duration(min(seconds, retryAfterMost)) * time.Second
 	}
 	body, _ := io.ReadAll(io.LimitReader(r.Body, reasonMax))
 	var told struct{ Error, Reason string }
