@@ -47,7 +47,7 @@ func (c *configCmd) Run(ctx context.Context, k *kong.Context, log *slog.Logger) 
 		return errors.New("config: whose? Name a command, as tickwire config fanout, or a file that has settings of up, feed or fanout, as tickwire --config FILE config")
 	}
 	for i, args := range asked {
-		var cli commands
+		cli := commands{read: outer.read}
 		k, err := cli.parser(ctx).Parse(append([]string{"--config", outer.Config}, args...))
 		if err != nil {
 			return err
@@ -151,7 +151,8 @@ func valueText(flag *kong.Flag) string {
 
 const hidden = "xxxxx" // as url.Redacted has it
 
-// redacted is a URL without its passwords; of anything else, as a token, nothing is left.
+// redacted is a URL without its passwords, nor what may be one: a name that stands alone, and
+// whatever an issuer's has in its query. Of anything else, as a token, nothing is left.
 func redacted(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" && u.Scheme != "unix" {
@@ -159,10 +160,13 @@ func redacted(text string) string {
 	}
 	query := u.Query()
 	for name := range query {
-		if strings.Contains(name, "password") {
+		if strings.Contains(name, "pass") || strings.HasPrefix(u.Scheme, "http") {
 			query.Set(name, hidden)
 		}
 	}
 	u.RawQuery = query.Encode()
+	if _, both := u.User.Password(); u.User != nil && !both {
+		u.User = url.User(hidden)
+	}
 	return u.Redacted()
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -25,16 +27,35 @@ type settings struct {
 	by   map[*kong.Node]map[string]*yaml.Node // values by command and flag
 }
 
-// readSettings reads a file, and refuses what is no command's.
-func readSettings(file string, app *kong.Application) (*settings, error) {
-	text, err := os.Open(file)
-	if err != nil {
-		return nil, err
+const settingsMax = 1 << 20 // bytes of a file
+
+// readText reads a file, or a pipe, for whose other end nobody waits after ctx.
+func readText(ctx context.Context, file string) (text []byte, err error) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		var f *os.File
+		if f, err = os.Open(file); err != nil {
+			return
+		}
+		defer f.Close()
+		if text, err = io.ReadAll(io.LimitReader(f, settingsMax+1)); len(text) > settingsMax {
+			err = fmt.Errorf("%s has more than %d bytes", file, settingsMax)
+		}
+	}()
+	select {
+	case <-read:
+		return text, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	defer text.Close()
+}
+
+// readSettings takes a file's text, and refuses what is no command's.
+func readSettings(file string, text []byte, app *kong.Application) (*settings, error) {
 	s := &settings{file: file, by: make(map[*kong.Node]map[string]*yaml.Node)}
 	var doc, more yaml.Node
-	decoder := yaml.NewDecoder(text)
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	switch err := decoder.Decode(&doc); {
 	case err == io.EOF: // empty
 		return s, nil

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,6 +65,8 @@ fanout:
   # replay:`},
 		{"config --log error", "up:\n  venue: [coinbase, kraken] # FILE:7\n  sim-rate: 1000 # FILE:10\nfeed:\n  venue: [coinbase, kraken] # FILE:7\nfanout:\n  drain: 31s # TICKWIRE_DRAIN"},
 		{"config tape status", "tape:\n  status:\n    redis: redis://10.0.0.6 # FILE:5"},
+		{"config tape status --redis redis://" + secret + "@h", "    redis: redis://xxxxx@h # --redis"},
+		{"config fanout --token-jwks https://u:" + secret + "@id.example.com/x?access_token=" + secret, "  token-jwks: https://u:xxxxx@id.example.com/x?access_token=xxxxx # --token-jwks"},
 		{"config watch x:* --token " + secret, "  token: xxxxx # --token"},
 		{"config watch x:* --token no:jwt:" + secret, "  token: xxxxx # --token"},
 	} {
@@ -89,6 +93,30 @@ fanout:
 	}
 }
 
+// A file may be a pipe, of which there is no second time, and nobody waits for its other end.
+func TestConfigOfAPipe(t *testing.T) {
+	if stdout, stderr, code := run(t, "log: warn\nfanout: {drain: 77s}", "--config", "/dev/stdin", "config", "fanout"); code != 0 || !strings.Contains(stdout, "drain: 1m17s") || !strings.Contains(stdout, "log: warn") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--config", pipe, "config", "fanout")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { cmd.Process.Signal(syscall.SIGTERM) })
+	late := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+	if cmd.Wait(); !late.Stop() {
+		t.Error("it waits for who would write to the pipe")
+	}
+}
+
 // A command runs by its file.
 func TestConfigRuns(t *testing.T) {
 	port, metrics := tapetest.Port(t), tapetest.Port(t)
@@ -105,25 +133,28 @@ func TestConfigRuns(t *testing.T) {
 // What is wrong in a file, or in a file that it names, is said, with its place.
 func TestConfigWrong(t *testing.T) {
 	for text, say := range map[string]string{
-		"fanout: {lissten: x}":           ":1: tickwire fanout has no setting lissten; tickwire fanout --help",
-		"\nlissten: x":                   ":2: tickwire has no setting lissten",
-		"symbols: [sim:*]":               ":1: symbols is one thing in bench and another in token sign and another in up, feed: put it under",
-		"fanout: {heartbeat: 5}":         ":1: --heartbeat: expected duration",
-		"fanout: {heartbeat: 5ms}":       "--heartbeat is at least 1s",
-		"fanout: {listen: }":             ":1: there is no value",
-		"fanout: {listen: [a, b]}":       ":1: one value is due here",
-		"fanout: {origin: [[a]]}":        ":1: a list in a list",
-		"fanout: [listen]":               ":1: lines as NAME: VALUE are due here",
-		"fanout: 5":                      ":1: tickwire has no setting fanout",
-		"just text":                      ":1: lines as NAME: VALUE are due here",
-		"a: [":                           "did not find expected node content",
-		"log: info\nlog: warn":           ":2: log is there twice",
-		"log: info\n---\nlog: warn":      "a second document",
-		"log: noisy":                     "--log must be one of",
-		"config: x":                      ":1: config names this file",
-		"fanout: {token-key: no/such}":   "no/such: no such file",
-		"redis: http://x":                "a URL is redis://HOST:PORT",
-		"fanout: {proxy-from: [10.0.0]}": "--proxy-from 10.0.0: an address, or a network",
+		"fanout: {lissten: x}":                          ":1: tickwire fanout has no setting lissten; tickwire fanout --help",
+		"\nlissten: x":                                  ":2: tickwire has no setting lissten",
+		"symbols: [sim:*]":                              ":1: symbols is one thing in bench and another in token sign and another in up, feed: put it under",
+		"fanout: {heartbeat: 5}":                        ":1: --heartbeat: expected duration",
+		"fanout: {heartbeat: 5ms}":                      "--heartbeat is at least 1s",
+		"fanout: {listen: }":                            ":1: there is no value",
+		"fanout: {listen: [a, b]}":                      ":1: one value is due here",
+		"fanout: {origin: [[a]]}":                       ":1: a list in a list",
+		"fanout: [listen]":                              ":1: lines as NAME: VALUE are due here",
+		"fanout: 5":                                     ":1: tickwire has no setting fanout",
+		"just text":                                     ":1: lines as NAME: VALUE are due here",
+		"a: [":                                          "did not find expected node content",
+		"log: info\nlog: warn":                          ":2: log is there twice",
+		"log: info\n---\nlog: warn":                     "a second document",
+		"log: noisy":                                    "--log must be one of",
+		"config: x":                                     ":1: config names this file",
+		"fanout: {token-key: no/such}":                  "no/such: no such file",
+		"redis: http://x":                               "a URL is redis://HOST:PORT",
+		"fanout: {proxy-from: [10.0.0]}":                "--proxy-from 10.0.0: an address, or a network",
+		"fanout: {listen: 443}":                         "--listen 443: address 443: missing port",
+		"fanout: {listen: '127.0.0.1:99999'}":           "--listen 127.0.0.1:99999: address 99999: invalid port",
+		"fanout: {metrics: here}":                       "--metrics here: address here: missing port",
 		"fanout: {tls-cert: no/such, tls-key: no/such}": "no/such: no such file",
 		"fanout: {listen: 0.0.0.0:80}":                  "serves other machines",
 	} {
@@ -134,6 +165,7 @@ func TestConfigWrong(t *testing.T) {
 	for args, say := range map[string]string{
 		"config":                            "whose? Name a command",
 		"--config no/such config fanout":    "no/such: no such file",
+		"--config /dev/zero config fanout":  "has more than 1048576 bytes",
 		"config nonsense":                   "unexpected argument nonsense",
 		"config fanout --nonsense":          "unknown flag --nonsense",
 		"config --config " + written(t, ""): "whose? Name a command",
@@ -165,7 +197,7 @@ func FuzzSettings(f *testing.F) {
 	var cli commands
 	k := cli.parser(f.Context())
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := readSettings(written(t, text), k.Model)
+		s, err := readSettings("file", []byte(text), k.Model)
 		if err != nil {
 			return
 		}

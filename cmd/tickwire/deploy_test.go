@@ -175,6 +175,7 @@ func TestChart(t *testing.T) {
 		"fanout.replicas=1": "fanout.insecure=true", // without certificate and tokens
 		"fanout.insecure=true,fanout.settings.listen=:80": "settings cannot have listen",
 		"fanout.insecure=true,fanout.replica=1":           "replica",
+		"fanout.insecure=true,redis.url=redis://:pw@h":    "redis.secret",
 	} {
 		out, err := exec.Command(need(t, "helm"), "template", "tickwire", filepath.Join(root, "deploy/helm"), "--kube-version", "1.27.0", "--set", set).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), says) {

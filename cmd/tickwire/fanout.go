@@ -22,7 +22,7 @@ func (c *fanoutCmd) Validate() error { return c.Fanout.Complete() }
 
 // Check reads what the flags name.
 func (c *fanoutCmd) Check(log *slog.Logger) error {
-	return cmp.Or(checkRedis(c.Redis), c.Fanout.Check(log))
+	return cmp.Or(checkRedis(c.Redis), checkAddr("--listen", c.Fanout.Listen), checkMetrics(c.Metrics), c.Fanout.Check(log))
 }
 
 func (c *fanoutCmd) Run(ctx context.Context, log *slog.Logger) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -17,7 +18,9 @@ type feedCmd struct {
 func (c *feedCmd) Validate() error { return c.Feed.Validate() }
 
 // Check reads what the flags name.
-func (c *feedCmd) Check(*slog.Logger) error { return checkRedis(c.Redis) }
+func (c *feedCmd) Check(*slog.Logger) error {
+	return cmp.Or(checkRedis(c.Redis), checkMetrics(c.Metrics))
+}
 
 func (c *feedCmd) Run(ctx context.Context, log *slog.Logger) error {
 	c.Feed.Redis = c.Redis

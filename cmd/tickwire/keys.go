@@ -56,7 +56,7 @@ func (c *keysCmd) run(stdout io.Writer) error {
 	}
 	var there, missing []string // all or none
 	for _, f := range files {
-		if _, err := os.Lstat(f.name); err == nil {
+		if stat, err := os.Lstat(f.name); err == nil && stat.Size() > 0 {
 			there = append(there, f.name)
 		} else {
 			missing = append(missing, f.name)
@@ -79,7 +79,7 @@ func (c *keysCmd) run(stdout io.Writer) error {
 	return nil
 }
 
-// writeNew writes a file that nobody else may have made meanwhile.
+// writeNew writes a file, whole or not at all, that nobody else may have made meanwhile.
 func writeNew(f keyFile) error {
 	w, err := os.OpenFile(f.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
 	if err != nil {
@@ -88,6 +88,9 @@ func writeNew(f keyFile) error {
 	_, err = w.Write(f.text)
 	if cerr := w.Close(); err == nil {
 		err = cerr
+	}
+	if err != nil {
+		os.Remove(f.name)
 	}
 	return err
 }

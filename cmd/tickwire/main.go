@@ -41,18 +41,28 @@ type commands struct {
 	Config string `env:"TICKWIRE_CONFIG" placeholder:"FILE" help:"File of settings, YAML: flags by their names, under commands by theirs; a flag and a variable count before it. [none]"`
 	Log    string `default:"info" enum:"debug,info,warn,error" env:"TICKWIRE_LOG" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. [${default}]"`
 
-	file *settings // --config; nil without
+	file *settings         // --config; nil without
+	read map[string][]byte // files, by name: of a pipe there is no second time
 }
 
 // BeforeResolve has kong ask the file of settings for what was not given.
-func (c *commands) BeforeResolve(ctx *kong.Context) (err error) {
-	for _, flag := range ctx.Model.Flags {
-		if name, _ := ctx.FlagValue(flag).(string); flag.Name == "config" && name != "" {
-			if c.file, err = readSettings(name, ctx.Model); err != nil {
+func (c *commands) BeforeResolve(k *kong.Context, ctx context.Context) (err error) {
+	for _, flag := range k.Model.Flags {
+		name, _ := k.FlagValue(flag).(string)
+		if flag.Name != "config" || name == "" {
+			continue
+		}
+		text := c.read[name]
+		if text == nil {
+			if text, err = readText(ctx, name); err != nil {
 				return fmt.Errorf("--config: %w", err)
 			}
-			ctx.AddResolver(c.file)
+			c.read = map[string][]byte{name: text}
 		}
+		if c.file, err = readSettings(name, text, k.Model); err != nil {
+			return fmt.Errorf("--config: %w", err)
+		}
+		k.AddResolver(c.file)
 	}
 	return nil
 }

@@ -39,6 +39,26 @@ func serveOps(addr string, reg *prometheus.Registry, unready func() string, log 
 	return srv.Close, nil
 }
 
+// checkAddr refuses what is no address to listen at.
+func checkAddr(flag, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w; an address is HOST:PORT", flag, addr, err)
+	}
+	return nil
+}
+
+// checkMetrics is as that, of where serveOps is to answer.
+func checkMetrics(addr string) error {
+	if addr == "off" || addr == "" {
+		return nil
+	}
+	return checkAddr("--metrics", addr)
+}
+
 // opsMux is what the operator's listener alone serves, and the probes, which it
 // answers when strangers have taken every place for plain HTTP on a node's.
 func opsMux(reg *prometheus.Registry, unready func() string) http.Handler {

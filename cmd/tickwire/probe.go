@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -36,14 +35,17 @@ func (c *probeCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	answer, err := http.DefaultClient.Do(req)
+	client := http.Client{ // of this process, not of a proxy, nor of whom it names
+		Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
-		return errors.New("probe: not ready: " + codec.Printable(strings.TrimSpace(string(why))))
+		return fmt.Errorf("probe: not ready: %s %s", answer.Status, codec.Printable(strings.TrimSpace(string(why))))
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (c *upCmd) Validate() error {
 
 // Check reads what the flags name.
 func (c *upCmd) Check(log *slog.Logger) error {
-	return cmp.Or(checkRedis(c.Redis), c.Fanout.Check(log))
+	return cmp.Or(checkRedis(c.Redis), checkAddr("--listen", c.Fanout.Listen), checkMetrics(c.Metrics), c.Fanout.Check(log))
 }
 
 func (c *upCmd) Run(ctx context.Context, log *slog.Logger) error {

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Key      []string      `env:"TICKWIRE_TOKEN_KEY" placeholder:"FILE" help:"Public keys of who signs tokens: PEM (RSA, P-256, Ed25519) or a JWKS; several, to change from one to the next. [none]"`
 	Secret   string        `env:"TICKWIRE_TOKEN_SECRET" placeholder:"FILE" help:"File with a secret of at least 32 bytes, shared with who signs (HS256). [none]"`
-	JWKS     string        `env:"TICKWIRE_TOKEN_JWKS" placeholder:"URL" help:"Where the issuer has its public keys (a JWKS), by https; fetched every 5 minutes, and for a key that is not known. [none]"`
+	JWKS     string        `secret:"" env:"TICKWIRE_TOKEN_JWKS" placeholder:"URL" help:"Where the issuer has its public keys (a JWKS), by https; fetched every 5 minutes, and for a key that is not known. [none]"`
 	Audience string        `env:"TICKWIRE_TOKEN_AUDIENCE" placeholder:"NAME" help:"What a token's aud must name. [anything]"`
 	Issuer   string        `env:"TICKWIRE_TOKEN_ISSUER" placeholder:"NAME" help:"What a token's iss must be. [anything]"`
 	Leeway   time.Duration `default:"30s" env:"TICKWIRE_TOKEN_LEEWAY" placeholder:"TIME" help:"How far the issuer's clock may be off, 0s to 5m. [${default}]"`

@@ -44,12 +44,13 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if .Values.fanout.insecure }}
 {{- $fanout = merge $fanout (dict "insecure" true) }}
 {{- end }}
-{{- $own := dict "feed" .Values.feed.settings "fanout" (merge $fanout .Values.fanout.settings) }}
-{{- toYaml (merge $own .Values.settings) }}
+{{- $own := dict "feed" .Values.feed.settings "fanout" (mergeOverwrite (deepCopy .Values.fanout.settings) $fanout) }}
+{{- toYaml (mergeOverwrite (deepCopy .Values.settings) $own) }}
 {{- end }}
 
 {{/* tickwire.redis is where a process has the URL from. */}}
 {{- define "tickwire.redis" -}}
+{{- if regexMatch "://[^/]*:[^/]*@|pass" .Values.redis.url }}{{ fail "redis.url has a password: put it into a secret, and name that in redis.secret" }}{{ end }}
 - name: TICKWIRE_REDIS
 {{- if .Values.redis.secret }}
   valueFrom: {secretKeyRef: {name: {{ .Values.redis.secret }}, key: url}}
