@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
+	tea "charm.land/bubbletea/v2"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
@@ -30,7 +30,7 @@ func watchBoard(ctx context.Context, cl *client.Client, out *os.File, url string
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// The signals are main's: they end ctx.
-	program := tea.NewProgram(&termModel{board: b, width: 80, height: 24}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	program := tea.NewProgram(&termModel{board: b, width: 80, height: 24}, tea.WithContext(ctx), tea.WithOutput(out), tea.WithoutSignalHandler())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- follow(ctx, cl)
@@ -182,7 +182,7 @@ func (m *termModel) Init() tea.Cmd {
 
 // scrolls is by how many rows a key moves the board.
 var scrolls = map[string]int{
-	"down": 1, "j": 1, "pgdown": 10, " ": 10,
+	"down": 1, "j": 1, "pgdown": 10, "space": 10,
 	"up": -1, "k": -1, "pgup": -10, "home": -1 << 30, "g": -1 << 30,
 }
 
@@ -194,7 +194,7 @@ func (m *termModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if msg.Width > 0 && msg.Height > 0 { // some do not know
 			m.width, m.height = msg.Width, msg.Height
 		}
-	case tea.KeyMsg:
+	case tea.KeyPressMsg:
 		switch key := msg.String(); key {
 		case "q", "ctrl+c", "esc":
 			return m, tea.Quit

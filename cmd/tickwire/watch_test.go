@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/lipgloss"
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sys/unix"
 
 	"github.com/tickwire/tickwire/codec"
@@ -53,6 +54,9 @@ func TestWatchLines(t *testing.T) {
 	}
 }
 
+// bare is what the board shows, without colours.
+func bare(m *termModel) string { return ansi.Strip(m.draw()) }
+
 // board is a termBoard of n symbols.
 func board(n int) *termModel {
 	b := newTermBoard("ws://127.0.0.1:8080")
@@ -82,7 +86,7 @@ func TestBoardFits(t *testing.T) {
 	} {
 		m := board(c.rows)
 		m.Update(tea.WindowSizeMsg{Width: c.width, Height: c.height})
-		text := m.View()
+		text := bare(m)
 		t.Logf("%d rows, %dx%d\n%s", c.rows, c.width, c.height, text)
 		lines := strings.Split(text, "\n")
 		if c.height > 0 && len(lines) > c.height {
@@ -108,21 +112,21 @@ func TestBoardScrolls(t *testing.T) {
 	m := board(100)
 	m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
 	for _, key := range []string{"up", "pgdown", "down", "pgup", "up", "down", "down"} {
-		m.View()
-		m.Update(tea.KeyMsg{Type: map[string]tea.KeyType{"up": tea.KeyUp, "down": tea.KeyDown, "pgdown": tea.KeyPgDown, "pgup": tea.KeyPgUp}[key]})
+		m.draw()
+		m.Update(tea.KeyPressMsg{Code: map[string]rune{"up": tea.KeyUp, "down": tea.KeyDown, "pgdown": tea.KeyPgDown, "pgup": tea.KeyPgUp}[key]})
 	}
-	if text := m.View(); m.top != 2 || !strings.Contains(text, "3-22 of 100") || !strings.Contains(text, "002-") || strings.Contains(text, "001-") {
+	if text := bare(m); m.top != 2 || !strings.Contains(text, "3-22 of 100") || !strings.Contains(text, "002-") || strings.Contains(text, "001-") {
 		t.Errorf("top %d\n%s", m.top, text)
 	}
 	m.top = 1000
-	if m.View(); m.top != 80 {
+	if m.draw(); m.top != 80 {
 		t.Errorf("top %d", m.top)
 	}
 	m.board.event(client.Event{Kind: client.Connecting, Err: io.EOF, After: time.Second})
-	if text := m.View(); !strings.Contains(text, "○ connecting") || !strings.Contains(text, "EOF; again in 1s") {
+	if text := bare(m); !strings.Contains(text, "○ connecting") || !strings.Contains(text, "EOF; again in 1s") {
 		t.Error(text)
 	}
-	for key, msg := range map[string]tea.KeyMsg{"q": {Type: tea.KeyRunes, Runes: []rune("q")}, "ctrl-C": {Type: tea.KeyCtrlC}} {
+	for key, msg := range map[string]tea.KeyPressMsg{"q": {Code: 'q', Text: "q"}, "ctrl-C": {Code: 'c', Mod: tea.ModCtrl}} {
 		if _, cmd := m.Update(msg); cmd == nil || cmd() != tea.Quit() {
 			t.Errorf("%s does not quit", key)
 		}
@@ -138,7 +142,7 @@ func TestBoardDecimals(t *testing.T) {
 	u.Quote[codec.Low], u.Quote[codec.High] = 9000000000, 11000000001
 	m.board.update(u)
 	m.Update(tea.WindowSizeMsg{Width: 160, Height: 24})
-	text := m.View()
+	text := bare(m)
 	for _, want := range []string{" 100.50 ", " 100.49 ", " 100.51 ", " 0.02 ", " 90.00 - 110.00000001 "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -158,7 +162,7 @@ func TestBoardWithoutPrices(t *testing.T) {
 	u := sample("sim:B", 100, 0)
 	u.Quote[codec.Open], u.Quote[codec.Status] = 0, codec.Halted
 	m.board.update(u)
-	text := m.View()
+	text := bare(m)
 	if !strings.Contains(text, "halted") || strings.Contains(text, "NaN") || strings.Contains(text, fmt.Sprint(math.MinInt64)) {
 		t.Error(text)
 	}
@@ -347,5 +351,22 @@ func TestWatchTerminal(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatalf("%q does not end it", end)
 		}
+	}
+}
+
+// What draws nothing asks a terminal nothing: one that does not answer would be waited for.
+func TestTerminalIsNotAsked(t *testing.T) {
+	path, _ := binary()
+	term, slave := openTerminal(t)
+	cmd := exec.Command(path, "version")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Env = []string{"TERM=xterm-256color"}
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 5*time.Second, "the version", func() bool { return term.shows("tickwire ") })
+	if term.shows("\x1b") {
+		t.Errorf("it writes %q", term.text.String())
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/charmbracelet/lipgloss"
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"github.com/tickwire/tickwire/codec"
 	"github.com/tickwire/tickwire/codec/client"
@@ -24,9 +25,9 @@ var (
 	plainStyle = lipgloss.NewStyle()
 	dim        = plainStyle.Faint(true)
 	bold       = plainStyle.Bold(true)
-	up         = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "28", Dark: "42"})
-	down       = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "124", Dark: "203"})
-	alarm      = plainStyle.Foreground(lipgloss.AdaptiveColor{Light: "130", Dark: "214"})
+	up         = plainStyle.Foreground(lipgloss.Green) // these are as the terminal's user wants them
+	down       = plainStyle.Foreground(lipgloss.Red)
+	alarm      = plainStyle.Foreground(lipgloss.Yellow)
 )
 
 func direction(d int) lipgloss.Style {
@@ -59,8 +60,15 @@ var columns = [...]struct {
 	{"updates", 7, -10, pace},
 }
 
-// View draws the board; it keeps top within what there is to scroll.
-func (m *termModel) View() string {
+// View is the whole screen.
+func (m *termModel) View() tea.View {
+	v := tea.NewView(m.draw())
+	v.AltScreen = true
+	return v
+}
+
+// draw draws the board; it keeps top within what there is to scroll.
+func (m *termModel) draw() string {
 	b := m.board
 	b.mu.Lock()
 	defer b.mu.Unlock()
