@@ -139,7 +139,7 @@ func (l *loop) terms(ci uint32, r *codec.Request) (period uint8, view codec.Mask
 	for _, name := range r.Fields {
 		f, known := codec.FieldByName(string(name))
 		if !known {
-			l.fail(ci, r.ID, codec.CodeUnknownField, fmt.Sprintf("%.32q; hello lists them", name))
+			l.fail(ci, r.ID, codec.CodeUnknownField, fmt.Sprintf("%.32q; there are %s", name, strings.Join(codec.FieldNames[:], ", ")))
 			return 0, 0, false
 		}
 		view |= 1 << f

@@ -73,7 +73,7 @@ func checkRedis(url string) error {
 	}
 	rdb, err := tapes.Open(url, tapes.Role{}) // it connects as it is used
 	if err != nil {
-		return err
+		return fmt.Errorf("--redis: %w", err)
 	}
 	return rdb.Close()
 }

@@ -119,6 +119,8 @@ func (s *settings) flag(key *yaml.Node, command *kong.Node) error {
 		}
 		slices.Sort(each)
 		return s.wrong(key, "%s is one thing in %s: put it under the command that it is for", key.Value, strings.Join(each, " and another in "))
+	case len(of) == 0 && slices.ContainsFunc(command.Children, func(n *kong.Node) bool { return n.Name == key.Value }):
+		return s.wrong(key, "%s is a command: its settings are due in the lines below", key.Value)
 	case len(of) == 0:
 		return s.wrong(key, "%s has no setting %s; %[1]s --help lists what it has", command.FullPath(), key.Value)
 	}

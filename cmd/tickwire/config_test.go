@@ -142,7 +142,7 @@ func TestConfigWrong(t *testing.T) {
 		"fanout: {listen: [a, b]}":                      ":1: one value is due here",
 		"fanout: {origin: [[a]]}":                       ":1: a list in a list",
 		"fanout: [listen]":                              ":1: lines as NAME: VALUE are due here",
-		"fanout: 5":                                     ":1: tickwire has no setting fanout",
+		"fanout: 5":                                     ":1: fanout is a command",
 		"just text":                                     ":1: lines as NAME: VALUE are due here",
 		"a: [":                                          "did not find expected node content",
 		"log: info\nlog: warn":                          ":2: log is there twice",

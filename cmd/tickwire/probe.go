@@ -40,7 +40,7 @@ func (c *probeCmd) Run(ctx context.Context) error {
 	}
 	answer, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("probe: %w", err)
+		return fmt.Errorf("probe: nothing answers, is --metrics right? %w", err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
