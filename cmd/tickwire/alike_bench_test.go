@@ -17,7 +17,7 @@ import (
 
 // BenchmarkClients has the three clients take what they can, each of its own server, which
 // writes as fast as it is read: 200 symbols, and as many updates in a message as the name
-// says, each of a bid, an ask, their sizes and a time. A client merges, and hands every update
+// says, each of a bid, an ask, their sizes and two times. A client merges, and hands every update
 // to its user, who counts. What is measured is the CPU time of its process.
 func BenchmarkClients(b *testing.B) {
 	for _, encoding := range []string{"msgpack", "json"} {
