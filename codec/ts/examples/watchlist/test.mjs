@@ -38,7 +38,7 @@ async function until(what, look, ok, timeout = 20_000) {
 test('500 rows fill, move, rest while hidden, and are right when seen again', { skip, timeout: 55_000 }, async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'dark' });
   const complaints = [];
-  page.on('console', (m) => { if (['error', 'warning'].includes(m.type()) && !m.location().url.endsWith('favicon.ico')) complaints.push(m.text()); });
+  page.on('console', (m) => { if (['error', 'warning'].includes(m.type())) complaints.push(m.text()); });
   page.on('pageerror', (e) => complaints.push(e.stack));
   await page.goto(`${app.url}?node=${node.replace('http', 'ws')}&rate=10`);
 
@@ -96,4 +96,15 @@ test('plain.html needs no build, and no server', { skip, timeout: 30_000 }, asyn
   await until('prices change', bids, (all) => all.some((bid, i) => bid !== first[i]));
   assert.equal(await page.locator('caption').textContent(), 'live');
   assert.deepEqual(complaints, [], 'the console complains');
+});
+
+test('the plain page waits for its node, and shows its market', { skip, timeout: 30_000 }, async () => {
+  const page = await browser.newPage();
+  let asked = 0;
+  await page.route('**/tickwire.js', (route) => (asked++ === 0 ? route.abort() : route.continue()));
+  await page.goto(`${new URL('../plain.html', import.meta.url)}#${node.replace('http', 'ws')}`);
+  const bids = () => page.locator('tbody td:nth-child(2)').evaluateAll((cells) => cells.map((cell) => cell.textContent)).catch(() => []); // it loads again
+  await until('500 rows', bids, (all) => all.length === 500 && all.every((bid) => /^\d+\.\d+$/.test(bid)));
+  assert.deepEqual([asked, await page.locator('caption').textContent()], [2, 'live']);
+  await page.close();
 });
