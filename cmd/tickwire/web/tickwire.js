@@ -663,28 +663,39 @@ async function askWhy(stream, token, known2) {
     if (!url) return known2;
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
     const answer = await fetch(`http${url[1]}symbols`, { headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS) });
-    const { ok, status } = answer;
-    if (ok) void answer.body?.cancel();
+    const { ok, status } = answer, body = await readSome(answer);
     if (known2.code !== 1006 && status !== known2.code) return known2;
     if (ok) return { ...known2, text: "the node answers, but opens no stream: it may have all the connections that it takes" };
-    const { error, reason } = await answer.json();
+    const { error, reason } = JSON.parse(body);
     if (typeof error !== "string" || status === 426) return known2;
     return {
       ...known2,
       code: status === 401 || status === 403 ? status : known2.code,
       text: error.slice(0, 300),
       reason: typeof reason === "string" ? reason : void 0,
-      afterMs: 1e3 * Math.min(60, Number(answer.headers.get("Retry-After")) || 0)
+      afterMs: 1e3 * Math.min(60, Math.max(0, Number(answer.headers.get("Retry-After")) || 0))
     };
   } catch {
     return known2;
   }
 }
-var ASK_MS;
+async function readSome({ body }) {
+  const reader = body.getReader(), decoder = new TextDecoder();
+  let text2 = "";
+  while (text2.length < BODY_MOST) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text2 += decoder.decode(value, { stream: true });
+  }
+  void reader.cancel();
+  return text2;
+}
+var ASK_MS, BODY_MOST;
 var init_refusal = __esm({
   "src/refusal.ts"() {
     "use strict";
     ASK_MS = 5e3;
+    BODY_MOST = 4096;
   }
 });
 
@@ -700,11 +711,13 @@ var Board = class {
   /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
   subs = 0;
   hash = 0;
+  #most = Infinity;
   /** Totals of all updates. */
   conflated = 0;
   gaps = 0;
-  /** A new connection: quotes stay, the node's numbers are another's. */
-  reset() {
+  /** A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. */
+  reset(most2) {
+    this.#most = most2;
     for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
     this.subs = this.hash = 0;
@@ -716,6 +729,7 @@ var Board = class {
   /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
   confirm(symbol, id, view = this.#held.get(symbol)?.view ?? "") {
     let h = this.#held.get(symbol);
+    if (!(h && h.id >= 0) && this.subs >= this.#most) refuse("order", `more than ${this.#most} symbols`);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
       this.#held.set(symbol, h);
@@ -1569,10 +1583,13 @@ function* parts(symbols, held, mostSymbols, mostBytes) {
 var HELLO_MS = 1e4;
 var STALE_HEARTBEATS = 2.5;
 var AGAIN_MS = 1e3;
+var BYE_MS = 200;
 var MESSAGE_MOST = 4 << 20;
+var HOUR_MS = 36e5;
+var SOCKET_OPTIONS = { perMessageDeflate: false, maxPayload: MESSAGE_MOST };
 var noText = () => refuse("type", "text is JSON");
 function isFinal(code) {
-  return code >= 400 && code < 500 && code !== 408 && code !== 429 || code === 1002 || code === 1003 || code >= 1007 && code <= 1009 || code >= 4e3 && code < 4100;
+  return /^(4(?!08|29)\d\d|100[23789]|40\d\d)$/.test(`${code}`);
 }
 var Session = class {
   /** token: that the node took last. */
@@ -1585,8 +1602,8 @@ var Session = class {
     socket.binaryType = "arraybuffer";
     socket.onmessage = (e) => this.#received(e.data);
     socket.onerror = (e) => this.#failed(e.message);
-    socket.onclose = (e) => this.#end({ code: e.code, text: e.reason });
-    this.#watchOver(HELLO_MS / 4);
+    socket.onclose = (e) => this.end({ code: e.code, text: e.reason });
+    this.#watchOver();
   }
   token;
   #socket;
@@ -1602,7 +1619,8 @@ var Session = class {
   #behind = [];
   // wait for that, and are held to the new token
   #requests = 0;
-  #heard = Date.now();
+  began = Date.now();
+  #heard = this.began;
   #watch;
   #silenceMs = HELLO_MS;
   #over = false;
@@ -1621,12 +1639,11 @@ var Session = class {
    * sent when the token is answered.
    */
   request(r, done) {
-    const id = ++this.#requests;
-    if (this.#auth) this.#behind.push({ id, r, done });
-    else this.#send(id, r, done);
-    return id;
+    this.#send(++this.#requests, r, done);
+    return this.#requests;
   }
   #send(id, r, done) {
+    if (this.#auth) return void this.#behind.push([id, r, done]);
     if (r.op === "auth") this.#auth = id;
     this.#open.set(id, done);
     this.#socket.send(encodeRequest(id, r, this.#encoding));
@@ -1642,8 +1659,8 @@ var Session = class {
       let asked;
       const done = (reply, error) => {
         if (reply) {
-          took?.(reply, asked);
           resolve(reply);
+          took?.(reply, asked);
         } else if (patient && error.retry && error.code !== 0) {
           this.#later.add(done);
           setTimeout(() => this.#later.delete(done) && this.request(asked = make(), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
@@ -1656,7 +1673,7 @@ var Session = class {
     });
   }
   /** Ends the session from our side; the handler hears no more of it. */
-  close(text2, dead = false) {
+  close(text2) {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#watch);
@@ -1664,9 +1681,9 @@ var Session = class {
     s.onmessage = s.onclose = null;
     s.onerror = () => {
     };
-    if (dead && s.terminate) s.terminate();
-    else if (s.readyState < 2) s.close(1e3, text2.slice(0, 40).replace(/[^ -~]/g, "?"));
-    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    s.close(1e3, text2.slice(0, 40).replace(/[^ -~]/g, "?"));
+    if (s.terminate) setTimeout(() => s.terminate(), BYE_MS).unref?.();
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(([, , done]) => done)];
     this.#behind = [];
     this.#open.clear();
     this.#later.clear();
@@ -1674,7 +1691,7 @@ var Session = class {
   }
   /** Ends the session because what came, or is held, is wrong. */
   giveUp(why) {
-    this.#end({ text: why.text, distrust: why });
+    this.end({ text: why.text, distrust: why });
   }
   #received(data) {
     if (this.#over) return;
@@ -1687,7 +1704,7 @@ var Session = class {
       this.#take(text2 ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      if (e.kind === "version") this.#end({ code: 1002, text: e.text });
+      if (e.kind === "version") this.end({ code: 1002, text: e.text });
       else this.giveUp(e);
     }
   }
@@ -1702,9 +1719,11 @@ var Session = class {
         break;
       // a pattern's later reply has the id of one that was answered: nobody waits for it
       case "hello":
+        if (this.hello) return;
+        if (Object.values(m.limits).includes(0)) refuse("range", "a hello without limits");
         this.hello = m;
-        this.#silenceMs = m.heartbeat > 0 ? STALE_HEARTBEATS * m.heartbeat : Infinity;
-        this.#watchOver(Math.min(m.heartbeat || HELLO_MS, HELLO_MS) / 4);
+        if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
+        this.#watchOver();
         break;
       case "error":
         this.#answered(m.id != null && this.#open.has(m.id) ? m.id : [...this.#open.keys()][0], void 0, new RequestError(m));
@@ -1723,10 +1742,7 @@ var Session = class {
     done(reply, error);
     const behind = this.#behind;
     this.#behind = [];
-    for (const { id: id2, r, done: done2 } of behind) {
-      if (this.#auth) this.#behind.push({ id: id2, r, done: done2 });
-      else this.#send(id2, r, done2);
-    }
+    for (const request of behind) this.#send(...request);
     return true;
   }
   /**
@@ -1734,24 +1750,27 @@ var Session = class {
    * hidden tab, a closed lid) and not the node: what waits in our own queue is heard
    * first, once.
    */
-  #watchOver(everyMs, slept = false) {
+  #watchOver(slept = false) {
     clearTimeout(this.#watch);
-    const from = Date.now(), after = slept ? Math.min(everyMs, 250) : everyMs;
+    const from = Date.now(), after = Math.min(this.#silenceMs, slept ? 1e3 : HELLO_MS) / 4;
     this.#watch = setTimeout(() => {
       const now = Date.now(), silence = now - this.#heard;
-      if (silence <= this.#silenceMs) this.#watchOver(everyMs);
-      else if (!slept && now - from > after + 1e3) this.#watchOver(everyMs, true);
-      else this.#end({ text: `nothing heard for ${(silence / 1e3).toFixed(1)} s`, silent: true });
+      if (silence <= this.#silenceMs) this.#watchOver();
+      else if (!slept && now - from > after + 1e3) this.#watchOver(true);
+      else this.end({ text: `nothing heard for ${(silence / 1e3).toFixed(1)} s`, silent: true });
     }, after);
   }
-  /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
+  /** Only outside browsers: why there was no connection, or what the node sent that RFC 6455 forbids; its close may never come. */
   #failed(text2 = "") {
     const [, status] = /server response: (\d{3})/.exec(text2) ?? [];
-    if (status) this.#end({ code: +status, text: "" });
+    if (status) this.end({ code: +status, text: "" });
+    else if (text2 && this.hello) this.giveUp(new ProtocolError("syntax", text2));
+    else if (text2) this.end({ text: text2 });
   }
-  #end(why) {
+  /** Ends the session, and tells why. */
+  end(why) {
     if (this.#over) return;
-    this.close(why.text, why.silent);
+    this.close(why.text);
     this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 };
@@ -1762,12 +1781,11 @@ async function findWebSocket() {
   if (globalThis.WebSocket) return globalThis.WebSocket;
   const peer = "ws";
   try {
-    const { default: found } = await import(
+    return (await import(
       /* @vite-ignore */
       /* webpackIgnore: true */
       peer
-    );
-    return found;
+    )).default;
   } catch {
     throw new ConfigError("no WebSocket here: install the ws package, or pass { WebSocket }");
   }
@@ -1881,7 +1899,7 @@ var Wanted = class {
    * What to ask for, in order: names of the same terms together, but none moves past a
    * pattern, which would give it other terms.
    */
-  groups(asked = () => true) {
+  groups(asked) {
     const groups = [];
     const open = /* @__PURE__ */ new Map();
     for (const [name, w] of this.#wants) {
@@ -1902,8 +1920,6 @@ var Wanted = class {
 };
 
 // src/subscriptions.ts
-var REQUEST_BYTES = 65536;
-var REQUEST_SYMBOLS = 4096;
 var HEAD_BYTES = 256;
 var BAD_SYMBOL = { code: Code.BAD_SYMBOL, text: "bad_symbol: not visible ASCII of at most 64 bytes", retry: false };
 var NOT_SUBSCRIBED = { code: Code.NOT_SUBSCRIBED, text: "not_subscribed: subscribe first", retry: false };
@@ -1927,7 +1943,7 @@ var Subscriptions = class {
   greeted(session) {
     this.lost();
     this.#session = session;
-    this.#board.reset();
+    this.#board.reset(session.hello.limits.subs);
     this.#fresh.clear();
     this.#ask();
   }
@@ -2077,10 +2093,9 @@ var Subscriptions = class {
   }
 };
 var some = (list2 = []) => list2.length ? list2 : void 0;
-function most(hello, terms) {
-  const fields2 = (terms.fields ?? hello.fields).reduce((n, f) => n + f.length + 3, 0);
-  const bytes = (hello.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields2;
-  return [hello.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
+function most({ fields: all, limits }, terms) {
+  const fields2 = (terms.fields ?? all).reduce((n, f) => n + f.length + 3, 0);
+  return [limits.request_symbols, Math.max(limits.request_bytes - HEAD_BYTES - fields2, HEAD_BYTES)];
 }
 
 // src/token.ts
@@ -2178,7 +2193,8 @@ var Tickwire = class extends Emitter {
   /** Until the next dial, or until we leave a node that drains. */
   #timer;
   #attempts = 0;
-  #drainUntil = 0;
+  /** When that is; 0: it does not drain. */
+  #leaveAt = 0;
   #paused = false;
   #pastBytes = 0;
   #pass;
@@ -2278,43 +2294,33 @@ var Tickwire = class extends Emitter {
       if (token2 === this.#pass.token) {
         this.#pass.lasts(reply.token_ttl);
         this.#renewAgainMs = RENEW_AGAIN_MS;
-        this.#renewIn(this.#pass.dueMs);
+        this.#renewIn();
       }
       this.#subs.authorized(reply, token2);
       this.emit("token", { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
     }, ({ token: token2 }) => {
       if (token2 !== this.#pass.token) return;
       this.#pass.back(session.token, BACKOFF_MOST_MS);
-      this.#renewIn(this.#pass.dueMs);
+      this.#renewIn();
     });
     return results;
   }
   #noToken(error) {
     this.emit("token", { ttl: null, results: [], error });
   }
-  #renewIn(ms) {
+  #renewIn(ms = this.#pass.dueMs) {
     clearTimeout(this.#renewal);
     if (ms !== Infinity && !this.#end) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
   }
   /** Gets a token before the one in use ends; until then there is time to try again. */
   async #renew() {
     const session = this.#session, had = this.#pass.token;
-    let token;
-    const again = (error) => {
-      if (session !== this.#session || had !== this.#pass.token) return;
-      if (error) this.#noToken(error);
-      this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
-      this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
-    };
-    try {
-      token = await this.#pass.next();
-      if (session !== this.#session || had !== this.#pass.token) return;
-      if (token === had) return again();
-    } catch (e) {
-      return again(e.message);
-    }
-    this.#present(token).catch(() => {
-    });
+    const token = await this.#pass.next().catch((e) => e);
+    if (session !== this.#session || had !== this.#pass.token) return;
+    if (token instanceof Error) this.#noToken(token.message);
+    else if (token !== had) return void quiet(this.#present(token));
+    this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
+    this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
   }
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
   close() {
@@ -2333,7 +2339,7 @@ var Tickwire = class extends Emitter {
     try {
       const Socket = given ?? await findWebSocket();
       if (this.#end) return;
-      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []]);
+      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []], SOCKET_OPTIONS);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) {
       this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
@@ -2353,10 +2359,12 @@ var Tickwire = class extends Emitter {
         return this.emit("error", new RequestError(m));
       case "heartbeat":
         return this.#compare(m.subs, m.hash);
-      case "drain":
-        this.#drainUntil = Date.now() + m.within_ms;
-        this.#after(Math.random() * m.within_ms, () => this.#leave());
+      case "drain": {
+        const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
+        this.#leaveAt = Date.now() + wait;
+        this.#after(wait, () => this.#session.end({ text: "the node drains" }));
         this.emit("drain", m.within_ms);
+      }
     }
   }
   /** Merges a whole message before any of it is told: no listener sees half of it. */
@@ -2372,16 +2380,13 @@ var Tickwire = class extends Emitter {
   }
   #greeted(hello) {
     const session = this.#session;
-    this.#drainUntil = 0;
     this.#greetedOnce = true;
-    if (session.token !== this.#pass.token) void this.#present(this.#pass.token).catch(() => {
-    });
+    if (session.token !== this.#pass.token) quiet(this.#present(this.#pass.token));
     else {
       this.#pass.lasts(hello.token_ttl);
-      this.#renewIn(this.#pass.dueMs);
+      this.#renewIn();
     }
-    if (this.#paused) session.call(this.#holding, true).catch(() => {
-    });
+    if (this.#paused) quiet(session.call(this.#holding, true));
     this.#subs.greeted(session);
     this.emit("hello", hello);
     this.#become("live", `node ${hello.node}`);
@@ -2391,15 +2396,9 @@ var Tickwire = class extends Emitter {
     if (this.#session.busy || subs === this.#board.subs && hash === this.#board.hash) return;
     this.#session.giveUp(new TickwireError(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`, true));
   }
-  /** Leaves a node that drains, before it closes. */
-  #leave() {
-    this.#part();
-    this.#become("connecting", "the node drains");
-    void this.#dial();
-  }
   #lost(why) {
-    const { hello, talked, token } = this.#session;
-    if (talked && !why.distrust) this.#attempts = 0;
+    const { began, hello, talked, token } = this.#session;
+    if (talked && !why.distrust && !(this.#leaveAt && Date.now() < began + BACKOFF_MOST_MS)) this.#attempts = 0;
     this.#part();
     const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== "" || !this.#greetedOnce);
     if (dark) void Promise.resolve().then(() => (init_refusal(), refusal_exports)).then(({ askWhy: askWhy2 }) => askWhy2(this.#options.url, token, why)).catch(() => why).then((told) => this.#ended(told));
@@ -2417,12 +2416,12 @@ var Tickwire = class extends Emitter {
     if (why.silent) this.#become("stale", why.text);
     this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
   }
-  /** Dials again in a while. */
+  /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
   #retry(text2, leastMs = 0) {
-    const drain = this.#drainUntil - Date.now();
-    this.#drainUntil = 0;
-    const most2 = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
-    const wait = leastMs + Math.random() * most2;
+    const most2 = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
+    const wait = Math.max(leastMs + Math.random() * most2, this.#leaveAt - Date.now());
+    this.#attempts++;
+    this.#leaveAt = 0;
     this.#become("connecting", text2, wait);
     this.#after(wait, () => void this.#dial());
   }
@@ -2451,7 +2450,6 @@ var Tickwire = class extends Emitter {
   }
   #hold(paused) {
     this.#paused = paused;
-    this.#subs.flush();
     if (!this.#session?.hello) return Promise.resolve();
     const ended = (e) => {
       if (e.code !== 0) throw e;

@@ -41,12 +41,14 @@ export class Board {
   /** How many symbols the node has confirmed, and the XOR of their hashes, as a heartbeat has them. */
   subs = 0;
   hash = 0;
+  #most = Infinity;
   /** Totals of all updates. */
   conflated = 0;
   gaps = 0;
 
-  /** A new connection: quotes stay, the node's numbers are another's. */
-  reset(): void {
+  /** A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. */
+  reset(most: number): void {
+    this.#most = most;
     for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
     this.subs = this.hash = 0;
@@ -60,6 +62,7 @@ export class Board {
   /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
   confirm(symbol: string, id: number, view = this.#held.get(symbol)?.view ?? ''): void {
     let h = this.#held.get(symbol);
+    if (!(h && h.id >= 0) && this.subs >= this.#most) refuse('order', `more than ${this.#most} symbols`);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
       this.#held.set(symbol, h);

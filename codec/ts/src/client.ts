@@ -5,7 +5,7 @@ import type { Hello, Message, Reply, Result } from './message.js';
 import type { QuoteView } from './quote.js';
 import { checkOptions, checkToken, type Options } from './options.js';
 import type { Request } from './request.js';
-import { Session, isFinal, type Lost } from './session.js';
+import { HOUR_MS, SOCKET_OPTIONS, Session, isFinal, type Lost } from './session.js';
 import { findWebSocket, type WebSocketClass } from './socket.js';
 import { Subscriptions } from './subscriptions.js';
 import type { Terms } from './terms.js';
@@ -63,7 +63,8 @@ export class Tickwire extends Emitter<Events> {
   /** Until the next dial, or until we leave a node that drains. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
-  #drainUntil = 0;
+  /** When that is; 0: it does not drain. */
+  #leaveAt = 0;
   #paused = false;
   #pastBytes = 0;
   readonly #pass: Pass;
@@ -164,21 +165,21 @@ export class Tickwire extends Emitter<Events> {
       if (token === this.#pass.token) {
         this.#pass.lasts(reply.token_ttl);
         this.#renewAgainMs = RENEW_AGAIN_MS;
-        this.#renewIn(this.#pass.dueMs);
+        this.#renewIn();
       }
       this.#subs.authorized(reply, token);
       this.emit('token', { ttl: reply.token_ttl ?? null, results: reply.results ?? [] });
     }, ({ token }) => {
       if (token !== this.#pass.token) return; // another came meanwhile
       this.#pass.back(session.token, BACKOFF_MOST_MS); // as the node has it; the refusal is told as an error
-      this.#renewIn(this.#pass.dueMs);
+      this.#renewIn();
     });
     return results;
   }
 
   #noToken(error: string): void { this.emit('token', { ttl: null, results: [], error }); }
 
-  #renewIn(ms: number): void {
+  #renewIn(ms = this.#pass.dueMs): void {
     clearTimeout(this.#renewal);
     if (ms !== Infinity && !this.#end) this.#renewal = setTimeout(() => void this.#renew(), Math.min(Math.max(0, ms), TIMER_MOST_MS));
   }
@@ -186,21 +187,12 @@ export class Tickwire extends Emitter<Events> {
   /** Gets a token before the one in use ends; until then there is time to try again. */
   async #renew(): Promise<void> {
     const session = this.#session, had = this.#pass.token;
-    let token: string;
-    const again = (error?: string): void => {
-      if (session !== this.#session || had !== this.#pass.token) return; // a new connection, or auth, sees to it
-      if (error) this.#noToken(error);
-      this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
-      this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
-    };
-    try {
-      token = await this.#pass.next();
-      if (session !== this.#session || had !== this.#pass.token) return;
-      if (token === had) return again();
-    } catch (e) {
-      return again((e as Error).message);
-    }
-    this.#present(token).catch(() => {}); // told as an error
+    const token = await this.#pass.next().catch((e: Error) => e);
+    if (session !== this.#session || had !== this.#pass.token) return; // a new connection, or auth, sees to it
+    if (token instanceof Error) this.#noToken(token.message);
+    else if (token !== had) return void quiet(this.#present(token)); // a refusal is told as an error
+    this.#renewIn(this.#renewAgainMs * (0.9 + 0.2 * Math.random()));
+    this.#renewAgainMs = Math.min(2 * this.#renewAgainMs, BACKOFF_MOST_MS);
   }
 
   /** Ends it, for good: the state closed is the last event, also of the message under way. */
@@ -221,7 +213,7 @@ export class Tickwire extends Emitter<Events> {
     try {
       const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
       if (this.#end) return;
-      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])]);
+      const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])], SOCKET_OPTIONS);
       this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) { // the address, the token, or no WebSocket here
       this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
@@ -236,10 +228,12 @@ export class Tickwire extends Emitter<Events> {
       case 'lag': return this.emit('lag', m.blocked_ms);
       case 'error': return this.emit('error', new RequestError(m));
       case 'heartbeat': return this.#compare(m.subs, m.hash);
-      case 'drain':
-        this.#drainUntil = Date.now() + m.within_ms;
-        this.#after(Math.random() * m.within_ms, () => this.#leave());
+      case 'drain': {
+        const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
+        this.#leaveAt = Date.now() + wait;
+        this.#after(wait, () => this.#session!.end({ text: 'the node drains' }));
         this.emit('drain', m.within_ms);
+      }
     }
   }
 
@@ -257,14 +251,13 @@ export class Tickwire extends Emitter<Events> {
 
   #greeted(hello: Hello): void {
     const session = this.#session!;
-    this.#drainUntil = 0;
     this.#greetedOnce = true;
-    if (session.token !== this.#pass.token) void this.#present(this.#pass.token).catch(() => {}); // auth was called since we dialed
+    if (session.token !== this.#pass.token) quiet(this.#present(this.#pass.token)); // auth was called since we dialed
     else {
       this.#pass.lasts(hello.token_ttl);
-      this.#renewIn(this.#pass.dueMs);
+      this.#renewIn();
     }
-    if (this.#paused) session.call(this.#holding, true).catch(() => {});
+    if (this.#paused) quiet(session.call(this.#holding, true));
     this.#subs.greeted(session);
     this.emit('hello', hello);
     this.#become('live', `node ${hello.node}`);
@@ -276,16 +269,10 @@ export class Tickwire extends Emitter<Events> {
     this.#session!.giveUp(new TickwireError(`subscriptions differ: the node has ${subs}, we have ${this.#board.subs}`, true));
   }
 
-  /** Leaves a node that drains, before it closes. */
-  #leave(): void {
-    this.#part();
-    this.#become('connecting', 'the node drains');
-    void this.#dial();
-  }
-
   #lost(why: Lost): void {
-    const { hello, talked, token } = this.#session!;
-    if (talked && !why.distrust) this.#attempts = 0; // only data or a reply proves that the way is free
+    const { began, hello, talked, token } = this.#session!;
+    // Only data or a reply proves that the way is free, and not with who sends us away at once.
+    if (talked && !why.distrust && !(this.#leaveAt && Date.now() < began + BACKOFF_MOST_MS)) this.#attempts = 0;
     this.#part();
     // A browser says 1006 of whatever it was; one that was let in without a token needs none.
     const dark = !hello && !why.silent && !why.distrust && [1006, 401, 403].includes(why.code) && (token !== '' || !this.#greetedOnce);
@@ -306,12 +293,12 @@ export class Tickwire extends Emitter<Events> {
     this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
   }
 
-  /** Dials again in a while. */
+  /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
   #retry(text: string, leastMs = 0): void {
-    const drain = this.#drainUntil - Date.now();
-    this.#drainUntil = 0;
-    const most = drain > 0 ? drain : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts++);
-    const wait = leastMs + Math.random() * most;
+    const most = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
+    const wait = Math.max(leastMs + Math.random() * most, this.#leaveAt - Date.now());
+    this.#attempts++;
+    this.#leaveAt = 0;
     this.#become('connecting', text, wait);
     this.#after(wait, () => void this.#dial());
   }
@@ -344,7 +331,6 @@ export class Tickwire extends Emitter<Events> {
 
   #hold(paused: boolean): Promise<void> {
     this.#paused = paused;
-    this.#subs.flush();
     if (!this.#session?.hello) return Promise.resolve();
     const ended = (e: TickwireError): void => { if (e.code !== 0) throw e; }; // the next connection knows
     return quiet(this.#call(this.#holding, true).then(() => {}, ended));

@@ -5,7 +5,14 @@ import { encodeRequest, type Encoding, type Request } from './request.js';
 const HELLO_MS = 10_000; // for the connection and its hello; a node takes as long for a request head
 const STALE_HEARTBEATS = 2.5;
 const AGAIN_MS = 1_000; // before a request that may succeed later is sent again
+const BYE_MS = 200; // a close frame and its answer may take so long
 const MESSAGE_MOST = 4 << 20; // bytes; a node ends data messages near 16 KiB
+
+/** The longest that a node may have us wait for anything. */
+export const HOUR_MS = 3_600_000;
+
+/** To Node's ws; others take none. */
+export const SOCKET_OPTIONS = { perMessageDeflate: false, maxPayload: MESSAGE_MOST };
 
 /** Why a connection ended. */
 export interface Lost {
@@ -37,7 +44,7 @@ export type Done = (reply: Reply | undefined, error: TickwireError | undefined) 
 
 /** Close codes, and statuses of a refused upgrade, after which coming back as we are cannot help. */
 export function isFinal(code: number): boolean {
-  return (code >= 400 && code < 500 && code !== 408 && code !== 429) || code === 1002 || code === 1003 || (code >= 1007 && code <= 1009) || (code >= 4000 && code < 4100);
+  return /^(4(?!08|29)\d\d|100[23789]|40\d\d)$/.test(`${code}`);
 }
 
 /**
@@ -52,9 +59,10 @@ export class Session {
   readonly #open = new Map<number, Done>(); // in the order asked, which is that of the answers
   readonly #later = new Set<Done>(); // of requests to be sent again
   #auth = 0; // id of a new token's request without an answer yet
-  #behind: { id: number; r: Request; done: Done }[] = []; // wait for that, and are held to the new token
+  #behind: [id: number, r: Request, done: Done][] = []; // wait for that, and are held to the new token
   #requests = 0;
-  #heard = Date.now();
+  readonly began = Date.now();
+  #heard = this.began;
   #watch: ReturnType<typeof setTimeout> | undefined;
   #silenceMs = HELLO_MS;
   #over = false;
@@ -73,8 +81,8 @@ export class Session {
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (e) => this.#received(e.data as string | ArrayBuffer);
     socket.onerror = (e) => this.#failed((e as { message?: string }).message);
-    socket.onclose = (e) => this.#end({ code: e.code, text: e.reason });
-    this.#watchOver(HELLO_MS / 4);
+    socket.onclose = (e) => this.end({ code: e.code, text: e.reason });
+    this.#watchOver();
   }
 
   /** Whether a request has no answer yet, or waits to be sent again. */
@@ -88,13 +96,12 @@ export class Session {
    * sent when the token is answered.
    */
   request(r: Request, done: Done): number {
-    const id = ++this.#requests;
-    if (this.#auth) this.#behind.push({ id, r, done });
-    else this.#send(id, r, done);
-    return id;
+    this.#send(++this.#requests, r, done);
+    return this.#requests;
   }
 
   #send(id: number, r: Request, done: Done): void {
+    if (this.#auth) return void this.#behind.push([id, r, done]);
     if (r.op === 'auth') this.#auth = id;
     this.#open.set(id, done);
     this.#socket.send(encodeRequest(id, r, this.#encoding));
@@ -111,8 +118,8 @@ export class Session {
       let asked: Request;
       const done: Done = (reply, error) => {
         if (reply) {
+          resolve(reply); // who waits hears of it later
           took?.(reply, asked);
-          resolve(reply);
         } else if (patient && error!.retry && error!.code !== 0) {
           this.#later.add(done);
           setTimeout(() => this.#later.delete(done) && this.request((asked = make()), done), AGAIN_MS * (0.8 + 0.4 * Math.random()));
@@ -126,16 +133,16 @@ export class Session {
   }
 
   /** Ends the session from our side; the handler hears no more of it. */
-  close(text: string, dead = false): void {
+  close(text: string): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#watch);
     const s = this.#socket as WebSocket & { terminate?: () => void };
     s.onmessage = s.onclose = null;
     s.onerror = () => {}; // closing before it is open is one, to ws
-    if (dead && s.terminate) s.terminate(); // ws would wait half a minute for the answer to a close
-    else if (s.readyState < 2) s.close(1000, text.slice(0, 40).replace(/[^ -~]/g, '?'));
-    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(({ done }) => done)];
+    s.close(1000, text.slice(0, 40).replace(/[^ -~]/g, '?'));
+    if (s.terminate) setTimeout(() => s.terminate!(), BYE_MS).unref?.(); // ws would wait half a minute for the answer, and read on
+    const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(([, , done]) => done)];
     this.#behind = [];
     this.#open.clear();
     this.#later.clear();
@@ -144,7 +151,7 @@ export class Session {
 
   /** Ends the session because what came, or is held, is wrong. */
   giveUp(why: TickwireError): void {
-    this.#end({ text: why.text, distrust: why });
+    this.end({ text: why.text, distrust: why });
   }
 
   #received(data: string | ArrayBuffer): void {
@@ -158,7 +165,7 @@ export class Session {
       this.#take(text ? this.#parseText(data) : parseMessage(new Uint8Array(data)));
     } catch (e) {
       if (!(e instanceof ProtocolError)) throw e;
-      if (e.kind === 'version') this.#end({ code: 1002, text: e.text }); // final
+      if (e.kind === 'version') this.end({ code: 1002, text: e.text }); // final
       else this.giveUp(e);
     }
   }
@@ -173,9 +180,11 @@ export class Session {
         if (this.#answered(m.id, m, undefined)) return;
         break; // a pattern's later reply has the id of one that was answered: nobody waits for it
       case 'hello':
+        if (this.hello) return; // once is enough
+        if (Object.values(m.limits).includes(0)) refuse('range', 'a hello without limits');
         this.hello = m;
-        this.#silenceMs = m.heartbeat > 0 ? STALE_HEARTBEATS * m.heartbeat : Infinity;
-        this.#watchOver(Math.min(m.heartbeat || HELLO_MS, HELLO_MS) / 4);
+        if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
+        this.#watchOver();
         break;
       case 'error':
         // An error without an id that we know is of the oldest request: answers come in order.
@@ -196,10 +205,7 @@ export class Session {
     done(reply, error); // what this asks for is older than what waits
     const behind = this.#behind;
     this.#behind = [];
-    for (const { id, r, done } of behind) {
-      if (this.#auth) this.#behind.push({ id, r, done });
-      else this.#send(id, r, done);
-    }
+    for (const request of behind) this.#send(...request);
     return true;
   }
 
@@ -208,26 +214,29 @@ export class Session {
    * hidden tab, a closed lid) and not the node: what waits in our own queue is heard
    * first, once.
    */
-  #watchOver(everyMs: number, slept = false): void {
+  #watchOver(slept = false): void {
     clearTimeout(this.#watch);
-    const from = Date.now(), after = slept ? Math.min(everyMs, 250) : everyMs;
+    const from = Date.now(), after = Math.min(this.#silenceMs, slept ? 1000 : HELLO_MS) / 4;
     this.#watch = setTimeout(() => {
       const now = Date.now(), silence = now - this.#heard;
-      if (silence <= this.#silenceMs) this.#watchOver(everyMs);
-      else if (!slept && now - from > after + 1000) this.#watchOver(everyMs, true);
-      else this.#end({ text: `nothing heard for ${(silence / 1000).toFixed(1)} s`, silent: true });
+      if (silence <= this.#silenceMs) this.#watchOver();
+      else if (!slept && now - from > after + 1000) this.#watchOver(true);
+      else this.end({ text: `nothing heard for ${(silence / 1000).toFixed(1)} s`, silent: true });
     }, after);
   }
 
-  /** A close follows; what it would not say is the status of a refused handshake, which only Node's ws tells. */
+  /** Only outside browsers: why there was no connection, or what the node sent that RFC 6455 forbids; its close may never come. */
   #failed(text = ''): void {
     const [, status] = /server response: (\d{3})/.exec(text) ?? [];
-    if (status) this.#end({ code: +status, text: '' });
+    if (status) this.end({ code: +status, text: '' });
+    else if (text && this.hello) this.giveUp(new ProtocolError('syntax', text));
+    else if (text) this.end({ text });
   }
 
-  #end(why: Partial<Lost> & { text: string }): void {
+  /** Ends the session, and tells why. */
+  end(why: Partial<Lost> & { text: string }): void {
     if (this.#over) return;
-    this.close(why.text, why.silent);
+    this.close(why.text);
     this.#handler.lost({ code: 1006, silent: false, ...why });
   }
 }

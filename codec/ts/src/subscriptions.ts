@@ -6,7 +6,6 @@ import { parts, type Position } from './request.js';
 import type { Session } from './session.js';
 import { Wanted, isPattern, matches, viewOf, type Terms } from './terms.js';
 
-const REQUEST_BYTES = 65_536, REQUEST_SYMBOLS = 4_096; // of a node that does not say
 const HEAD_BYTES = 256; // of a request without its lists
 const BAD_SYMBOL: WireError = { code: Code.BAD_SYMBOL, text: 'bad_symbol: not visible ASCII of at most 64 bytes', retry: false };
 const NOT_SUBSCRIBED: WireError = { code: Code.NOT_SUBSCRIBED, text: 'not_subscribed: subscribe first', retry: false };
@@ -40,7 +39,7 @@ export class Subscriptions {
   greeted(session: Session): void {
     this.lost();
     this.#session = session;
-    this.#board.reset();
+    this.#board.reset(session.hello!.limits.subs);
     this.#fresh.clear();
     this.#ask();
   }
@@ -211,8 +210,7 @@ export class Subscriptions {
 const some = <T>(list: readonly T[] = []): readonly T[] | undefined => (list.length ? list : undefined);
 
 /** How many symbols and bytes a request of these terms may have. */
-function most(hello: Hello, terms: Terms): [symbols: number, bytes: number] {
-  const fields = (terms.fields ?? hello.fields).reduce((n, f) => n + f.length + 3, 0);
-  const bytes = (hello.limits.request_bytes || REQUEST_BYTES) - HEAD_BYTES - fields;
-  return [hello.limits.request_symbols || REQUEST_SYMBOLS, Math.max(bytes, HEAD_BYTES)];
+function most({ fields: all, limits }: Hello, terms: Terms): [symbols: number, bytes: number] {
+  const fields = (terms.fields ?? all).reduce((n, f) => n + f.length + 3, 0);
+  return [limits.request_symbols, Math.max(limits.request_bytes - HEAD_BYTES - fields, HEAD_BYTES)];
 }

@@ -104,7 +104,7 @@ export class Wanted {
    * What to ask for, in order: names of the same terms together, but none moves past a
    * pattern, which would give it other terms.
    */
-  groups(asked: (name: string) => boolean = () => true): Group[] {
+  groups(asked: (name: string) => boolean): Group[] {
     const groups: Group[] = [];
     const open = new Map<string, Group>();
     for (const [name, w] of this.#wants) {

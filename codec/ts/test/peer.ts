@@ -2,7 +2,7 @@
 import { encode } from '@msgpack/msgpack';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { WebSocketServer, type WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import { decimalText } from '../src/decimal.js';
 import { CONFLATED, GAP, IMAGE, reasonOf } from '../src/flags.js';
 import { RequestError } from '../src/error.js';
@@ -195,6 +195,13 @@ export class Peer {
     for (const ws of this.server.clients) ws.terminate();
     this.server.close();
     await once(this.server, 'close');
+  }
+}
+
+/** A browser's WebSocket: it says nothing of the answer to an upgrade. */
+export class Dark extends WebSocket {
+  override emit(name: string | symbol, ...args: unknown[]): boolean {
+    return super.emit(name as string, ...(name === 'error' ? [new Error('')] : args));
   }
 }
 

@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { Tickwire, type Events, type TickwireError, type TokenEvent } from '../src/index.js';
 import { renewAfter } from '../src/token.js';
 import type { Asked } from './node_side.js';
-import { Peer, until, type Conn } from './peer.js';
+import { Dark, Peer, until, type Conn } from './peer.js';
 
 let peer: Peer, t: Tickwire;
 const errors: TickwireError[] = [], tokens: TokenEvent[] = [];
@@ -183,13 +183,6 @@ it('leaves a token alone for two thirds of its time', () => {
     expect(got).toBeGreaterThan(want * 0.89);
   }
 });
-
-// A browser's WebSocket says nothing of the answer to an upgrade.
-class Dark extends WebSocket {
-  override emit(name: string | symbol, ...args: unknown[]): boolean {
-    return super.emit(name as string, ...(name === 'error' ? [new Error('')] : args));
-  }
-}
 
 /** A node that upgrades nothing, and answers plain HTTP with a status. */
 async function refusing(status: number, body: string, headers: Record<string, string> = {}): Promise<{ url: string; asked: string[]; stop: () => void }> {
