@@ -8,6 +8,7 @@ import { Inspector } from './console/inspect.js';
 import { Log } from './console/log.js';
 import { Session } from './console/session.js';
 import { TYPES, closeMeans } from './console/protocol.js';
+import { streamURL } from './stream.js';
 
 const $ = (id) => document.getElementById(id);
 const page = { session: null, symbols: [], held: [] };
@@ -97,13 +98,15 @@ function about() {
   return { symbol, pattern: symbol.replace(/:.*/, ':*'), held: page.held };
 }
 
+const connected = () => Boolean(page.session && page.session.state !== 'closed');
+
 function draw() {
   const { state = 'idle', hello } = page.session ?? {};
   const shown = state === 'open' && !hello ? 'connecting' : state;
   $('conn').dataset.state = shown === 'closing' ? 'connecting' : shown;
   $('conn-what').textContent = { idle: 'Not connected', connecting: 'Connecting', open: 'Open', closing: 'Closing', closed: 'Closed' }[shown];
   $('conn-more').textContent = shown === 'open' ? hello.node : '';
-  const on = state !== 'idle' && state !== 'closed';
+  const on = connected();
   $('connect').textContent = on ? 'Disconnect' : 'Connect';
   $('connect').classList.toggle('main', !on);
   $('subprotocol').disabled = on;
@@ -125,20 +128,12 @@ function onKey(e) {
   act();
 }
 
-/** The stream beside this page, also behind a proxy that puts it under a path. */
-function streamURL() {
-  const url = new URL('v1/stream', location.href);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.hash = url.search = '';
-  return url.href;
-}
-
 const showTheme = () => $('theme').setAttribute('aria-pressed', String(tickwireTheme.now() === 'dark'));
 
 $('type').append(...[...TYPES, 'request', 'close'].map((type) => new Option(type, type)), new Option('errors, refused', 'wrong'));
 $('link').addEventListener('submit', (e) => {
   e.preventDefault();
-  if ($('connect').textContent === 'Disconnect') page.session.close();
+  if (connected()) page.session.close();
   else connect(door.token);
 });
 const filter = () => log.filter($('type').value, $('text').value);

@@ -1,6 +1,7 @@
 // The connection, as the page needs it: the only file that knows the client library.
 // It keeps the connection's state in one word, the node's clock, and hands over
 // updates as they come.
+import { streamURL } from './stream.js';
 import { Tickwire } from './tickwire.js';
 
 const PING_EVERY_MS = 10_000;
@@ -94,12 +95,4 @@ export class Wire {
       await new Promise((done) => setTimeout(done, PINGS_APART_MS));
     }
   }
-}
-
-/** The stream beside this page, also behind a proxy that puts it under a path. */
-function streamURL() {
-  const url = new URL('v1/stream', location.href);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.hash = url.search = '';
-  return url.href;
 }

@@ -1,18 +1,24 @@
 // A frame as the JSON that says the same: a data message of msgpack becomes what the
 // node would have sent in tickwire.v1.json, with the scales that were held then.
 import { GAP, IMAGE, STATUSES, decimalText, fieldsOf, parseMessage, reasonOf } from '../tickwire.js';
-import { FIELD_KINDS } from './protocol.js';
+import { readJSON } from './json.js';
+import { FIELD_KINDS, isScale } from './protocol.js';
 import { readMsgpack } from './msgpack.js';
 
+const INDENTED_MOST = 65_536; // bytes; of more than a node sends the white space alone might be too much
+
 export function decoded(frame) {
-  return JSON.stringify(of(frame), (_, v) => (typeof v === 'bigint' ? String(v) : v), 2);
+  return JSON.stringify(of(frame), (_, v) => (typeof v === 'bigint' ? String(v) : v), frame.bytes <= INDENTED_MOST ? 2 : 0);
 }
 
 function of(frame) {
   const { kind, data, out } = frame;
   if (kind === 'close') return { code: frame.code, reason: frame.reason };
   try {
-    if (kind === 'text') return JSON.parse(data);
+    if (kind === 'text') {
+      readJSON(data); // refuses what is nested too deeply to be written again
+      return JSON.parse(data);
+    }
     const m = out ? null : parseMessage(data);
     if (m?.type === 'data') return { type: 'data', sent_at: m.sentAt, updates: m.updates.map((u) => update(u, frame)) };
     if (m && m.type !== 'unknown') return m;
@@ -28,7 +34,7 @@ function update({ key, seq, flags, history, mask, values }, { session, n }) {
   const fields = fieldsOf(mask), own = Object.fromEntries(fields.map((name, i) => [name, values[i]]));
   for (const name of fields) {
     const v = own[name], kind = FIELD_KINDS[name], scale = own[kind + '_scale'] ?? session.scale(key, kind, n);
-    u[name] = Number.isNaN(v) ? null : kind === 'status' ? STATUSES[v] ?? v : ['price', 'size', 'volume'].includes(kind) && scale !== undefined ? decimalText(v, scale) : v;
+    u[name] = Number.isNaN(v) ? null : kind === 'status' ? STATUSES[v] ?? v : ['price', 'size', 'volume'].includes(kind) && isScale(scale) ? decimalText(v, scale) : v;
   }
   return u;
 }

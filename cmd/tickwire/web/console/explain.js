@@ -1,9 +1,10 @@
-// Says what each element of a frame means. A line is { key, text, note, at, end, kind,
-// tone, lines, open }: what it is called, what it says, what that means, which bytes (or
+// Says what each element of a frame means, whatever the frame. A line is { key, text, note,
+// at, end, kind, tone, lines, open, item }: what it is called, what it says, what that means, which bytes (or
 // characters) it is, and, of what has parts, lines() of its own: made when they are
-// looked at, for a message may have thousands, at once if open.
+// looked at, for a message may have thousands; at once if open, or if it is an item, an
+// update or a result, and there are few.
 import { CONFLATED, GAP, IMAGE, STATUSES, decimalText, reasonOf } from '../tickwire.js';
-import { FIELD_KINDS, FLAG_MEANS, KEYS, STATUS_MEANS, TYPES, closeMeans, errorMeans } from './protocol.js';
+import { FIELD_KINDS, FLAG_MEANS, KEYS, STATUS_MEANS, TYPES, closeMeans, errorMeans, isScale } from './protocol.js';
 import { readJSON } from './json.js';
 import { readMsgpack } from './msgpack.js';
 
@@ -46,12 +47,15 @@ const keysOf = (type) => ({ ...(type === 'error' ? KEYS.wire_error : {}), ...KEY
 function ofArray(root, frame) {
   if (root.kind !== 'array' || !root.items.length) return [plain('', root)];
   const [first, second, ...more] = root.items;
-  const name = TYPES[first.value];
-  const lines = [line('type', first, `${first.value}`, name ?? 'a type of a newer node: ignored')];
+  const name = typeof first.value === 'number' ? TYPES[first.value] : undefined;
+  const lines = [line('type', first, show(first), name ?? 'a type of a newer node: ignored')];
   if (name !== 'data') return [...lines, ...(second ? ofMap(second, keysOf(name), frame) : []), ...more.map((node, i) => plain(String(i + 2), node))];
   if (second) lines.push(line('sent_at', second, show(second), `${clock(second.value)}: ${KEYS.data.sent_at}`));
-  return [...lines, ...more.map((node, i) => update(node, i, frame))];
+  return [...lines, ...each(more, update, frame)];
 }
+
+/** Lines of a list's items, each as one says. */
+const each = (nodes, one, frame) => nodes.map((node, i) => ({ ...one(node, i, frame), item: true }));
 
 // ---- updates
 
@@ -88,10 +92,10 @@ function updateLines([id, seq, flags, mask, ...rest], names, symbol, frame) {
 function value(name, v, scale) {
   const kind = FIELD_KINDS[name];
   if (v === null) return ['nil', 'not known, or no more'];
-  if (kind === 'status') return [STATUSES[v] ?? String(v), `${v}: ${STATUS_MEANS[STATUSES[v]] ?? 'of a newer node'}`];
+  if (kind === 'status') return Number.isInteger(v) && STATUSES[v] ? [STATUSES[v], `${v}: ${STATUS_MEANS[STATUSES[v]]}`] : [String(v), 'of a newer node'];
   if (kind === 'us') return [String(v), clock(v)];
-  if (!['price', 'size', 'volume'].includes(kind) || typeof v !== 'number') return [String(v), meaning(name)];
-  if (scale == null) return [String(v), `a mantissa: no ${kind}_scale has come`];
+  if (!['price', 'size', 'volume'].includes(kind) || !Number.isInteger(v)) return [String(v), meaning(name)];
+  if (!isScale(scale)) return [String(v), scale == null ? `a mantissa: no ${kind}_scale has come` : `a mantissa: ${kind}_scale is none`];
   return [decimalText(v, scale), `${v} × 10${superscript(-scale)}`];
 }
 
@@ -102,7 +106,7 @@ function updateText(node, i) {
   const conflated = get(node, 'conflated')?.value, names = entries(node).map(([key]) => key).filter((key) => FIELD_KINDS[key]);
   const says = [get(node, 'image') && 'image', conflated && `conflated (${conflated})`, get(node, 'gap') && 'gap', list(names)];
   return {
-    ...line(`update ${i + 1}`, node, String(get(node, 'symbol')?.value), says.filter(Boolean).join(' · ')),
+    ...line(`update ${i + 1}`, node, String(get(node, 'symbol')?.value ?? ''), says.filter(Boolean).join(' · ')),
     lines: () => entries(node).map(([key, v]) => line(key, v, show(v), KEYS.update[key] ? dated(key, v) : fieldText(key, v))),
   };
 }
@@ -137,7 +141,7 @@ function flagMeans(flags) {
 
 // ---- maps
 
-const entries = (node) => node.items.flatMap((key, i) => (i % 2 ? [] : [[String(key.value), node.items[i + 1] ?? key]]));
+const entries = (node) => (node.items ?? []).flatMap((key, i) => (i % 2 ? [] : [[String(key.value), node.items[i + 1] ?? key]]));
 const get = (node, key) => (node?.items && isMap(node) ? entries(node).find(([k]) => k === key)?.[1] : undefined);
 const isMap = (node) => node.kind === 'map' || node.kind === 'object';
 
@@ -148,11 +152,11 @@ function ofMap(node, meanings, frame, parts = {}) {
 }
 
 function entry(key, node, meanings, frame, parts) {
-  const note = meanings[key] ?? '';
+  const note = Object.hasOwn(meanings, key) ? meanings[key] : '';
   if (key === 'error' && isMap(node)) return { ...line(key, node, errorText(node).split(':')[0], note, 'warn'), open: true, lines: () => ofMap(node, KEYS.wire_error, frame) };
   if (key === 'code') return line(key, node, show(node), errorMeans(Number(node.value)), 'warn');
-  if (key === 'results' && node.items) return { ...plain(key, node, note), open: true, lines: () => node.items.map((one, i) => result(one, i, frame)) };
-  if (parts[key] && node.items) return { ...plain(key, node, note), open: true, lines: () => node.items.map(parts[key]) };
+  if (key === 'results' && node.items) return { ...plain(key, node, note), open: true, lines: () => each(node.items, result, frame) };
+  if (Object.hasOwn(parts, key) && node.items) return { ...plain(key, node, note), open: true, lines: () => each(node.items, parts[key], frame) };
   if (key === 'fields' && node.items) return { ...plain(key, node, note), lines: () => node.items.map((name, bit) => fieldName(name, frame.type === 'hello' ? `bit ${bit}` : '')) };
   if (isMap(node)) return { ...plain(key, node, note), lines: () => ofMap(node, meanings, frame) };
   if ((key === 'time' || key === 'sent_at') && !node.items) return line(key, node, show(node), `${clock(node.value)}: ${note}`);
@@ -162,12 +166,13 @@ function entry(key, node, meanings, frame, parts) {
 const fieldName = (name, key) => line(key, name, show(name), FIELD_KINDS[name.value] ?? 'of a newer node');
 
 function result(node, i, frame) {
-  const error = get(node, 'error'), symbol = get(node, 'symbol')?.value;
+  if (!isMap(node)) return plain(`result ${i + 1}`, node);
+  const error = get(node, 'error'), symbol = get(node, 'symbol')?.value ?? '';
   const note = error ? errorText(error) : entries(node).filter(([key]) => key !== 'symbol').map(([key, v]) => `${key} ${show(v)}`).join(' · ');
   return { ...line(`result ${i + 1}`, node, String(symbol), note, error ? 'warn' : ''), open: Boolean(error), lines: () => ofMap(node, { ...KEYS.reply, id: KEYS.update.id }, frame) };
 }
 
-const errorText = (node) => `${get(node, 'code')?.value} ${get(node, 'text')?.value}`;
+const errorText = (node) => ['code', 'text'].map((key) => get(node, key)?.value ?? '?').join(' ');
 
 // ---- anything
 

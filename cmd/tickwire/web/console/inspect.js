@@ -54,8 +54,8 @@ export class Inspector {
   /** Elements of lines, the first of a list that is long; a button brings the next. */
   #elements(lines, from = 0) {
     const some = lines.slice(from, from + LINES_AT_ONCE);
-    const few = lines.filter(({ lines: parts, key }) => parts && /^(update|result) /.test(key)).length <= OPEN_MOST;
-    const made = some.map((line) => this.#element(line, line.open || (few && /^(update|result) /.test(line.key))));
+    const few = lines.filter((line) => line.item && line.lines).length <= OPEN_MOST;
+    const made = some.map((line) => this.#element(line, line.open || (few && line.item)));
     const left = lines.length - from - some.length;
     if (left > 0) {
       const more = document.createElement('button');

@@ -9,12 +9,17 @@ export const OPS = ['subscribe', 'unsubscribe', 'set', 'pause', 'resume', 'list'
 
 /** Section 2: what a field is, and where its decimals are. */
 export const FIELD_KINDS = {
+  __proto__: null, // asked for whatever name comes
   bid: 'price', bid_size: 'size', ask: 'price', ask_size: 'size', last: 'price', last_size: 'size', volume: 'volume', turnover: 'volume',
   open: 'price', high: 'price', low: 'price', vwap: 'price', trades: 'count', status: 'status', event_time: 'us', recv_time: 'us',
   price_scale: 'scale', size_scale: 'scale', volume_scale: 'scale',
 };
 
+/** How many decimals there may be. */
+export const isScale = (v) => Number.isInteger(v) && v >= 0 && v <= 15;
+
 export const STATUS_MEANS = {
+  __proto__: null,
   live: 'as the venue has it',
   stale: 'the venue, the feed or the tape has been silent for longer than is its habit',
   down: 'the venue cannot be reached',

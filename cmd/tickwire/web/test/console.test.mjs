@@ -61,6 +61,9 @@ scene('an element is marked in the bytes, and both are copied', {}, async (page)
   await page.getByRole('button', { name: 'Copy JSON' }).click();
   const hello = await until('JSON', async () => JSON.parse((await copied()).replace(/^\d+$/, '{}')), (m) => m.type === 'hello');
   assert.deepEqual([hello.protocol, hello.fields[0]], [1, 'bid']);
+  await page.evaluate(() => { document.querySelector('#connect').textContent = 'Trennen'; }); // as a browser that translates does
+  await page.locator('#connect').click();
+  await page.locator('#conn[data-state="closed"]').waitFor();
 });
 
 scene('wrong requests are told before they are sent, and their errors explained', {}, async (page) => {
