@@ -12,7 +12,7 @@ const nothing = (): undefined => undefined;
  */
 export function useQuote(client: Tickwire | undefined, symbol: string, terms: StoreTerms = {}): QuoteView | undefined {
   const { rate, frames } = terms, fields = terms.fields?.join();
-  const store = useMemo(() => client && quoteStore(client, symbol, { rate, frames, fields: fields ? fields.split(',') : undefined }), [client, symbol, rate, frames, fields]);
+  const store = useMemo(() => client && quoteStore(client, symbol, { rate, frames, fields: fields ? fields.split(',') : terms.fields && [] }), [client, symbol, rate, frames, fields]);
   return useSyncExternalStore(store?.subscribe ?? nobody, store?.getSnapshot ?? nothing, nothing);
 }
 

@@ -25,10 +25,10 @@ const FRAME_MS = 16; // where nothing is painted
  * frame, all that changed together. While the tab is hidden the client pauses: pauseHidden.
  */
 export function quoteStore(client: Tickwire, symbol: string, terms: StoreTerms = {}): QuoteStore {
-  const book = bookOf(client);
+  const shared = sharedOf(client);
   return {
-    subscribe: (listener) => book.subscribe(symbol, { listener, terms }),
-    getSnapshot: () => book.snapshot(symbol),
+    subscribe: (listener) => shared.subscribe(symbol, { listener, terms }),
+    getSnapshot: () => shared.snapshot(symbol),
   };
 }
 
@@ -38,15 +38,15 @@ export function quoteStore(client: Tickwire, symbol: string, terms: StoreTerms =
  * is no tab, as in a worker, it does nothing.
  */
 export function pauseHidden(client: Tickwire, on = true): void {
-  bookOf(client).pauseHidden(on);
+  sharedOf(client).pauseHidden(on);
 }
 
-const books = new WeakMap<Tickwire, Book>();
+const sharing = new WeakMap<Tickwire, Shared>();
 
-function bookOf(client: Tickwire): Book {
-  let book = books.get(client);
-  if (!book) books.set(client, (book = new Book(client)));
-  return book;
+function sharedOf(client: Tickwire): Shared {
+  let shared = sharing.get(client);
+  if (!shared) sharing.set(client, (shared = new Shared(client)));
+  return shared;
 }
 
 interface Reader { listener: () => void; terms: StoreTerms }
@@ -65,7 +65,7 @@ interface Entry {
 }
 
 /** What all stores of a client share. */
-class Book {
+class Shared {
   readonly #client: Tickwire;
   readonly #entries = new Map<string, Entry>();
   /** Changed since the last frame. */
@@ -76,6 +76,7 @@ class Book {
   constructor(client: Tickwire) {
     this.#client = client;
     client.on('batch', (batch) => this.#take(batch));
+    client.on('state', ({ state }) => { if (state === 'closed') this.pauseHidden(false); }); // the page would hold it for ever
     this.pauseHidden(true);
   }
 
@@ -103,7 +104,7 @@ class Book {
 
   pauseHidden(on: boolean): void {
     this.#unwatch?.();
-    this.#unwatch = on ? watchHidden(this.#client) : undefined;
+    this.#unwatch = on && this.#client.state !== 'closed' ? watchHidden(this.#client) : undefined;
   }
 
   /** Subscribes at the client, unless it is so on the same terms. */
@@ -179,10 +180,11 @@ function nextFrame(fn: () => void): void {
 /** Returns a function that ends it. */
 function watchHidden(client: Tickwire): (() => void) | undefined {
   if (typeof document === 'undefined') return undefined;
+  const page = document; // a test may take the global one away before
   let timer: ReturnType<typeof setTimeout> | undefined, ours = false;
   const look = (): void => {
     clearTimeout(timer);
-    if (document.visibilityState === 'hidden') {
+    if (page.visibilityState === 'hidden') {
       timer = setTimeout(() => {
         if (client.paused) return; // by another, who resumes it
         ours = true;
@@ -193,10 +195,10 @@ function watchHidden(client: Tickwire): (() => void) | undefined {
       void client.resume();
     }
   };
-  document.addEventListener('visibilitychange', look);
+  page.addEventListener('visibilitychange', look);
   look();
   return () => {
-    document.removeEventListener('visibilitychange', look);
+    page.removeEventListener('visibilitychange', look);
     clearTimeout(timer);
     if (ours) void client.resume();
   };

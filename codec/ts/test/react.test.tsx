@@ -79,6 +79,16 @@ it('subscribes to another symbol, on other terms, and to no more', async () => {
   expect(asked().slice(3).map((ask) => ask.replace('unsubscribe ', '')).join()).toBe('sim:A,sim:B'); // at a time, if rendering was fast
 });
 
+it('asks for all fields where the client has others', async () => {
+  t.close();
+  t = new Tickwire({ url: peer.url, WebSocket, fields: ['bid'] });
+  await live();
+  function All(): ReactNode { return useQuote(t, 'sim:A', { fields: [] })?.text('ask') ?? '-'; }
+  await show(<All />);
+  await paint();
+  expect(text()).toBe('1.02');
+});
+
 it('takes a quote that others use as it is, in the first render', async () => {
   await live();
   await show(<Bid symbol="sim:A" />);

@@ -179,6 +179,16 @@ describe('a hidden tab', () => {
     a.stop();
   });
 
+  it('holds no client that is closed', () => {
+    const added = vi.spyOn(tab, 'addEventListener'), removed = vi.spyOn(tab, 'removeEventListener');
+    listen('sim:A');
+    vi.unstubAllGlobals();
+    t.close();
+    expect([added.mock.calls.length, removed.mock.calls]).toEqual([1, added.mock.calls]);
+    pauseHidden(t);
+    expect(added.mock.calls.length).toBe(1);
+  });
+
   it('leaves a pause of others alone, and is left alone when it was said so', async () => {
     pauseHidden(t, false);
     const a = listen('sim:A');
