@@ -401,8 +401,7 @@ function parseUpdateTail(r, key, n) {
   return { key, seq, flags, history, mask: mask & KNOWN, values };
 }
 function checked(f, v) {
-  if (isScale(f) && (v < 0 || v > MAX_SCALE)) refuse("range", `${FIELDS[f]} is ${v}`);
-  if (f === INDEX.status && v < 0) refuse("range", `status is ${v}`);
+  if (isScale(f) ? v < 0 || v > MAX_SCALE : f === INDEX.status && v < 0) refuse("range", `${FIELDS[f]} is ${v}`);
   return v;
 }
 function bits(mask) {
@@ -729,15 +728,14 @@ var Board = class {
   /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
   confirm(symbol, id, view = this.#held.get(symbol)?.view ?? "") {
     let h = this.#held.get(symbol);
-    if (!(h && h.id >= 0) && this.subs >= this.#most) refuse("order", `more than ${this.#most} symbols`);
+    if (h && h.id >= 0) this.#byId.delete(h.id);
+    else this.#count(symbol, 1);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
       this.#held.set(symbol, h);
       this.quotes.set(symbol, h.quote);
     }
     h.view = view;
-    if (h.id < 0) this.#count(symbol, 1);
-    else this.#byId.delete(h.id);
     h.id = id;
     this.#byId.set(id, h);
   }
@@ -785,6 +783,7 @@ var Board = class {
   }
   #count(symbol, by) {
     this.subs += by;
+    if (this.subs > this.#most) refuse("order", `more than ${this.#most} symbols`);
     this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
   }
 };
@@ -1685,7 +1684,6 @@ var Session = class {
     if (s.terminate) setTimeout(() => s.terminate(), BYE_MS).unref?.();
     const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(([, , done]) => done)];
     this.#behind = [];
-    this.#open.clear();
     this.#later.clear();
     for (const done of waiting) done(void 0, new NotConnected("the connection ended", true));
   }
@@ -1711,16 +1709,13 @@ var Session = class {
   #take(m) {
     switch (m.type) {
       case "data":
-        this.talked = true;
-        break;
       case "reply":
         this.talked = true;
-        if (this.#answered(m.id, m, void 0)) return;
+        if (m.type === "reply" && this.#answered(m.id, m, void 0)) return;
         break;
-      // a pattern's later reply has the id of one that was answered: nobody waits for it
       case "hello":
         if (this.hello) return;
-        if (Object.values(m.limits).includes(0)) refuse("range", "a hello without limits");
+        if (Object.values(m.limits).includes(0)) refuse("range", "a limit is 0");
         this.hello = m;
         if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
         this.#watchOver();
@@ -1763,9 +1758,7 @@ var Session = class {
   /** Only outside browsers: why there was no connection, or what the node sent that RFC 6455 forbids; its close may never come. */
   #failed(text2 = "") {
     const [, status] = /server response: (\d{3})/.exec(text2) ?? [];
-    if (status) this.end({ code: +status, text: "" });
-    else if (text2 && this.hello) this.giveUp(new ProtocolError("syntax", text2));
-    else if (text2) this.end({ text: text2 });
+    if (text2) this.end({ code: +(status ?? 1006), text: status ? "" : text2, distrust: this.hello && new ProtocolError("syntax", text2) });
   }
   /** Ends the session, and tells why. */
   end(why) {
@@ -1869,7 +1862,7 @@ var Wanted = class {
     const w = this.#wants.get(name);
     if (!w) return;
     w.taken = terms;
-    w.slowed = w.slowed === true && rate > 0 && (!terms.rate || rate < terms.rate);
+    w.slowed &&= rate > 0 && (!terms.rate || rate < terms.rate);
   }
   /** A token does not cover a name, or no more: it is asked for again under another. */
   bar(name, token) {
@@ -1881,8 +1874,7 @@ var Wanted = class {
     for (const [name, w] of this.#wants) if (name === symbol || isPattern(name) && matches(name, symbol)) w.slowed = true;
   }
   isBarred(name, token) {
-    const barred = this.#wants.get(name)?.barred;
-    return barred !== void 0 && barred === token;
+    return this.#wants.get(name)?.barred === token;
   }
   /** What another token may cover, or let come faster. */
   stinted() {
@@ -1932,8 +1924,9 @@ var Subscriptions = class {
   #waiters = /* @__PURE__ */ new Map();
   /** Fields of patterns, by the id of the request that subscribed them: later replies have it too. */
   #views = /* @__PURE__ */ new Map();
-  /** To be asked for at the end of this turn, in one request if it can be. */
+  /** To be asked for, in one request if it can be: at the end of this turn, or when the node takes another. */
   #fresh = /* @__PURE__ */ new Set();
+  #nextAt = 0;
   #session;
   constructor(board, report) {
     this.#board = board;
@@ -1955,7 +1948,7 @@ var Subscriptions = class {
   /** No connection is to come any more. */
   close(why) {
     this.lost();
-    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(why));
+    for (const name of this.#waiters.keys()) this.#waiting(name).forEach((w) => w.reject(why));
   }
   subscribe(names2, terms) {
     return this.#want(names2, () => terms);
@@ -1977,7 +1970,7 @@ var Subscriptions = class {
       this.#again.done(name);
       this.#waiting(name).forEach((w) => w.resolve([]));
     }
-    for (const symbol of [...this.#board.quotes.keys()]) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
+    for (const symbol of this.#board.quotes.keys()) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
     const s = this.#session;
     if (!s) return [];
     const calls = [...parts(names2.filter((n) => NAME.test(n)), () => [], ...most(s.hello, {}))].map(({ symbols }) => s.call(() => ({ op: "unsubscribe", symbols: symbols.filter((n) => !this.#wanted.has(n)) }), true).then((reply) => reply.results ?? [], (e) => {
@@ -1986,7 +1979,7 @@ var Subscriptions = class {
     }));
     return (await Promise.all(calls)).flat();
   }
-  /** Asks for what gathered in this turn. */
+  /** Asks for what was gathered. */
   flush() {
     const names2 = [...this.#fresh];
     this.#fresh.clear();
@@ -2025,7 +2018,8 @@ var Subscriptions = class {
         return resolve([{ symbol: name, error }]);
       }
       this.#waiters.set(name, [...this.#waiting(name), { resolve, reject }]);
-      if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
+      const wait = this.#nextAt - performance.now(), ask = () => this.flush();
+      if (this.#fresh.size === 0) wait > 0 ? setTimeout(ask, wait) : queueMicrotask(ask);
       this.#wanted.add(name, terms(name));
       this.#fresh.add(name);
     }));
@@ -2041,6 +2035,7 @@ var Subscriptions = class {
   #ask(names2) {
     const s = this.#session;
     if (!s || names2?.length === 0) return;
+    this.#nextAt = performance.now() + 1e3 / s.hello.limits.requests_per_s;
     const these = names2 && new Set(names2);
     const due = (name) => these ? these.has(name) : !this.#wanted.isBarred(name, s.token);
     for (const { terms, names: group } of this.#wanted.groups(due)) {
@@ -2102,7 +2097,6 @@ function most({ fields: all, limits }, terms) {
 init_error();
 var LEAST_MS = 5e3;
 var PAUSE_MS = 1e3;
-var TTL_MOST_S = 365 * 24 * 3600;
 var Pass = class {
   #source;
   #getting;
@@ -2134,7 +2128,7 @@ var Pass = class {
   }
   /** Notes for how long the token is good; it is never renewed later than was noted first. */
   lasts(seconds) {
-    if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1e3 * Math.min(seconds, TTL_MOST_S)));
+    if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1e3 * seconds));
   }
   /** Whether another may help against what refused this one. */
   survives(code, reason) {
@@ -2163,13 +2157,13 @@ var Pass = class {
     return this.#getting;
   }
   async #get() {
-    let token;
+    let token, why = "there is none";
     try {
       token = await this.#source();
     } catch (e) {
-      throw new Error(`no new token: ${e instanceof Error ? e.message : String(e)}`);
+      why = e instanceof Error ? e.message : e;
     }
-    if (typeof token !== "string" || token === "") throw new Error("no new token: there is none");
+    if (typeof token !== "string" || token === "") throw new Error(`no new token: ${why}`);
     checkToken(token);
     return token;
   }
@@ -2361,7 +2355,7 @@ var Tickwire = class extends Emitter {
         return this.#compare(m.subs, m.hash);
       case "drain": {
         const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
-        this.#leaveAt = Date.now() + wait;
+        this.#leaveAt = performance.now() + wait;
         this.#after(wait, () => this.#session.end({ text: "the node drains" }));
         this.emit("drain", m.within_ms);
       }
@@ -2419,7 +2413,7 @@ var Tickwire = class extends Emitter {
   /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
   #retry(text2, leastMs = 0) {
     const most2 = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
-    const wait = Math.max(leastMs + Math.random() * most2, this.#leaveAt - Date.now());
+    const wait = Math.max(leastMs + Math.random() * most2, this.#leaveAt - performance.now());
     this.#attempts++;
     this.#leaveAt = 0;
     this.#become("connecting", text2, wait);

@@ -62,15 +62,14 @@ export class Board {
   /** The node confirmed a symbol under a number; view names the fields it was asked for, if not as before. */
   confirm(symbol: string, id: number, view = this.#held.get(symbol)?.view ?? ''): void {
     let h = this.#held.get(symbol);
-    if (!(h && h.id >= 0) && this.subs >= this.#most) refuse('order', `more than ${this.#most} symbols`);
+    if (h && h.id >= 0) this.#byId.delete(h.id);
+    else this.#count(symbol, 1);
     if (!h) {
       h = { quote: new Quote(symbol), id: -1, view, imaged: view };
       this.#held.set(symbol, h);
       this.quotes.set(symbol, h.quote);
     }
     h.view = view;
-    if (h.id < 0) this.#count(symbol, 1);
-    else this.#byId.delete(h.id);
     h.id = id;
     this.#byId.set(id, h);
   }
@@ -123,6 +122,7 @@ export class Board {
 
   #count(symbol: string, by: 1 | -1): void {
     this.subs += by;
+    if (this.subs > this.#most) refuse('order', `more than ${this.#most} symbols`);
     this.hash = (this.hash ^ symbolHash(symbol)) >>> 0;
   }
 }

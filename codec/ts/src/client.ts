@@ -230,7 +230,7 @@ export class Tickwire extends Emitter<Events> {
       case 'heartbeat': return this.#compare(m.subs, m.hash);
       case 'drain': {
         const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
-        this.#leaveAt = Date.now() + wait;
+        this.#leaveAt = performance.now() + wait;
         this.#after(wait, () => this.#session!.end({ text: 'the node drains' }));
         this.emit('drain', m.within_ms);
       }
@@ -296,7 +296,7 @@ export class Tickwire extends Emitter<Events> {
   /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
   #retry(text: string, leastMs = 0): void {
     const most = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
-    const wait = Math.max(leastMs + Math.random() * most, this.#leaveAt - Date.now());
+    const wait = Math.max(leastMs + Math.random() * most, this.#leaveAt - performance.now());
     this.#attempts++;
     this.#leaveAt = 0;
     this.#become('connecting', text, wait);

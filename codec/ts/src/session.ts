@@ -19,7 +19,7 @@ export interface Lost {
   code: number;
   text: string;
   /** What is held may be wrong: come back without resuming. */
-  distrust?: TickwireError;
+  distrust?: TickwireError | undefined;
   /** Nothing was heard for too long. */
   silent: boolean;
   /** Of a refused upgrade: why, in a word of the protocol's. */
@@ -144,7 +144,6 @@ export class Session {
     if (s.terminate) setTimeout(() => s.terminate!(), BYE_MS).unref?.(); // ws would wait half a minute for the answer, and read on
     const waiting = [...this.#open.values(), ...this.#later, ...this.#behind.map(([, , done]) => done)];
     this.#behind = [];
-    this.#open.clear();
     this.#later.clear();
     for (const done of waiting) done(undefined, new NotConnected('the connection ended', true));
   }
@@ -173,15 +172,14 @@ export class Session {
   #take(m: Message): void {
     switch (m.type) {
       case 'data':
-        this.talked = true;
-        break;
       case 'reply':
         this.talked = true;
-        if (this.#answered(m.id, m, undefined)) return;
-        break; // a pattern's later reply has the id of one that was answered: nobody waits for it
+        // A pattern's later reply has the id of one that was answered: nobody waits for it.
+        if (m.type === 'reply' && this.#answered(m.id, m, undefined)) return;
+        break;
       case 'hello':
         if (this.hello) return; // once is enough
-        if (Object.values(m.limits).includes(0)) refuse('range', 'a hello without limits');
+        if (Object.values(m.limits).includes(0)) refuse('range', 'a limit is 0');
         this.hello = m;
         if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
         this.#watchOver();
@@ -228,9 +226,7 @@ export class Session {
   /** Only outside browsers: why there was no connection, or what the node sent that RFC 6455 forbids; its close may never come. */
   #failed(text = ''): void {
     const [, status] = /server response: (\d{3})/.exec(text) ?? [];
-    if (status) this.end({ code: +status, text: '' });
-    else if (text && this.hello) this.giveUp(new ProtocolError('syntax', text));
-    else if (text) this.end({ text });
+    if (text) this.end({ code: +(status ?? 1006), text: status ? '' : text, distrust: this.hello && new ProtocolError('syntax', text) });
   }
 
   /** Ends the session, and tells why. */

@@ -26,8 +26,9 @@ export class Subscriptions {
   readonly #waiters = new Map<string, Waiter[]>();
   /** Fields of patterns, by the id of the request that subscribed them: later replies have it too. */
   readonly #views = new Map<number, string>();
-  /** To be asked for at the end of this turn, in one request if it can be. */
+  /** To be asked for, in one request if it can be: at the end of this turn, or when the node takes another. */
   readonly #fresh = new Set<string>();
+  #nextAt = 0;
   #session: Session | undefined;
 
   constructor(board: Board, report: (error: RequestError) => void) {
@@ -53,7 +54,7 @@ export class Subscriptions {
   /** No connection is to come any more. */
   close(why: TickwireError): void {
     this.lost();
-    for (const name of [...this.#waiters.keys()]) this.#waiting(name).forEach((w) => w.reject(why));
+    for (const name of this.#waiters.keys()) this.#waiting(name).forEach((w) => w.reject(why));
   }
 
   subscribe(names: readonly string[], terms: Terms): Promise<Result[]> {
@@ -78,7 +79,7 @@ export class Subscriptions {
       this.#again.done(name);
       this.#waiting(name).forEach((w) => w.resolve([]));
     }
-    for (const symbol of [...this.#board.quotes.keys()]) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
+    for (const symbol of this.#board.quotes.keys()) if (!this.#wanted.takes(symbol)) this.#board.forget(symbol);
     const s = this.#session;
     if (!s) return [];
     const calls = [...parts(names.filter((n) => NAME.test(n)), () => [], ...most(s.hello!, {}))].map(({ symbols }) =>
@@ -89,7 +90,7 @@ export class Subscriptions {
     return (await Promise.all(calls)).flat();
   }
 
-  /** Asks for what gathered in this turn. */
+  /** Asks for what was gathered. */
   flush(): void {
     const names = [...this.#fresh];
     this.#fresh.clear();
@@ -131,7 +132,8 @@ export class Subscriptions {
         return resolve([{ symbol: name, error }]);
       }
       this.#waiters.set(name, [...this.#waiting(name), { resolve, reject }]);
-      if (this.#fresh.size === 0) queueMicrotask(() => this.flush());
+      const wait = this.#nextAt - performance.now(), ask = (): void => this.flush();
+      if (this.#fresh.size === 0) wait > 0 ? setTimeout(ask, wait) : queueMicrotask(ask);
       this.#wanted.add(name, terms(name));
       this.#fresh.add(name);
     }));
@@ -149,6 +151,7 @@ export class Subscriptions {
   #ask(names?: readonly string[]): void {
     const s = this.#session;
     if (!s || names?.length === 0) return;
+    this.#nextAt = performance.now() + 1000 / s.hello!.limits.requests_per_s;
     const these = names && new Set(names);
     const due = (name: string): boolean => (these ? these.has(name) : !this.#wanted.isBarred(name, s.token));
     for (const { terms, names: group } of this.#wanted.groups(due)) {

@@ -68,7 +68,7 @@ export class Wanted {
     const w = this.#wants.get(name);
     if (!w) return;
     w.taken = terms;
-    w.slowed = w.slowed === true && rate > 0 && (!terms.rate || rate < terms.rate);
+    w.slowed &&= rate > 0 && (!terms.rate || rate < terms.rate);
   }
 
   /** A token does not cover a name, or no more: it is asked for again under another. */
@@ -83,8 +83,7 @@ export class Wanted {
   }
 
   isBarred(name: string, token: string): boolean {
-    const barred = this.#wants.get(name)?.barred;
-    return barred !== undefined && barred === token;
+    return this.#wants.get(name)?.barred === token;
   }
 
   /** What another token may cover, or let come faster. */

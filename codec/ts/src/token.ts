@@ -11,7 +11,6 @@ export type TokenSource = string | (() => string | Promise<string>);
 
 const LEAST_MS = 5_000; // before its end a token is renewed, if it has so long
 const PAUSE_MS = 1_000; // between two tokens at the least
-const TTL_MOST_S = 365 * 24 * 3600; // more is as good
 
 /** The token in use, and when another is due. */
 export class Pass {
@@ -46,7 +45,7 @@ export class Pass {
 
   /** Notes for how long the token is good; it is never renewed later than was noted first. */
   lasts(seconds: number | null | undefined): void {
-    if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1000 * Math.min(seconds, TTL_MOST_S)));
+    if (seconds != null) this.#due = Math.min(this.#due, Date.now() + renewAfter(1000 * seconds));
   }
 
   /** Whether another may help against what refused this one. */
@@ -77,13 +76,13 @@ export class Pass {
   }
 
   async #get(): Promise<string> {
-    let token: unknown;
+    let token: unknown, why: unknown = 'there is none';
     try {
       token = await this.#source!();
     } catch (e) {
-      throw new Error(`no new token: ${e instanceof Error ? e.message : String(e)}`);
+      why = e instanceof Error ? e.message : e;
     }
-    if (typeof token !== 'string' || token === '') throw new Error('no new token: there is none');
+    if (typeof token !== 'string' || token === '') throw new Error(`no new token: ${why}`);
     checkToken(token);
     return token;
   }

@@ -54,8 +54,7 @@ export function parseUpdateTail(r: Reader, key: number | string, n: number): Upd
 
 /** Scales and the status have bounds of their own; a newer node may know more statuses. */
 export function checked(f: number, v: number): number {
-  if (isScale(f) && (v < 0 || v > MAX_SCALE)) refuse('range', `${FIELDS[f]} is ${v}`);
-  if (f === INDEX.status && v < 0) refuse('range', `status is ${v}`);
+  if (isScale(f) ? v < 0 || v > MAX_SCALE : f === INDEX.status && v < 0) refuse('range', `${FIELDS[f]} is ${v}`);
   return v;
 }
 

@@ -24,6 +24,20 @@ afterEach(async () => {
   await peer.stop();
 });
 
+it('gathers what is asked for one by one, by what the node takes', async () => {
+  const symbols = Array.from({ length: 1000 }, (_, i) => `sim:S${i}`), from = performance.now();
+  for (const symbol of symbols) peer.list(symbol);
+  begin();
+  await live();
+  const all: Promise<Result[]>[] = [];
+  for (const symbol of symbols) {
+    all.push(t.subscribe(symbol));
+    await new Promise((r) => setImmediate(r));
+  }
+  expect((await Promise.all(all)).flat().map((r) => r.symbol)).toEqual(symbols);
+  expect(peer.conn.requests.length).toBeLessThan(2 + (performance.now() - from) / 20); // 50 a second
+});
+
 describe.each(['msgpack', 'json'] as const)('in %s', (encoding) => {
   it('merges an image and what changes', async () => {
     peer.list('sim:A', { bid: 100, ask: 102, trades: 5, status: 0, price_scale: 2 });
@@ -159,7 +173,7 @@ it('keeps a symbol that another request under way had asked for', async () => {
   t.subscribe('sim:A');
   t.unsubscribe('sim:A');
   await t.subscribe('sim:A');
-  await until('an image', () => text('sim:A') === '1.00');
+  await until('asked again', () => peer.conn.requests.length === 3 && text('sim:A') === '1.00');
   expect(peer.conn.requests.map((r) => r.op)).toEqual(['subscribe', 'unsubscribe', 'subscribe']);
   peer.conn.heartbeat();
   await t.ping();
