@@ -20,7 +20,7 @@ const (
 )
 
 // errToken: text that is no token, and would not be a header's.
-var errToken = fmt.Errorf("%w: token: it has characters that no token has", ErrConfig)
+var errToken = fmt.Errorf("%w: token: it has a blank, a newline or the like", ErrConfig)
 
 func checkToken(token string) error {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {

@@ -221,7 +221,7 @@ func TestRenewFails(t *testing.T) {
 		t.Error(err)
 	}
 	bad := start(t, Config{URL: n.url(), Renew: func(context.Context) (string, error) { return "a\nb", nil }}, nil)
-	if e := bad.event(Connecting); !strings.Contains(e.Err.Error(), "characters that no token has") {
+	if e := bad.event(Connecting); !strings.Contains(e.Err.Error(), "a blank, a newline or the like") {
 		t.Error(e.Err)
 	}
 }

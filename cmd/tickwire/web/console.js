@@ -23,7 +23,7 @@ function connect(token) {
   try {
     page.session = open(token);
   } catch {
-    return ended({ code: 1006, refused: { status: 401, reason: 'malformed', error: 'it has characters that no token has' } });
+    return ended({ code: 1006, refused: { status: 401, reason: 'malformed', error: 'it has a blank, a newline or the like' } });
   }
   before?.close();
   draw();

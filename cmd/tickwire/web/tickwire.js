@@ -840,7 +840,7 @@ function checkOptions(options) {
   return { ...options, url: checkURL(options.url) };
 }
 function checkToken(token) {
-  if (!/^[!-~]*$/.test(token)) refuse2("token: it has characters that no token has");
+  if (!/^[!-~]*$/.test(token)) refuse2("token: it has a blank, a newline or the like");
 }
 function checkURL(text2) {
   const advice = "a stream is at ws://HOST:PORT/v1/stream, or wss://";

@@ -23,7 +23,7 @@ export function checkOptions(options: Options): Options {
 
 /** Refuses text that is no token, and could not be offered as one. */
 export function checkToken(token: string): void {
-  if (!/^[!-~]*$/.test(token)) refuse('token: it has characters that no token has');
+  if (!/^[!-~]*$/.test(token)) refuse('token: it has a blank, a newline or the like');
 }
 
 /** Refuses what is no stream's, and what would be shown with the URL and is a secret. */

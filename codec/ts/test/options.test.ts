@@ -19,8 +19,8 @@ describe('options that no node could serve are refused at once', () => {
     [{ url: 'ws://me:secret@localhost' }, 'URL: leave name and password out: a node asks for a token'],
     [{ url: 'ws://localhost/v1/stream?a=1&token=secret' }, 'URL: leave the token out, others would log it: it goes apart, as { token }'],
     [{ encoding: 'xml' as 'json' }, 'encoding xml: msgpack or json'],
-    [{ token: 'a b' }, 'token: it has characters that no token has'],
-    [{ token: 'a.b.c\n' }, 'token: it has characters that no token has'],
+    [{ token: 'a b' }, 'token: it has a blank, a newline or the like'],
+    [{ token: 'a.b.c\n' }, 'token: it has a blank, a newline or the like'],
   ])('%o', (options, text) => {
     let refused: unknown;
     try {
