@@ -243,6 +243,42 @@ async def test_ends_with_its_user() -> None:
             await c.__aenter__()
 
 
+async def test_ends_amid_a_goodbye() -> None:
+    """Whenever close comes, it ends the client: also as the answer to a close frame comes."""
+
+    async def lies(p: Peer) -> None:
+        await p.hello()
+        await lie.wait()
+        await p.ws.send(b"\xc1")
+        await p.hang()
+
+    async with node(lies) as n:
+        for i in range(40):
+            lie = asyncio.Event()
+            async with Guest(n.url) as c:
+                await c.event("live")
+                lie.set()
+                for _ in range(i):
+                    await asyncio.sleep(0)
+                await asyncio.wait_for(c.close(), 3)
+
+
+async def test_a_task_that_others_cancel() -> None:
+    """As who cancels all there are: the connection is given up, and comes back."""
+
+    async def stays(p: Peer) -> None:
+        await p.subscribed(image(0, 10, 100))
+        await p.hang()
+
+    async with node(stays, resumed_to) as n, Guest(n.url) as c:
+        c.subscribe(BTC)
+        await c.holds(BTC, 10, 100)
+        for task in asyncio.all_tasks():
+            if "Session._read" in str(task):
+                task.cancel()
+        await c.holds(BTC, 11, 101)
+
+
 async def test_ends_though_nobody_reads_what_it_says() -> None:
     async def deaf(p: Peer) -> None:
         await p.hello()

@@ -194,9 +194,10 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     ]  # fmt: skip
 
 
-async def test_a_callback_that_fails_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [KeyError("mine"), asyncio.CancelledError()], ids=["error", "cancelled"])
+async def test_a_callback_that_fails_is_told(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     def fails(event: Event) -> None:
-        raise KeyError("mine")
+        raise error
 
     async with node(two) as n, Client(n.url, on_event=fails) as c:
         c.subscribe(BTC, ETH)

@@ -330,6 +330,52 @@ async def test_a_newer_token_is_not_forgotten() -> None:
         assert n.tokens == ["Bearer t1", "Bearer t3"]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_source_is_cancelled(is_async: bool) -> None:
+    """Not by us: another token is asked for."""
+    calls = itertools.count(1)
+
+    def source() -> Any:
+        if next(calls) > 2:
+            return "t"
+        if not is_async:
+            raise asyncio.CancelledError
+        waits = asyncio.ensure_future(asyncio.sleep(10))
+        waits.cancel()
+        return waits
+
+    async with node(lambda p: p.subscribed()) as n, Guest(n.url, token=source) as c:
+        await c.event("live")
+        assert [str(e.error) for e in c.told("connecting")] == ["no new token: CancelledError"] * 2
+
+
+async def test_source_closes_the_client() -> None:
+    """After close nothing goes on, wherever it is called; and it waits for a source that is asked."""
+    asked, over = asyncio.Event(), []
+
+    async def closes() -> str:
+        await c.close()
+        return "t"
+
+    async def waits() -> str:
+        asked.set()
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.01)
+            over.append(True)
+        return "t"
+
+    async with node(lambda p: p.hello()) as n:
+        async with Guest(n.url, token=closes) as c:
+            await until("closed", lambda: c.state == "closed")
+            await until("over", lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "tickwire"])
+        async with Guest(n.url, token=waits) as c:
+            await asked.wait()
+        assert over == [True]
+        assert n.served == 0
+
+
 def test_is_left_alone_for_two_thirds() -> None:
     for left, want in ((3600, 2400), (15, 10), (9, 4), (6, 2), (1, 1), (0, 1)):
         for _ in range(100):

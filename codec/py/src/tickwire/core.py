@@ -63,10 +63,9 @@ class Core:
         self._task = asyncio.create_task(self._live(), name="tickwire")
 
     async def close(self) -> None:
-        task = self._task
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-            await asyncio.wait({task})
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
         self._finish(None)
 
     async def _live(self) -> None:
@@ -253,7 +252,7 @@ class Core:
                 continue
             try:
                 self._on_event(event)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 log.exception("on_event failed at: %s", event)
         if any(event.kind == "error" for event in events):
             for backlog in [*self.board.backlogs]:

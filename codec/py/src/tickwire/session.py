@@ -70,7 +70,9 @@ class Session:
         self._tasks[-1].add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (e := task.exception()):
+        if task.cancelled():
+            self._fail(Lost("a task of the client was cancelled, not by it"))  # else it has ended, and nobody waits for why
+        elif (e := task.exception()) is not None:
             self._fail(e)
 
     def _fail(self, why: BaseException) -> None:

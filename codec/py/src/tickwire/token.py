@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 import time
@@ -64,13 +65,17 @@ def check_token(token: str) -> str:
 
 
 async def renewed(source: TokenSource) -> str:
-    """Asks for a token."""
-    try:
-        token = source()
-        if inspect.isawaitable(token):
-            token = await token
-        if not token:
-            raise ConfigError("there is none")
-        return check_token(token)
-    except Exception as e:  # whatever it is, it may be better later
-        raise NoToken(f"no new token: {e or type(e).__name__}") from e
+    """Asks for a token, in a task of its own: that it was cancelled is told from that we are, and it may close the client."""
+    (token,) = await asyncio.gather(_called(source), return_exceptions=True)
+    if isinstance(token, BaseException):  # whatever it is, it may be better later
+        raise NoToken(f"no new token: {str(token) or type(token).__name__}") from token
+    return token
+
+
+async def _called(source: TokenSource) -> str:
+    token = source()
+    if inspect.isawaitable(token):
+        token = await token
+    if not token:
+        raise ConfigError("there is none")
+    return check_token(token)

@@ -58,10 +58,11 @@ class Wire(ClientConnection):
 
     async def bye(self, code: int) -> None:
         """Sends a close frame and does not wait for long for its answer, nor for a write under way."""
+        late = self.loop.call_later(2 * BYE_TIMEOUT, self.drop)  # before Python 3.12 asyncio.wait_for may lose a cancellation
         try:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.close(code), 2 * BYE_TIMEOUT)
+            await self.close(code)
         finally:
+            late.cancel()
             self.drop()
 
     def why(self, e: ConnectionClosed) -> TickwireError:
