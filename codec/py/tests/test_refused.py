@@ -82,7 +82,7 @@ async def test_refused_for_now(status: int) -> None:
             assert f"HTTP {status}" in str(await c.event("connecting", 2))
 
 
-@pytest.mark.parametrize(("after", "least"), [("30", 30), ("9999999", 60), ("-1", 0), ("soon", 0)])
+@pytest.mark.parametrize(("after", "least"), [("30", 30), ("9999999", 60), ("9" * 30, 60), ("9" * 5000, 60), ("-1", 0), ("soon", 0)])
 async def test_retry_after(after: str, least: float) -> None:
     async with node() as n:
         n.refuse = lambda _: refusal(429, "conns", **{"Retry-After": after})

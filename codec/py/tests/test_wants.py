@@ -270,7 +270,7 @@ async def test_asks_no_faster_than_the_node_takes() -> None:
     came: list[float] = []
 
     async def script(p: Peer) -> None:
-        await p.hello(limits={"request_bytes": 65_536, "request_symbols": 2, "requests_per_s": 50})
+        await p.hello(limits={"request_bytes": 65_536, "request_symbols": 2, "subs": 9, "requests_per_s": 50})
         while True:
             r = await p.request()
             came.append(time.monotonic())

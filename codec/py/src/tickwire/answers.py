@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from .asking import Asked, Asking
-from .errors import Code, RequestError
+from .errors import Code, ProtocolError, RequestError
 from .event import Event
 from .fields import view_of
 from .message import Reply, Result
@@ -64,8 +64,16 @@ def _took(asking: Asking, x: Result, r: Reply, asked: Asked) -> Event | None:
             want.slowed = want.slowed and r.rate > 0 and (want.terms.rate == 0 or r.rate < want.terms.rate)
         want.answer(result)
     if x.id is not None:
-        core.board.confirm(x.symbol, x.id, view_of(r.fields or ()), x.symbol in asked.resumed)
+        _confirm(asking, x, view_of(r.fields or ()), x.symbol in asked.resumed)
     return Event("subscribed", x.symbol, rate=r.rate or 0, matched=1 if x.matched is None else x.matched)
+
+
+def _confirm(asking: Asking, x: Result, view: int, resumes: bool) -> None:
+    """Takes the node's number for a symbol. Under a pattern it may name whatever it likes, but not more than it said."""
+    board, most = asking.core.board, asking.limits.subs
+    board.confirm(x.symbol, x.id or 0, view, resumes)
+    if board.subs > most:
+        raise ProtocolError("order", f"the node has subscribed us to {board.subs} symbols, of {most} at the most")
 
 
 def _refused(asking: Asking, want: Want, error: RequestError) -> float:
@@ -130,7 +138,7 @@ def _narrowed(asking: Asking, x: Result) -> Event | None:
         return Event("error", x.symbol, error=x.error)
     if x.id is None:
         return None
-    core.board.confirm(x.symbol, x.id, view_of(x.fields or ()), False)
+    _confirm(asking, x, view_of(x.fields or ()), False)
     for taker in takers:
         taker.slowed = True
     return Event("subscribed", x.symbol, rate=x.rate or 0, matched=1)

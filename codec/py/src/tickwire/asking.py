@@ -108,6 +108,7 @@ class Asking:
         if self.authing:
             return None  # what is asked meanwhile is asked under the new token
         self.queue = deque(want for want in self.queue if want.drop or core.wants.get(want.name) is want)
+        self.calls = deque(call for call in self.calls if not call.reply.done())  # those that nobody waits for any more
         r, asked = Request(self.requests + 1, ""), Asked()
         if self.auth:
             self.auth, self.authing, asked.token = False, True, core.token.token

@@ -44,8 +44,12 @@ class Board:
         self.gaps = 0
         self._live: dict[int | str, Row] = {}  # by the node's number, and by symbol
 
-    def reset(self) -> None:
-        """Begins a connection: quotes stay, the node's numbers are another's."""
+    def reset(self, most: int) -> None:
+        """Begins a connection, which may have so many symbols: quotes stay, the node's numbers are another's. Those that the
+        last connection did not have go when they are many: nodes may name others each time."""
+        for symbol, row in list(self.rows.items()) if len(self.rows) > 2 * most else ():
+            if not row.live:
+                self.forget(symbol)
         for row in self.rows.values():
             self.count(row, False)
 

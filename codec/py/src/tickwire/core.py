@@ -52,7 +52,6 @@ class Core:
         self._error: Exception | None = None  # why it was closed, if not by its user
         self._room = Bell()  # an iteration has taken what waits for it
         self._waiting: set[asyncio.Future[Any]] = set()
-        self._missing: set[str] = set()  # symbols of which a refusal was logged
         self._auths: list[tuple[str, asyncio.Future[list[Result]]]] = []
 
     # Beginning and end.
@@ -113,11 +112,14 @@ class Core:
             if (isinstance(error, FinalError) and not self._survives(error)) or not isinstance(error, (FinalError, Lost, ProtocolError, NoToken)):
                 raise error
             self._lost()
-            if session is not None and session.talked and not isinstance(error, ProtocolError):
-                attempt = 0  # only data, or a reply, proves that the way is free
+            leave = None if session is None else session.leave
+            hasty = session is not None and leave is not None and time.monotonic() - session.began < self.pace.backoff_most
+            if session is not None and session.talked and not hasty and not isinstance(error, ProtocolError):
+                attempt = 0  # only data, or a reply, proves that the way is free, if we are not sent away at once
             wait = random.uniform(0, min(self.pace.backoff_most, self.pace.backoff_first * 2 ** min(attempt, 10)))
-            if session is not None and session.leave is not None:
-                wait = max(0, session.leave - time.monotonic())
+            if leave is not None:
+                left = max(0, leave - time.monotonic())
+                wait = max(wait, left) if attempt else left
             silent = False
             if isinstance(error, Lost):
                 wait += error.after
@@ -142,8 +144,10 @@ class Core:
                 await wire.bye(1000)
             raise
         except Exception as e:
-            if isinstance(e, ProtocolError) and e.kind == "order":
-                self.board.distrust()
+            if isinstance(e, ProtocolError):
+                e.__traceback__ = e.__context__ = None  # whoever keeps it shall not keep the message, which their frames have
+                if e.kind == "order":
+                    self.board.distrust()
             if wire is not None and isinstance(e, (ProtocolError, FinalError, Drained)):
                 await wire.bye(1000 if isinstance(e, Drained) else 1002)
             return session, e
@@ -262,12 +266,11 @@ class Core:
     def _log(self, event: Event) -> None:
         """Tells whoever has asked for nothing else: what needs somebody's attention is a warning, but once."""
         level = logging.WARNING if event.is_trouble else logging.INFO
-        if event.kind == "error" and event.after and event.symbol in self._missing:
-            level = logging.DEBUG
-        if event.kind == "error" and event.symbol:
-            self._missing.add(event.symbol)
-        elif event.kind == "subscribed" and event.symbol:
-            self._missing.discard(event.symbol)
+        want = self.wants.get(event.symbol or "")
+        if want is not None and event.kind in ("error", "subscribed"):
+            if event.kind == "error" and event.after and want.missed:
+                level = logging.DEBUG
+            want.missed = event.kind == "error"
         log.log(level, "%s", event)
 
     # Iterations.

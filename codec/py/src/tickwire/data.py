@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,11 @@ class Data:
     updates: list[list[Any]]
     implied: Sequence[int] = ()  # JSON: of each update, the mask of scales that it did not name, but printed decimals in
 
+    def parts(self, n: int) -> Iterator[Data]:
+        """As messages of so many updates at the most."""
+        for i in range(0, len(self.updates), n):
+            yield Data(self.sent_at, self.updates[i : i + n], self.implied[i : i + n])
+
 
 _ONLY_INTS = {int}
 _PLAIN = ALL_FIELDS & ~SCALES  # fields whose values have no bounds but those of all
@@ -36,11 +41,11 @@ def data(m: list[Any]) -> Data:
             flags, mask = u[2], u[3]
             if u[0] < 2**32 and flags < 256 and not mask & ~_PLAIN and len(u) == 4 + (flags & IMAGE) + mask.bit_count():
                 continue
-        updates[i] = _update(u)
+        updates[i] = update(u)
     return Data(sent_at, updates)
 
 
-def _update(u: Any) -> list[Any]:
+def update(u: Any) -> list[Any]:
     """An update of which anything may be wrong."""
     if not isinstance(u, list):
         raise ProtocolError("type", "an update is no array")

@@ -12,14 +12,17 @@ import msgpack
 from msgpack.exceptions import ExtraData, OutOfData
 
 from .bounds import integer, valid_symbol
-from .data import Data, data, data_json
+from .data import Data, data, data_json, update
 from .errors import ProtocolError, RequestError, printable
 from .fields import MAX_INT
 
 MESSAGE_MAX = 4 << 20  # bytes; a node ends its messages at 16 KiB
+_LARGE = 64 << 10  # bytes: what is larger, as a reply may be, is held against the memory that its arrays and maps take
+_LEAST = 12  # bytes that it has for each of these: a symbol's result is a map of 16 at the least
 _DEPTH_MAX = 8  # of maps and arrays in what is no data: a reply has 5
 _TYPES = ("data", "hello", "reply", "heartbeat", "lag", "drain", "error")
 _UNKNOWN = bytes([len(_TYPES)])
+_TOO_MANY = "more arrays and maps than a message has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ def _parse_text(message: str) -> Message | None:
 
 def parse_json(text: str) -> Any:
     """Decodes JSON, which has no NaN."""
+    if len(text) > _LARGE and text.count("[") + text.count("{") > len(text) // _LEAST:
+        raise ProtocolError("type", _TOO_MANY)
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as e:
@@ -148,7 +153,7 @@ def unpack(message: bytes) -> Any:
         unpacker.skip()
         if unpacker.tell() != len(message):
             raise ProtocolError("trailing", "bytes after the end")
-        return msgpack.unpackb(message, strict_map_key=False)
+        return msgpack.unpackb(message, strict_map_key=False) if len(message) <= _LARGE else _unpack_large(message)
     except OutOfData:
         raise ProtocolError("truncated", "the bytes end too early") from None
     except ExtraData:
@@ -157,6 +162,32 @@ def unpack(message: bytes) -> Any:
         raise ProtocolError("syntax", str(e)) from None
     except (ValueError, TypeError, msgpack.UnpackException) as e:  # nested too deeply, a key that is none, no msgpack
         raise ProtocolError("type", str(e) or type(e).__name__) from None
+
+
+def _unpack_large(message: bytes) -> list[Any]:
+    """Decodes an array, piece by piece. An empty one in it, or a map, takes up to 70 times its bytes: the first update that is
+    none ends it, and so do too many of what is no update."""
+    left = len(message) // _LEAST
+
+    def made(x: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(_TOO_MANY)
+        return x
+
+    unpacker = msgpack.Unpacker(max_buffer_size=MESSAGE_MAX + 1, strict_map_key=False, list_hook=made, object_hook=made)
+    unpacker.feed(message)
+    n = unpacker.read_array_header()
+    m: list[Any] = [integer(unpacker.unpack(), "type", 0, 255)]
+    for i in range(1, n):
+        is_update = i > 1 and m[0] == 0
+        if is_update:
+            left = 1
+        m.append(unpacker.unpack())
+        if is_update:
+            update(m[i])
+    return m
 
 
 def check(x: Any, depth: int = 0) -> None:

@@ -19,6 +19,7 @@ from .event import Event, span
 from .fields import FIELDS
 from .message import Drain, Heartbeat, Hello, Lag, Reply, parse
 from .request import encode
+from .subscription import FULL
 from .token import NoToken, Pass, renewed
 from .wire import DIAL_TIMEOUT, Lost, Wire
 
@@ -44,6 +45,7 @@ class Session:
         self.wire = wire
         self.token = token  # that it was opened with
         self.silence = DIAL_TIMEOUT  # seconds after which the node is given up
+        self.began = time.monotonic()
         self.leave: float | None = None  # by time.monotonic, when to connect elsewhere
         self.talked = False  # data or a reply came
         self.asking: Asking | None = None  # None before hello
@@ -86,9 +88,10 @@ class Session:
                 m = parse(await wire.recv())
                 if isinstance(m, Data):
                     self.talked = True
-                    core.merge(m)
-                    if core.is_full:
-                        await self._hold()
+                    for part in (m,) if len(m.updates) <= FULL else m.parts(FULL):
+                        core.merge(part)
+                        if core.is_full:
+                            await self._hold()
                 elif m is not None:
                     self._take(m)
         except ConnectionClosed as e:
@@ -155,7 +158,8 @@ class Session:
         for f, (theirs, ours) in enumerate(zip(hello.fields, FIELDS, strict=False)):
             if theirs != ours:
                 raise FinalError(1002, f"its field {f} is {theirs!r}, not {ours!r}")
-        if min(hello.limits.request_bytes, hello.limits.request_symbols, hello.limits.requests_per_s) <= 0:
+        limits = hello.limits
+        if min(limits.request_bytes, limits.request_symbols, limits.subs, limits.requests_per_s) <= 0:
             raise ProtocolError("range", "a hello without limits")
         if 0 < hello.heartbeat < _HOUR * 1000:
             self.silence = _STALE_BEATS * hello.heartbeat / 1000
@@ -169,7 +173,7 @@ class Session:
         asking.auth = core.token.token != self.token  # auth was called since we dialed
         if not asking.auth:
             core.token = core.token.lasts(hello.token_ttl)
-        core.board.reset()
+        core.board.reset(limits.subs)
         core.greeted(asking)
         core.tell(Event("live", hello=hello))
         self._go(self._write(asking))

@@ -69,8 +69,11 @@ class Subscription:
                 continue
             while (want := self._core.wants.get(name)) and want.outcome is None:
                 waiter = asyncio.get_running_loop().create_future()
-                want.waiters.append(waiter)
-                await self._core.waited(waiter)
+                want.waiters.add(waiter)
+                try:
+                    await self._core.waited(waiter)
+                finally:
+                    want.waiters.discard(waiter)
             if want is None:
                 continue
             if isinstance(want.outcome, RequestError):

@@ -73,7 +73,7 @@ State = Literal[
 
 
 class Want:
-    __slots__ = ("barred", "drop", "name", "outcome", "request", "slowed", "state", "terms", "waiters")
+    __slots__ = ("barred", "drop", "missed", "name", "outcome", "request", "slowed", "state", "terms", "waiters")
 
     def __init__(self, name: str, drop: bool = False) -> None:
         self.name = name
@@ -83,8 +83,9 @@ class Want:
         self.barred: str | None = None  # idle: the token that does not cover it; None: no token's fault
         self.slowed = False  # a new token has lowered its rate, or that of what it takes
         self.drop = drop  # in the queue only: to be unsubscribed
+        self.missed = False  # its refusal was logged
         self.outcome: Result | RequestError | None = None  # what a node said last, since it was asked; an error of its terms
-        self.waiters: list[asyncio.Future[None]] = []  # for the outcome
+        self.waiters: set[asyncio.Future[None]] = set()  # for the outcome
 
     def answer(self, outcome: Result | RequestError) -> None:
         """A node has said what became of it."""

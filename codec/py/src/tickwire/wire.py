@@ -13,7 +13,9 @@ from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import DATA_OPCODES, CloseCode, Frame
+from websockets.protocol import Event
 
 from .errors import FinalError, ProtocolError, TickwireError, is_final, printable
 from .message import MESSAGE_MAX
@@ -22,6 +24,7 @@ from .request import Encoding
 DIAL_TIMEOUT = 10.0  # seconds: dial, TLS, upgrade; and again until hello
 BYE_TIMEOUT = 0.1  # a close frame may take so long
 _QUEUE_MAX = 2  # frames read and not taken, so that little is old when a reader that stopped goes on
+_FRAMES_MAX = 1 << 12  # of one message, which a node writes in one: of those that are empty no number makes it too long
 _UNSENT_MAX = 1 << 20  # bytes: a node that takes nothing, but asks for pongs, is left
 _RETRY_AFTER_MAX = 60  # seconds for which an HTTP refusal may send us away
 _REASON_MAX = 1 << 10  # bytes kept of an HTTP refusal's body
@@ -42,14 +45,25 @@ class Wire(ClientConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heard = time.monotonic()
+        self._frames = 0  # of a message that has not ended
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
         super().data_received(data)
+        if self._frames > _FRAMES_MAX:
+            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self.send_data()
         if self.transport.get_write_buffer_size() > _UNSENT_MAX:
             self.drop()
-        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
+        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None or self._frames > _FRAMES_MAX:
             self.loop.call_later(BYE_TIMEOUT, self.drop)  # else whoever leaves the TCP connection open would have us wait
+
+    def process_event(self, event: Event) -> None:
+        if self._frames > _FRAMES_MAX:
+            return
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._frames = 0 if event.fin else self._frames + 1
+        super().process_event(event)
 
     def drop(self) -> None:
         """Ends the TCP connection."""
@@ -94,7 +108,7 @@ async def dial(url: str, encoding: Encoding, token: str, tls: ssl.SSLContext | N
         return wire
     except InvalidStatus as e:
         raise _refusal(e) from None
-    except InvalidHandshake as e:
+    except WebSocketException as e:
         raise Lost(f"what answers there is no node: {printable(str(e))}") from e
     except asyncio.TimeoutError as e:
         raise Lost(f"no answer within {DIAL_TIMEOUT:g}s") from e
@@ -121,7 +135,7 @@ def _refusal(e: InvalidStatus) -> TickwireError:
         return FinalError(status, text, printable(reason) if isinstance(reason, str) else "")
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
     after = response.headers.get_all("Retry-After")
-    seconds = min(int(after[0]), _RETRY_AFTER_MAX) if after and re.fullmatch(r"[0-9]{1,10}", after[0]) else 0
+    seconds = min(float(after[0]), _RETRY_AFTER_MAX) if after and re.fullmatch(r"[0-9]+", after[0]) else 0
     return Lost(f"HTTP {status} {phrase}: {text}", seconds)
 
 
