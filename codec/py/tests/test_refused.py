@@ -92,6 +92,15 @@ async def test_retry_after(after: str, least: float) -> None:
             assert "429 Too Many Requests: so says the test" in str(e)
 
 
+async def test_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of proxies is not for a stream."""
+    for name in ("http_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "foo://bar")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with node(lambda p: p.hello()) as n, Guest(n.url) as c:
+        await c.event("live")
+
+
 @pytest.mark.parametrize(
     ("url", "options", "advice"),
     [
@@ -103,6 +112,7 @@ async def test_retry_after(after: str, least: float) -> None:
         ("127.0.0.1:8080", {}, "HOST"),
         ("ws:///v1/stream", {}, "wss"),
         ("ws://h\nx", {}, "white space"),
+        ("ws://h/\ud800", {}, "cannot be read"),
         (5, {}, "no text"),
         ("ws://a..b", {}, "cannot be read"),
         ("ws://h", {"encoding": "xml"}, "msgpack or json"),

@@ -13,7 +13,7 @@ _STREAM = f"a stream is at ws://HOST:PORT{_PATH}, or wss://"
 
 def check_url(text: str, tls: bool) -> str:
     """Completes it, and refuses what is no stream's, and what would be shown with the URL and is a secret."""
-    if not isinstance(text, str) or re.search(r"[\x00-\x20\x7f]", text):
+    if not isinstance(text, str) or re.search(r"[\x00-\x20\x7f\ud800-\udfff]", text):
         raise ConfigError(f"the URL cannot be read, it is no text, or has white space: {_STREAM}")
     try:
         url = urlsplit(text)

@@ -102,7 +102,7 @@ async def dial(url: str, encoding: Encoding, token: str, tls: ssl.SSLContext | N
         wire = await _Dial(
             url, subprotocols=[_PROTOCOLS[encoding]], additional_headers={"Authorization": f"Bearer {token}"} if token else None, compression=None,
             open_timeout=DIAL_TIMEOUT, ping_interval=None, close_timeout=BYE_TIMEOUT, max_size=MESSAGE_MAX, max_queue=_QUEUE_MAX,
-            create_connection=Wire, **more,
+            proxy=None, create_connection=Wire, **more,
         )  # fmt: skip
         assert isinstance(wire, Wire)
         return wire
