@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from peer import BTC, ETH, HISTORY, Peer, delta, image, is_, node, served
@@ -129,14 +130,50 @@ async def test_amid_a_running_loop() -> None:
         assert use(n.url) == 2  # on the loop's own thread
 
 
+def program(text: str, *args: str, **options: Any) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": "src"}
+    return subprocess.Popen([sys.executable, "-c", text, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **options)
+
+
+def test_no_event_loop() -> None:
+    """Without descriptors the client cannot begin, and says so."""
+    text = "import os, resource, sys, tickwire\ntickwire.Client(sys.argv[1])\n"
+    text += "resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+    text += "try:\n    tickwire.connect(sys.argv[1])\nexcept tickwire.NotConnected as e:\n    print(e)"
+    out, _ = program(text, "ws://127.0.0.1:1").communicate(timeout=10)
+    assert "cannot begin: " in out
+    assert "Too many open files" in out
+
+
+def test_forked() -> None:
+    """The client stays in the process that made it; in the other it says so, and closes nothing."""
+    text = f"import os, sys, tickwire\nc = tickwire.connect(sys.argv[1])\nsub = c.subscribe('{BTC}', '{ETH}')\n"
+    text += "batches = sub.batches()\nnext(batches)\nif os.fork():\n    os.wait()\n    print(c.ping(), flush=True)\n    os._exit(0)\n"
+    for call in ("c.ping()", "c.subscribe('sim:A')", "next(batches)", "next(iter(sub))"):
+        text += f"try:\n    {call}\nexcept tickwire.NotConnected as e:\n    print(e, flush=True)\n"
+    text += "c.close()"
+    with served(two) as n:
+        out, _ = program(text, n.url).communicate(timeout=10)
+    assert out.split("\n") == ["the client is of the process that this one was forked from: make another here"] * 4 + ["5000000", ""]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_ends_the_thread() -> None:
+    def ends(event: tickwire.Event) -> None:
+        raise SystemExit
+
+    with served(two) as n, Client(n.url, on_event=ends) as c:
+        c._thread.join(5)
+        with pytest.raises(NotConnected, match="closed"):
+            c.ping()
+
+
 @pytest.mark.parametrize("closes", ["with tickwire.connect(sys.argv[1]) as c:", "c = tickwire.connect(sys.argv[1])\nif True:"])
 def test_ctrl_c(closes: str) -> None:
     """It ends an iteration that waits, and the program, at once, whether it closes or not."""
-    program = f"import sys, tickwire\n{closes}\n    for u in c.subscribe('{BTC}', '{ETH}'):\n        print(u, flush=True)\n"
+    text = f"import sys, tickwire\n{closes}\n    for u in c.subscribe('{BTC}', '{ETH}'):\n        print(u, flush=True)\n"
     with served(two) as n:
-        p = subprocess.Popen(
-            [sys.executable, "-c", program, n.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
-        )
+        p = program(text, n.url)
         assert p.stdout is not None
         assert p.stderr is not None
         for _ in range(2):

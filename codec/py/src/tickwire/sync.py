@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
@@ -24,7 +25,7 @@ from . import subscription
 from .batch import Batch
 from .board import Quotes
 from .core import State
-from .errors import NotConnected
+from .errors import ConfigError, NotConnected
 from .event import Event
 from .message import Result
 from .request import Encoding
@@ -58,23 +59,49 @@ class Client:
         self._ready = threading.Event()
         self._lock = threading.Lock()  # protects what follows: once closed is set nothing more is put onto the loop
         self._closed = False
+        self._failed: BaseException | None = None
+        self._pid = os.getpid()
         # A daemon: who forgets to close is not kept from ending.
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="tickwire", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._run, name="tickwire", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as e:  # the system has no more
+            raise NotConnected(f"the client cannot begin: {e}") from e
         self._ready.wait()
+        if self._failed is not None:
+            raise NotConnected(f"the client cannot begin: {self._failed}") from self._failed
+
+    def _run(self) -> None:
+        living = self._live()
+        try:
+            asyncio.run(living)
+        except BaseException as e:
+            if self._ready.is_set():
+                raise
+            self._failed = e  # there is no event loop without descriptors
+        finally:
+            living.close()
+            self._ready.set()
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with self._client:
-            self._ready.set()
-            await self._stop.wait()
+        try:
+            async with self._client:
+                self._ready.set()
+                await self._stop.wait()
+        finally:
+            with self._lock:
+                self._closed = True  # also where a callback has ended the thread, as SystemExit does
 
     def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs it in the client's thread, and waits; what ends the waiting, as ctrl-C, ends it, too."""
         if threading.current_thread() is self._thread:
             coroutine.close()
-            raise RuntimeError("this would wait for itself: on_event and token are called in the client's thread")
+            raise ConfigError("this would wait for itself: on_event and token are called in the client's thread")
+        if os.getpid() != self._pid:
+            coroutine.close()
+            raise NotConnected("the client is of the process that this one was forked from: make another here")
         with self._lock:
             if self._closed:
                 coroutine.close()
@@ -103,6 +130,8 @@ class Client:
 
     def close(self) -> None:
         """Ends it, for good; iterations in other threads end."""
+        if os.getpid() != self._pid:
+            return  # it goes on in the process that this one was forked from
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -182,7 +211,10 @@ class Subscription:
             while True:
                 try:
                     updates = self._client._await(backlog.next(seconds))
-                except NotConnected:  # closed between two batches, by another thread: the iteration ends with what waits
+                except NotConnected:
+                    if not self._client._closed:
+                        raise
+                    # Closed between two batches, by another thread: the iteration ends with what waits.
                     self._client._thread.join()
                     updates = backlog.take()
                 if updates is None:
