@@ -116,7 +116,7 @@ async def test_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         (5, {}, "no text"),
         ("ws://a..b", {}, "cannot be read"),
         ("ws://h", {"encoding": "xml"}, "msgpack or json"),
-        ("ws://h", {"token": "a\r\nb: c"}, "characters that no token has"),
+        ("ws://h", {"token": "a\r\nb: c"}, "a blank, a newline or the like"),
         ("ws://h", {"rate": -1}, "at least 0.1"),
         ("ws://h", {"rate": float("nan")}, "at least 0.1"),
         ("ws://h", {"fields": ["price"]}, "'price' is no field: bid, bid_size"),

@@ -60,7 +60,7 @@ def renew_after(left: float) -> float:
 def check_token(token: str) -> str:
     """Refuses text that is no token, and would not be a header's."""
     if not isinstance(token, str) or any(not "!" <= c <= "~" for c in token):
-        raise ConfigError("token: it has characters that no token has")
+        raise ConfigError("token: it has a blank, a newline or the like")
     return token
 
 
