@@ -63,6 +63,10 @@ type claim struct {
 // claimPatience is how long the witness may be behind a subscriber.
 const claimPatience = 10 * time.Second
 
+// staleMost is for how long, in us, a node may send what it calls stale: one that begins reads
+// the tape up to its end, and until then does not know whether that is of now.
+const staleMost = 2_000_000
+
 // lastPatience is what it may be in the end: an idle stream speaks four times a second.
 const lastPatience = time.Second
 
@@ -122,11 +126,14 @@ func (w *worker) take(c *conn, s *sub, u *codec.Update) {
 func (w *worker) tally(c *conn, s *sub, x *what) {
 	n, seq, flags, due := &w.count, x.seq, x.flags, x.due
 	image := flags&codec.Image != 0
-	if x.status == codec.Absent && s.stale && seq > s.seq {
+	if x.status == codec.Absent && s.stale > 0 && seq > s.seq && w.now-s.stale > staleMost {
 		w.wrong(fmt.Sprintf("conn %d, %s: seq %d", c.number, w.words[s.sym], seq), "stale is not taken back")
 	}
-	if x.status != codec.Absent || image {
-		s.stale = x.status == codec.Stale
+	switch {
+	case x.status != codec.Stale && (x.status != codec.Absent || image):
+		s.stale = 0
+	case x.status == codec.Stale && s.stale == 0:
+		s.stale = w.now
 	}
 	if seq == s.seq {
 		n.Repeats++ // the node's own word, that it is stale; or what it has sent before

@@ -49,7 +49,7 @@ type sub struct {
 	id    uint32 // the node's number for the symbol
 	sym   uint32 // index into Load.Symbols
 	seq   int64  // of the last update; 0: none
-	stale bool   // it was called that last
+	stale int64  // since when it is called that, us since the Unix epoch; 0: it is not
 }
 
 // errServer is a frame, or a message, that no server may send.

@@ -59,6 +59,28 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// A quote that is called stale may go on for as long as a node needs that begins, not longer.
+func TestStaleIsTakenBack(t *testing.T) {
+	for after, wrong := range map[int64]int64{staleMost / 2: 0, staleMost + 1: 1} {
+		w, err := newWorker(&Load{Symbols: []string{"a"}, Conns: 1, Subs: 1, Nodes: make([]Endpoint, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.poll.Close()
+		c, s := &w.conns[0], &sub{}
+		w.now = 1_000_000
+		w.tally(c, s, &what{seq: 5, flags: codec.Image, status: codec.Stale})
+		w.now += after
+		w.tally(c, s, &what{seq: 6, status: codec.Absent})
+		w.tally(c, s, &what{seq: 6, status: codec.Live})
+		w.now += staleMost + 1
+		w.tally(c, s, &what{seq: 7, status: codec.Absent})
+		if n := w.count.Wrong["stale is not taken back"]; n != wrong {
+			t.Errorf("after %d us: %d", after, n)
+		}
+	}
+}
+
 // What the tape does not have is told from what the witness has not read yet.
 func TestNeverPublished(t *testing.T) {
 	w, err := newWorker(&Load{Redis: "redis://none", Symbols: []string{"sim:A"}, Conns: 1, Subs: 1, Nodes: make([]Endpoint, 1)})
