@@ -15,7 +15,7 @@ NAME = re.compile(r"Clients/(\w+)/(\w+)/(\d+)\S*\s.*?([\d.e+]+) updates/core-s")
 took = {(lang, encoding, int(n)): float(v) for lang, encoding, n, v in NAME.findall(sys.stdin.read())}
 if len(took) != 18:
     sys.exit(f"{len(took)} figures, of 18: give it all that the benchmark prints")
-plt.rcParams.update({"font.size": 11, "svg.fonttype": "none", "svg.hashsalt": "clients", "font.family": "Liberation Sans, Arial, sans-serif"})
+plt.rcParams.update({"font.size": 11, "svg.fonttype": "none", "svg.hashsalt": "clients"})
 figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.4), sharey=True)
 for ax, encoding in zip(axes, ("msgpack", "json")):
     for i, (lang, ink) in enumerate(INKS.items()):
