@@ -6,23 +6,30 @@
 
 The connection lives on an event loop of its own, in a thread: it works amid a loop that runs, as a notebook has it. Between the
 threads go whole batches. Any thread may call anything.
+
+Ctrl-C may interrupt the callers' side between any two steps. So it has neither locks nor futures, which stay locked then: it
+only calls call_soon_threadsafe, and takes what comes of it from a queue that is written in C. Tasks live and die in the client's
+thread, for what Python runs at the end of one would swallow the interrupt, and so would what it runs after an import.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import concurrent.futures.thread  # noqa: F401 (asyncio would import it, and encodings.idna, when it looks a name up)
 import contextlib
+import encodings.idna  # noqa: F401
 import os
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import client as aio
 from . import subscription
 from .batch import Batch
+from .bell import Bell
 from .board import Quotes
 from .core import State
 from .errors import ConfigError, NotConnected
@@ -36,6 +43,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+Answers = SimpleQueue[Any]  # to one caller: what it asked for, or an exception, and then _OVER
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+_OVER = object()
+_CLOSED = "the client is closed: make another"
 
 
 class Client:
@@ -56,10 +68,10 @@ class Client:
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         self._client = aio.Client(url, token=token, encoding=encoding, rate=rate, fields=fields, ssl=ssl, on_event=on_event)
-        self._ready = threading.Event()
-        self._lock = threading.Lock()  # protects what follows: once closed is set nothing more is put onto the loop
-        self._closed = False
-        self._failed: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun: SimpleQueue[BaseException | None] = SimpleQueue()
+        # By whom it is for; a caller notes itself, and all else is the client's thread's.
+        self._tasks: dict[Answers, asyncio.Task[None] | None] = {}
         self._pid = os.getpid()
         # A daemon: who forgets to close is not kept from ending.
         self._thread = threading.Thread(target=self._run, name="tickwire", daemon=True)
@@ -67,52 +79,92 @@ class Client:
             self._thread.start()
         except RuntimeError as e:  # the system has no more
             raise NotConnected(f"the client cannot begin: {e}") from e
-        self._ready.wait()
-        if self._failed is not None:
-            raise NotConnected(f"the client cannot begin: {self._failed}") from self._failed
+        failed = self._begun.get()
+        if failed is not None:
+            raise NotConnected(f"the client cannot begin: {failed}") from failed
+
+    # The client's thread.
 
     def _run(self) -> None:
         living = self._live()
         try:
             asyncio.run(living)
         except BaseException as e:
-            if self._ready.is_set():
+            if self._loop is not None:
                 raise
-            self._failed = e  # there is no event loop without descriptors
+            self._begun.put(e)  # there is no event loop without descriptors
         finally:
             living.close()
-            self._ready.set()
+            for answers in list(self._tasks):  # whoever comes later finds the loop closed
+                answers.put(_OVER)
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
             async with self._client:
-                self._ready.set()
+                self._begun.put(None)
                 await self._stop.wait()
         finally:
-            with self._lock:
-                self._closed = True  # also where a callback has ended the thread, as SystemExit does
+            self._stop.set()  # also where a callback has ended the thread, as SystemExit does: no more tasks
 
-    def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Runs it in the client's thread, and waits; what ends the waiting, as ctrl-C, ends it, too."""
-        if threading.current_thread() is self._thread:
-            coroutine.close()
-            raise ConfigError("this would wait for itself: on_event and token are called in the client's thread")
-        if os.getpid() != self._pid:
-            coroutine.close()
-            raise NotConnected("the client is of the process that this one was forked from: make another here")
-        with self._lock:
-            if self._closed:
-                coroutine.close()
-                raise NotConnected("the client is closed: make another")
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def _begin(self, work: Work, answers: Answers) -> None:
+        if not self._stop.is_set():
+            self._tasks[answers] = asyncio.create_task(self._do(work, answers))
+
+    async def _do(self, work: Work, answers: Answers) -> None:
         try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise NotConnected("the client is closed: make another") from None
+            await work()
+        except Exception as e:
+            answers.put(e)
         finally:
-            future.cancel()
+            answers.put(_OVER)
+
+    def _leave(self, answers: Answers) -> None:
+        task = self._tasks.pop(answers, None)
+        if task is not None:
+            task.cancel()
+
+    # The callers' threads.
+
+    def _post(self, function: Callable[..., object], *args: Any) -> bool:
+        """Has the client's thread call it. False: the client is closed, and who waited was told."""
+        if os.getpid() != self._pid:
+            raise NotConnected("the client is of the process that this one was forked from: make another here")
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _doing(self, work: Work, answers: Answers) -> Iterator[None]:
+        """Has a task of the client's thread do it, until the caller leaves."""
+        if threading.current_thread() is self._thread:
+            raise ConfigError("this would wait for itself: on_event and token are called in the client's thread")
+        self._tasks[answers] = None
+        try:
+            if not self._post(self._begin, work, answers):
+                raise NotConnected(_CLOSED)
+            yield
+        finally:
+            with contextlib.suppress(NotConnected):  # of another process
+                if not self._post(self._leave, answers):
+                    self._tasks.pop(answers, None)
+
+    def _await(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Awaits it in the client's thread; what ends the waiting here, as ctrl-C, ends it there, too."""
+        answers: Answers = SimpleQueue()
+
+        async def answer() -> None:
+            answers.put(await function())
+
+        with self._doing(answer, answers):
+            result: T = _take(answers)
+        if result is _OVER:
+            raise NotConnected(_CLOSED)
+        return result
 
     def _call(self, function: Callable[[], T]) -> T:
         """As that, of what does not wait."""
@@ -120,7 +172,7 @@ class Client:
         async def call() -> T:
             return function()
 
-        return self._await(call())
+        return self._await(call)
 
     def __enter__(self) -> Self:
         return self
@@ -132,10 +184,7 @@ class Client:
         """Ends it, for good; iterations in other threads end."""
         if os.getpid() != self._pid:
             return  # it goes on in the process that this one was forked from
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._loop.call_soon_threadsafe(self._stop.set)
+        self._post(self._stop.set)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -161,15 +210,15 @@ class Client:
 
     def ping(self) -> int:
         """The node's time, in us since the Unix epoch."""
-        return self._await(self._client.ping())
+        return self._await(self._client.ping)
 
     def list(self) -> Sequence[Result]:
         """What the node says is subscribed, and on which terms: patterns, then symbols."""
-        return self._await(self._client.list())
+        return self._await(self._client.list)
 
     def auth(self, token: str) -> Sequence[Result]:
         """Has the node take a new token in place of the one that will expire."""
-        return self._await(self._client.auth(token))
+        return self._await(lambda: self._client.auth(token))
 
     @property
     def quotes(self) -> Quotes:
@@ -191,6 +240,16 @@ class Client:
         return self._client.gaps
 
 
+def _take(answers: Answers) -> Any:
+    answer = answers.get()
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # an exception holds this frame, which is not to hold it
+
+
 class Subscription:
     """Symbols and patterns that are wanted from now on; what tickwire.Subscription says of iterations holds for these."""
 
@@ -205,28 +264,35 @@ class Subscription:
     def batches(self, seconds: float | None = None) -> Generator[Batch, None, None]:
         """All updates since the last batch: each time there are any; or every so many seconds, then also none, and sooner when
         subscription.FULL wait."""
-        core = self._client._client._core
-        backlog = self._client._call(lambda: core.begin(self._of))
-        try:
+        core, of = self._client._client._core, self._of
+        answers: Answers = SimpleQueue()
+        asked = Bell()  # else a batch would be as old as the last one took its taker
+
+        async def feed() -> None:
+            backlog = core.begin(of)
+            try:
+                while True:
+                    await asked.rung()
+                    if (updates := await backlog.next(seconds)) is None:
+                        return
+                    answers.put(updates)
+            except asyncio.CancelledError:
+                answers.put(backlog.take() or [])  # closed between two batches: the iteration ends with what waits
+                raise
+            finally:
+                core.end(backlog)
+
+        with self._client._doing(feed, answers):
             while True:
-                try:
-                    updates = self._client._await(backlog.next(seconds))
-                except NotConnected:
-                    if not self._client._closed:
-                        raise
-                    # Closed between two batches, by another thread: the iteration ends with what waits.
-                    self._client._thread.join()
-                    updates = backlog.take()
-                if updates is None:
+                self._client._post(asked.set)
+                updates = _take(answers)
+                if updates is _OVER:
                     return
                 yield Batch(updates)
-        finally:
-            with contextlib.suppress(NotConnected):  # closed: the iteration has ended, too
-                self._client._call(lambda: core.end(backlog))
 
     def results(self) -> Sequence[Result]:
         """What became of each name, once a node has said so."""
-        return self._client._await(self._of.results())
+        return self._client._await(self._of.results)
 
     def unsubscribe(self) -> None:
         """Wants these names no more, here and wherever else they were subscribed to."""
