@@ -99,6 +99,14 @@ def test_a_reader_that_stops_or_goes() -> None:
             assert "Traceback" not in p.stderr.read()
 
 
+def test_nowhere_to_write() -> None:
+    with served(flood) as n, open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "tickwire", "watch", "--url", n.url, BTC]
+        p = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENV, timeout=10)
+        assert p.returncode == 1
+        assert p.stderr.splitlines()[1:] == ["tickwire: watch: standard output: No space left on device"]
+
+
 def test_says_why(tmp_path: Path) -> None:
     async def refuses(p: Peer) -> None:
         await p.hello()
@@ -117,7 +125,10 @@ def test_says_why(tmp_path: Path) -> None:
             (["--rate=-1", BTC], {}, "watch: rate -1.0: updates a second"),
             (["--fields", "price", BTC], {}, "watch: 'price' is no field"),
             (["--url", "http://localhost", BTC], {}, "a stream is at"),
-            (["--ca", str(empty), BTC], {}, f"watch: --ca {empty}"),
+            (["--ca", str(empty), BTC], {}, "take wss://"),
+            (["--ca", str(empty), "--url", "wss://127.0.0.1:1", BTC], {}, f"watch: --ca {empty}"),
+            (["--cert", str(empty), BTC], {}, "watch: --cert and --key go together"),
+            (["--cert", "a", "--key", "b", "--url", "wss://127.0.0.1:1", BTC], {}, "watch: --cert a, --key b: "),
             (["--token-file", str(empty), BTC], {}, "watch: --token-file: "),
             (["--token-file", str(empty), BTC], {"TICKWIRE_TOKEN": "a.b.c"}, "take one"),
         ):
@@ -125,7 +136,7 @@ def test_says_why(tmp_path: Path) -> None:
                 code, said = ends(p)
                 assert (code, "Traceback" in said) == (1, False), said
                 assert want in said.splitlines()[-1]
-    for wrong in ([], ["--flag", BTC], ["--encoding", "xml", BTC]):
+    for wrong in ([], ["--flag", BTC], ["--encoding", "xml", BTC], ["--token", "abc", BTC]):
         with watch(*wrong) as p:
             code, said = ends(p)
             assert code == 2

@@ -18,6 +18,7 @@ from .event import Event
 from .fields import INDEX, SCALE_OF
 from .sync import Client
 from .update import CONFLATED, Update
+from .wire import TRUST
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
         return os.environ.get(f"TICKWIRE_{name}") or default
 
     p = argparse.ArgumentParser("python -m tickwire", description="A subscriber of Tickwire. Every flag has a variable, as --url has TICKWIRE_URL.")
-    w = p.add_subparsers(required=True, metavar="watch").add_parser("watch", help="print updates as they come, a line each")
+    commands = p.add_subparsers(required=True, metavar="watch")
+    w = commands.add_parser("watch", help="print updates as they come, a line each", allow_abbrev=False)  # --token is no --token-file
     w.add_argument("symbols", nargs="+", metavar="SYMBOL", help="symbols, as coinbase:BTC-USD, or patterns, as 'sim:*'")
     w.add_argument("--url", default=env("URL", "ws://127.0.0.1:8080/v1/stream"), help="stream of a node [%(default)s]")
     as_json = env("JSON") not in (None, "0", "false")
@@ -34,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     w.add_argument("--fields", default=env("FIELDS", ""), metavar="NAME,...", help="fields wanted, as bid,ask [all of them]")
     w.add_argument("--encoding", choices=("msgpack", "json"), default=env("ENCODING", "msgpack"), help="of the messages [%(default)s]")
     w.add_argument("--ca", default=env("CA"), metavar="FILE", help="of wss: certificate authorities to trust, PEM [the system's]")
+    w.add_argument("--cert", default=env("CERT"), metavar="FILE", help="of wss: certificate to show to a node that asks for one, PEM [none]")
+    w.add_argument("--key", default=env("KEY"), metavar="FILE", help="its key, PEM [none]")
     w.add_argument("--token-file", default=env("TOKEN_FILE"), metavar="FILE", help="that has the token; read again before it ends [TICKWIRE_TOKEN's]")
     return p
 
@@ -74,7 +78,7 @@ def words(u: Update) -> list[str]:
     return ["image"] * u.image + (["conflated", *reason] if u.flags & CONFLATED else []) + ["gap"] * u.gap
 
 
-class Teller:
+class Reporter:
     """Says on stderr what happens to the connection."""
 
     def __init__(self, url: str, rate: float, lost: Callable[[], None]) -> None:
@@ -82,8 +86,7 @@ class Teller:
 
     def __call__(self, e: Event) -> None:
         if e.kind in ("live", "connecting", "stale"):
-            hint = "; --ca FILE says whom to trust" if "certificate: " in str(e.error) else ""
-            tell(f"{self.url}: {e}{hint}")
+            tell(f"{self.url}: {e}".replace(TRUST, "--ca FILE says whom to trust"))
         elif e.kind != "subscribed" or not e.matched:
             tell(str(e))
         elif e.rate != self.rate and e.rate is not None:
@@ -119,18 +122,44 @@ def watch(args: argparse.Namespace) -> None:
         token = file.read if file and file.read() else os.environ.get("TICKWIRE_TOKEN")
     except (OSError, ValueError, ConfigError) as e:
         raise ConfigError(f"--token-file: {e}") from None
-    try:
-        tls = ssl.create_default_context(cafile=args.ca) if args.ca else None
-    except (OSError, ssl.SSLError) as e:
-        raise ConfigError(f"--ca {args.ca}: {e}") from None
+    tls = tls_of(args)
     fields = [name for name in args.fields.split(",") if name]
-    client = Client(args.url, token=token, encoding=args.encoding, ssl=tls, on_event=Teller(args.url, args.rate, lost))
+    client = Client(args.url, token=token, encoding=args.encoding, ssl=tls, on_event=Reporter(args.url, args.rate, lost))
     line = json_line if args.json else text_line
     with client:
         for batch in client.subscribe(args.symbols, rate=args.rate, fields=fields).batches():
             text = memoryview("".join(f"{line(u)}\n" for u in batch).encode())
             while text:
-                text = text[os.write(1, text) :]
+                text = text[write(text) :]
+
+
+def write(text: memoryview) -> int:
+    try:
+        return os.write(1, text)
+    except BrokenPipeError:
+        raise  # who reads has gone, as head does
+    except OSError as e:
+        raise TickwireError(f"standard output: {e.strerror}") from None
+
+
+def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:
+    """How to speak TLS to a node: whom to trust, and what to show."""
+    if bool(args.cert) != bool(args.key):
+        raise ConfigError("--cert and --key go together")
+    if not (args.ca or args.cert):
+        return None
+    if not args.url.startswith("wss://"):
+        raise ConfigError("--ca, --cert and --key are of TLS, which --url does not speak: take wss://")
+    try:
+        tls = ssl.create_default_context(cafile=args.ca)
+    except OSError as e:
+        raise ConfigError(f"--ca {args.ca}: {e}") from None
+    try:
+        if args.cert:
+            tls.load_cert_chain(args.cert, args.key, password="")  # else it would be asked for
+    except OSError as e:
+        raise ConfigError(f"--cert {args.cert}, --key {args.key}: {e}") from None
+    return tls
 
 
 def advise(e: TickwireError) -> str:

@@ -30,6 +30,12 @@ _RETRY_AFTER_MAX = 60  # seconds for which an HTTP refusal may send us away
 _REASON_MAX = 1 << 10  # bytes kept of an HTTP refusal's body
 
 
+TRUST = "ssl=ssl.create_default_context(cafile=FILE) says whom to trust"
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")  # what versions of OpenSSL make of an answer in plain text
+_UNKNOWN_CA = (18, 19, 20, 21)  # verify codes: of no authority that we know
+
+
 class Lost(TickwireError):
     """A connection ended, or was not opened, for a reason that may be another later."""
 
@@ -139,10 +145,18 @@ def _refusal(e: InvalidStatus) -> TickwireError:
     return Lost(f"HTTP {status} {phrase}: {text}", seconds)
 
 
+def _tls_cause(e: ssl.SSLError) -> str:
+    """And what to do about it."""
+    if isinstance(e, ssl.SSLCertVerificationError):
+        return f"certificate: {e.verify_message}" + (f"; {TRUST}" if e.verify_code in _UNKNOWN_CA else "")
+    reason = e.reason or str(e)
+    return "this port does not speak TLS, take ws://" if reason in _NO_TLS else reason
+
+
 def _cause(e: BaseException) -> str:
     """An error of the system in its own words, without what Python adds."""
     if isinstance(e, ssl.SSLError):
-        return e.reason or str(e) if not isinstance(e, ssl.SSLCertVerificationError) else f"certificate: {e.verify_message}"
+        return _tls_cause(e)
     number = re.search(r"Errno (\d+)", str(e))
     errno = getattr(e, "errno", None) or (int(number[1]) if number else 0)
     text = os.strerror(errno) if errno > 0 else getattr(e, "strerror", None) or str(e) or type(e).__name__
