@@ -142,8 +142,14 @@ async def test_misuse() -> None:
     with pytest.raises(NotConnected, match="not connected"):
         await c.ping()
     for wrong in ((), ([],), (5,), (["sim:A", None],)):
-        with pytest.raises((ConfigError, TypeError)):
+        with pytest.raises(ConfigError):
             c.subscribe(*wrong)
+    for fields in (5, ["bid", []]):
+        with pytest.raises(ConfigError, match="is no field"):
+            c.subscribe("sim:A", fields=fields)  # type: ignore[arg-type]
+    async with Client("ws://127.0.0.1:1") as begun:
+        with pytest.raises(ConfigError, match="take some seconds"):
+            await anext(begun.subscribe("sim:A").batches("1"))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="rate"):
         c.subscribe("sim:A", rate=-1)
     with pytest.raises(tickwire.RequestError, match="sim:B: not_subscribed"):

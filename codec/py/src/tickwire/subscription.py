@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import numbers
 import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
@@ -135,8 +136,8 @@ class Backlog:
         wait = None
         self._least = 1
         if seconds is not None:
-            if not seconds > 0:
-                raise ConfigError(f"batches every {seconds} s: take some seconds, or none for each time there are any")
+            if not isinstance(seconds, numbers.Real) or not seconds > 0:
+                raise ConfigError(f"batches every {seconds!r} s: take some seconds, or none for each time there are any")
             self._due = max(self._due + seconds, time.monotonic())
             wait = self._due - time.monotonic()
             self._least = FULL

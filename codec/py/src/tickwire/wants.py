@@ -45,16 +45,18 @@ def terms_of(rate: float | None, fields: Sequence[str] | None, default: Terms) -
         rate = default.rate
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
         raise ConfigError(f"rate {rate!r}: updates a second and symbol, at least 0.1, or 0 for all as they come")
-    fields = default.fields if fields is None else (fields,) if isinstance(fields, str) else tuple(fields)
+    given = default.fields if fields is None else fields
+    fields = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     for name in fields:
-        if name not in INDEX:
+        if not isinstance(name, str) or name not in INDEX:
             raise ConfigError(f"{name!r} is no field: {', '.join(FIELDS)}")
-    return Terms(float(rate), tuple(fields))
+    return Terms(float(rate), fields)
 
 
 def names_of(symbols: tuple[str | Iterable[str], ...]) -> tuple[str, ...]:
     """Symbols as a user gives them: one by one, or one iterable of them; each once."""
-    names = list(symbols[0]) if len(symbols) == 1 and not isinstance(symbols[0], str) else list(symbols)
+    given = symbols[0] if len(symbols) == 1 and isinstance(symbols[0], Iterable) and not isinstance(symbols[0], str) else symbols
+    names = list(given)
     for name in names:
         if not isinstance(name, str):
             raise ConfigError(f"{name!r} is no symbol: symbols are venue:NAME, or patterns as venue:*")
