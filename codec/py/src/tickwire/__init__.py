@@ -22,6 +22,8 @@ from .sync import connect
 from .token import TokenSource
 from .update import Update
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ABSENT", "FIELDS", "Batch", "Client", "Code", "ConfigError", "Encoding", "Event", "EventKind", "FinalError", "Hello",
     "NotConnected", "ProtocolError", "Quote", "RequestError", "Result", "State", "Subscription", "TickwireError", "TokenSource", "Update",

@@ -81,7 +81,9 @@ class Quote:
         return f"{'-' if v < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
 
     def number(self, field: str) -> float | None:
-        """The nearest float, for statistics and charts."""
+        """The nearest float, for statistics and charts; the status has none, and is a KeyError."""
+        if field == "status":
+            raise KeyError("'status' is no number: text(field) has its name")
         v, scale = self.mantissa(field), self.scale(field)
         return None if v is None or scale is None else v / 10**scale
 

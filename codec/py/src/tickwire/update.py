@@ -65,6 +65,18 @@ class Update:
         """The names of the fields that it brings."""
         return names_of(self.mask)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Update):
+            return NotImplemented
+        return self.quote == other.quote and self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash((self.quote, self._told))
+
+    @property
+    def _told(self) -> tuple[int, ...]:
+        return self.flags, self.mask, self.conflated, self.sent_at, self.received_at
+
     def __repr__(self) -> str:
         said = ["image"] * self.image + ["gap"] * self.gap + [f"{self.conflated} conflated, {self.reason}"] * (self.reason is not None)
         changes = [f"{name}={self.quote.text(name)}" for name in self.changed]
