@@ -30,14 +30,17 @@ from websockets.asyncio.server import ServerConnection, serve
 sys.path[:0] = [str(Path(__file__).parents[1] / "src")]
 
 import tickwire
+from tickwire.bell import Bell
 from tickwire.board import Board
 from tickwire.data import Data
 from tickwire.fields import ALL_FIELDS, FIELDS, STATUSES, indexes
 from tickwire.message import parse
+from tickwire.subscription import Backlog, Subscription
 from tickwire.update import IMAGE
 
 SYMBOLS = [f"bench:S{i:03}-USD" for i in range(200)]
 PER_MESSAGE = 250
+MOST = 50_000  # updates that the server has
 START = 1_795_750_944_246_026
 NOW = 1_795_750_944_000_000
 MASKS = [0b1000000000000011, 0b1000000000001100, 0b1101100011110000]  # bid; ask; a trade: last, volume, turnover, vwap, trades, times
@@ -96,7 +99,7 @@ def decode_and_merge(encoding: str, n: int) -> None:
 
 def serve_for_ever(ready: Any) -> None:
     """A node that sends a market to whoever subscribes, as fast as it is taken. The path says how many updates a message has."""
-    every = {(encoding, per_message): messages(50_000, encoding, per_message) for encoding in ("msgpack", "json") for per_message in (PER_MESSAGE, 1)}
+    every = {(encoding, per_message): messages(MOST, encoding, per_message) for encoding in ("msgpack", "json") for per_message in (PER_MESSAGE, 1)}
 
     async def handler(ws: ServerConnection) -> None:
         encoding = str(ws.subprotocol).rpartition(".")[2]
@@ -181,6 +184,32 @@ def profile(url: str, n: int) -> None:
         print(f"    {name:<30} {1e6 * seconds / n * count / samples.total():>10.2f} us")
 
 
+def tables(n: int) -> None:
+    """What a row of a table takes, without a socket."""
+    board = Board()
+    for i, symbol in enumerate(SYMBOLS):
+        board.confirm(symbol, i, ALL_FIELDS, False)
+    backlog = Backlog(Subscription(None, ("bench:*",), {}), Bell())  # type: ignore[arg-type]
+    board.begin(backlog, NOW)
+    for part in messages(n, "msgpack"):
+        m = parse(part)
+        assert isinstance(m, Data)
+        board.merge(m, NOW)
+    batch = tickwire.Batch(backlog.take() or [])
+    for library in ("numpy", "pandas", "polars"):
+        make = getattr(batch, f"to_{library}")
+        for floats in (True, False):
+            what = f"{'floats' if floats else 'integers' if library == 'numpy' else 'Decimals'}"
+            try:
+                make(floats)  # imports what it needs
+            except tickwire.ConfigError as e:
+                print(f"{library}: {e}")
+                break
+            began = time.process_time()
+            make(floats)
+            print(f"{f'to_{library}, {what}':<38} {1e6 * (time.process_time() - began) / len(batch):>10.2f} us per row", flush=True)
+
+
 def blocking(url: str, n: int) -> float:
     with tickwire.connect(url) as client:
         began, left = time.process_time(), n
@@ -191,9 +220,16 @@ def blocking(url: str, n: int) -> float:
         return time.process_time() - began
 
 
+def number(text: str) -> int:
+    n = int(text)
+    if not len(SYMBOLS) <= n <= MOST:
+        raise argparse.ArgumentTypeError(f"{n}: the market has {len(SYMBOLS)} images and {MOST:,} updates: take from {len(SYMBOLS)} to {MOST}")
+    return n
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    p.add_argument("--updates", type=int, default=50_000, help="of each measurement, at the most 50,000 [%(default)s]")
+    p.add_argument("--updates", type=number, default=MOST, metavar="N", help=f"of each measurement, {len(SYMBOLS)} to {MOST:,} [%(default)s]")
     n = p.parse_args().updates
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -209,6 +245,7 @@ def main() -> None:
         report("msgpack: for, of tickwire.connect", n, blocking(url, n))
         for encoding in ("msgpack", "json"):
             report(f"{encoding}: async for, of messages of one", n, asyncio.run(through_a_socket(f"{node}/1", encoding, by_update, n)))
+        tables(n)
         profile(f"{node}/1", n)
     finally:
         server.terminate()

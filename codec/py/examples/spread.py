@@ -2,15 +2,18 @@
 # # How wide is the market?
 #
 # Records some seconds of a few symbols, and says how wide their spreads were on average, each weighted by how long it stood.
-# It needs `pip install 'tickwire[plot]'`, and a node: `tickwire up` has one, with a simulated market.
+# It needs `pip install 'PATH/codec/py[plot]'`, and a node: `tickwire up` has one, with a simulated market.
 
 # %%
 import os
 import time
 
-import matplotlib as mpl
-import numpy as np
-import pandas as pd
+try:
+    import matplotlib as mpl
+    import numpy as np
+    import pandas as pd
+except ModuleNotFoundError as e:
+    raise SystemExit(f"{e.name} is not installed: pip install 'PATH/codec/py[plot]'") from None
 
 import tickwire
 

@@ -100,5 +100,5 @@ def test_polars() -> None:
 
 def test_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(ConfigError, match=r"pip install 'tickwire\[polars\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'PATH/codec/py\[polars\]'"):
         batch().to_polars()

@@ -32,14 +32,14 @@ def run(*args: str, seconds: float, **env: str) -> str:
 @node
 def test_snippets() -> None:
     pytest.importorskip("pandas")
-    forever, tables, names = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    forever, tables, _, names = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     quote = r"(?m)^sim:ACORN-USD \d+\.\d+ \d+\.\d+ \d+$"
     assert re.search(quote, run("-c", forever.replace("ws://localhost:8080/v1/stream", URL), seconds=4))
     out = run("-c", tables.replace("ws://localhost:8080/v1/stream", URL), seconds=30)
     assert re.search(r"(?m)^\d+ +sim:ACORN-USD +\d+\.\d+ +\d+\.\d+ +\d+$", out), out
     assert re.search(r"(?m)^sim:ACORN-USD +\d+\.\d+$", out), out
     out = run("-c", names.replace("ws://localhost:8080/v1/stream", URL), seconds=30)
-    assert re.search(r"(?m)^sim:ACORN-USD None\nsim:NOPE-USD sim:NOPE-USD: unknown_symbol", out), out
+    assert re.search(r"(?m)^sim:ACORN-USD: subscribed\nsim:NOPE-USD: unknown_symbol", out), out
     assert re.search(r"(?m)^\d+ (\d+\.\d+) \1 \d+\.\d+ live \d+$", out), out
 
 

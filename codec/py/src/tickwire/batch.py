@@ -111,4 +111,4 @@ def _library(name: str) -> Any:
     try:
         return __import__(name)
     except ImportError as e:
-        raise ConfigError(f"{name} is not installed: pip install 'tickwire[{name}]'") from e
+        raise ConfigError(f"{name} is not installed: pip install 'PATH/codec/py[{name}]'") from e
