@@ -136,6 +136,7 @@ $('link').addEventListener('submit', (e) => {
   if (connected()) page.session.close();
   else connect(door.token);
 });
+$('connect').disabled = false; // before, a form would lead elsewhere
 const filter = () => log.filter($('type').value, $('text').value);
 for (const id of ['type', 'text']) $(id).addEventListener('input', filter);
 $('pause').addEventListener('click', () => setPaused(!log.paused));

@@ -7,8 +7,7 @@ export const visitConsole = (browser, options) => visit(browser, { ...options, f
 
 export async function connect(page, format = 'msgpack') {
   await page.getByLabel('Subprotocol').selectOption('tickwire.v1.' + format);
-  // A form's button: a click waits for it to lead elsewhere, which now and then it did for ever.
-  await page.getByRole('button', { name: 'Connect', exact: true }).press('Enter', { noWaitAfter: true });
+  await page.getByRole('button', { name: 'Connect', exact: true }).click();
 }
 
 export async function open(page, format) {

@@ -215,8 +215,8 @@ scene('tables are those of PROTOCOL.md, and its vectors are read', {}, async (pa
 
 scene('it fits, wide and narrow, and everything has a name', { scheme: 'light' }, async (page) => {
   await fits(page);
-  await page.getByRole('link', { name: 'Board' }).click({ noWaitAfter: true });
-  await page.getByRole('link', { name: 'Protocol console' }).click({ noWaitAfter: true });
+  await page.getByRole('link', { name: 'Board' }).click();
+  await page.getByRole('link', { name: 'Protocol console' }).click();
   await open(page);
   await send(page, 'a bad symbol beside a good one');
   await look(page, rows(page, 'reply'));
