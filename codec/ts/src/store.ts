@@ -180,7 +180,7 @@ function nextFrame(fn: () => void): void {
 /** Returns a function that ends it. */
 function watchHidden(client: Tickwire): (() => void) | undefined {
   if (typeof document === 'undefined') return undefined;
-  const page = document; // a test may take the global one away before
+  const page = document;
   let timer: ReturnType<typeof setTimeout> | undefined, ours = false;
   const look = (): void => {
     clearTimeout(timer);

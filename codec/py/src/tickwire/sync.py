@@ -268,7 +268,7 @@ class Subscription:
         answers: Answers = SimpleQueue()
         asked = Bell()  # else a batch would be as old as the last one took its taker
 
-        async def feed() -> None:
+        async def iterate() -> None:
             backlog = core.begin(of)
             try:
                 while True:
@@ -282,7 +282,7 @@ class Subscription:
             finally:
                 core.end(backlog)
 
-        with self._client._doing(feed, answers):
+        with self._client._doing(iterate, answers):
             while True:
                 self._client._post(asked.set)
                 updates = _take(answers)
