@@ -151,7 +151,7 @@ func TestVerify(t *testing.T) {
 		w.checkpoint()
 		w.run(c.do)
 	}
-	all, err := r.Verify(t.Context(), streams, time.Second)
+	all, err := r.Verify(t.Context(), streams, 4*time.Second) // the writers need 1.2 s, where nothing else runs
 	if err != nil {
 		t.Fatal(err)
 	}
