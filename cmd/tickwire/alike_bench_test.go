@@ -80,6 +80,19 @@ func floodSymbols() (symbols []string) {
 	return symbols
 }
 
+// asked is the next request of a client, which may be in JSON whatever it is answered in.
+func asked(c net.Conn) (r codec.Request, err error) {
+	message, op, err := wsutil.ReadClientData(c)
+	switch {
+	case err != nil:
+	case op == ws.OpText:
+		err = codec.ParseRequestJSON(message, &r)
+	default:
+		err = codec.ParseRequest(message, &r)
+	}
+	return r, err
+}
+
 // drown answers the first request, and then sends images and updates until the client goes.
 func drown(c net.Conn, encoding string, perMessage int) {
 	control, op := codec.AppendControl, ws.OpBinary
@@ -90,9 +103,8 @@ func drown(c net.Conn, encoding string, perMessage int) {
 	send := func(message []byte) error { return wsutil.WriteServerMessage(out, op, message) }
 	send(control(nil, helloOf(codec.Version)))
 	out.Flush()
-	asked, _, err := wsutil.ReadClientData(c)
-	var r codec.Request
-	if parse := codec.ParseRequest; err != nil || encoding == "msgpack" && parse(asked, &r) != nil || encoding == "json" && codec.ParseRequestJSON(asked, &r) != nil {
+	r, err := asked(c)
+	if err != nil {
 		return
 	}
 	go func() { // its pongs, and what else it says

@@ -151,9 +151,8 @@ var faults = map[string]func(t *testing.T, says string){
 		s := newScene(t)
 		s.pretend(func(c net.Conn) {
 			hello(c, codec.Version)
-			asked, err := wsutil.ReadClientBinary(c)
-			var r codec.Request
-			if err != nil || codec.ParseRequest(asked, &r) != nil {
+			r, err := asked(c)
+			if err != nil {
 				return
 			}
 			id, rate := uint32(7), 0.0

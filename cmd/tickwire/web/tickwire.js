@@ -866,699 +866,9 @@ function refuse2(text2) {
 init_error();
 init_message();
 
-// node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs
-function utf8Count(str) {
-  const strLength = str.length;
-  let byteLength = 0;
-  let pos = 0;
-  while (pos < strLength) {
-    let value = str.charCodeAt(pos++);
-    if ((value & 4294967168) === 0) {
-      byteLength++;
-      continue;
-    } else if ((value & 4294965248) === 0) {
-      byteLength += 2;
-    } else {
-      if (value >= 55296 && value <= 56319) {
-        if (pos < strLength) {
-          const extra = str.charCodeAt(pos);
-          if ((extra & 64512) === 56320) {
-            ++pos;
-            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
-          }
-        }
-      }
-      if ((value & 4294901760) === 0) {
-        byteLength += 3;
-      } else {
-        byteLength += 4;
-      }
-    }
-  }
-  return byteLength;
-}
-function utf8EncodeJs(str, output, outputOffset) {
-  const strLength = str.length;
-  let offset = outputOffset;
-  let pos = 0;
-  while (pos < strLength) {
-    let value = str.charCodeAt(pos++);
-    if ((value & 4294967168) === 0) {
-      output[offset++] = value;
-      continue;
-    } else if ((value & 4294965248) === 0) {
-      output[offset++] = value >> 6 & 31 | 192;
-    } else {
-      if (value >= 55296 && value <= 56319) {
-        if (pos < strLength) {
-          const extra = str.charCodeAt(pos);
-          if ((extra & 64512) === 56320) {
-            ++pos;
-            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
-          }
-        }
-      }
-      if ((value & 4294901760) === 0) {
-        output[offset++] = value >> 12 & 15 | 224;
-        output[offset++] = value >> 6 & 63 | 128;
-      } else {
-        output[offset++] = value >> 18 & 7 | 240;
-        output[offset++] = value >> 12 & 63 | 128;
-        output[offset++] = value >> 6 & 63 | 128;
-      }
-    }
-    output[offset++] = value & 63 | 128;
-  }
-}
-var sharedTextEncoder = new TextEncoder();
-var TEXT_ENCODER_THRESHOLD = 50;
-function utf8EncodeTE(str, output, outputOffset) {
-  sharedTextEncoder.encodeInto(str, output.subarray(outputOffset));
-}
-function utf8Encode(str, output, outputOffset) {
-  if (str.length > TEXT_ENCODER_THRESHOLD) {
-    utf8EncodeTE(str, output, outputOffset);
-  } else {
-    utf8EncodeJs(str, output, outputOffset);
-  }
-}
-var sharedTextDecoder = new TextDecoder();
-
-// node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs
-var ExtData = class {
-  type;
-  data;
-  constructor(type, data) {
-    this.type = type;
-    this.data = data;
-  }
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs
-var DecodeError = class _DecodeError extends Error {
-  constructor(message) {
-    super(message);
-    const proto = Object.create(_DecodeError.prototype);
-    Object.setPrototypeOf(this, proto);
-    Object.defineProperty(this, "name", {
-      configurable: true,
-      enumerable: false,
-      value: _DecodeError.name
-    });
-  }
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs
-function setUint64(view, offset, value) {
-  const high = value / 4294967296;
-  const low = value;
-  view.setUint32(offset, high);
-  view.setUint32(offset + 4, low);
-}
-function setInt64(view, offset, value) {
-  const high = Math.floor(value / 4294967296);
-  const low = value;
-  view.setUint32(offset, high);
-  view.setUint32(offset + 4, low);
-}
-function getInt64(view, offset) {
-  const high = view.getInt32(offset);
-  const low = view.getUint32(offset + 4);
-  return high * 4294967296 + low;
-}
-
-// node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs
-var EXT_TIMESTAMP = -1;
-var TIMESTAMP32_MAX_SEC = 4294967296 - 1;
-var TIMESTAMP64_MAX_SEC = 17179869184 - 1;
-function encodeTimeSpecToTimestamp({ sec, nsec }) {
-  if (sec >= 0 && nsec >= 0 && sec <= TIMESTAMP64_MAX_SEC) {
-    if (nsec === 0 && sec <= TIMESTAMP32_MAX_SEC) {
-      const rv = new Uint8Array(4);
-      const view = new DataView(rv.buffer);
-      view.setUint32(0, sec);
-      return rv;
-    } else {
-      const secHigh = sec / 4294967296;
-      const secLow = sec & 4294967295;
-      const rv = new Uint8Array(8);
-      const view = new DataView(rv.buffer);
-      view.setUint32(0, nsec << 2 | secHigh & 3);
-      view.setUint32(4, secLow);
-      return rv;
-    }
-  } else {
-    const rv = new Uint8Array(12);
-    const view = new DataView(rv.buffer);
-    view.setUint32(0, nsec);
-    setInt64(view, 4, sec);
-    return rv;
-  }
-}
-function encodeDateToTimeSpec(date) {
-  const msec = date.getTime();
-  const sec = Math.floor(msec / 1e3);
-  const nsec = (msec - sec * 1e3) * 1e6;
-  const nsecInSec = Math.floor(nsec / 1e9);
-  return {
-    sec: sec + nsecInSec,
-    nsec: nsec - nsecInSec * 1e9
-  };
-}
-function encodeTimestampExtension(object) {
-  if (object instanceof Date) {
-    const timeSpec = encodeDateToTimeSpec(object);
-    return encodeTimeSpecToTimestamp(timeSpec);
-  } else {
-    return null;
-  }
-}
-function decodeTimestampToTimeSpec(data) {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  switch (data.byteLength) {
-    case 4: {
-      const sec = view.getUint32(0);
-      const nsec = 0;
-      return { sec, nsec };
-    }
-    case 8: {
-      const nsec30AndSecHigh2 = view.getUint32(0);
-      const secLow32 = view.getUint32(4);
-      const sec = (nsec30AndSecHigh2 & 3) * 4294967296 + secLow32;
-      const nsec = nsec30AndSecHigh2 >>> 2;
-      return { sec, nsec };
-    }
-    case 12: {
-      const sec = getInt64(view, 4);
-      const nsec = view.getUint32(0);
-      return { sec, nsec };
-    }
-    default:
-      throw new DecodeError(`Unrecognized data size for timestamp (expected 4, 8, or 12): ${data.length}`);
-  }
-}
-function decodeTimestampExtension(data) {
-  const timeSpec = decodeTimestampToTimeSpec(data);
-  return new Date(timeSpec.sec * 1e3 + timeSpec.nsec / 1e6);
-}
-var timestampExtension = {
-  type: EXT_TIMESTAMP,
-  encode: encodeTimestampExtension,
-  decode: decodeTimestampExtension
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs
-var ExtensionCodec = class _ExtensionCodec {
-  static defaultCodec = new _ExtensionCodec();
-  // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
-  // this will make type errors a lot more clear
-  // eslint-disable-next-line @typescript-eslint/naming-convention
-  __brand;
-  // built-in extensions
-  builtInEncoders = [];
-  builtInDecoders = [];
-  // custom extensions
-  encoders = [];
-  decoders = [];
-  constructor() {
-    this.register(timestampExtension);
-  }
-  register({ type, encode: encode2, decode }) {
-    if (type >= 0) {
-      this.encoders[type] = encode2;
-      this.decoders[type] = decode;
-    } else {
-      const index = -1 - type;
-      this.builtInEncoders[index] = encode2;
-      this.builtInDecoders[index] = decode;
-    }
-  }
-  tryToEncode(object, context) {
-    for (let i = 0; i < this.builtInEncoders.length; i++) {
-      const encodeExt = this.builtInEncoders[i];
-      if (encodeExt != null) {
-        const data = encodeExt(object, context);
-        if (data != null) {
-          const type = -1 - i;
-          return new ExtData(type, data);
-        }
-      }
-    }
-    for (let i = 0; i < this.encoders.length; i++) {
-      const encodeExt = this.encoders[i];
-      if (encodeExt != null) {
-        const data = encodeExt(object, context);
-        if (data != null) {
-          const type = i;
-          return new ExtData(type, data);
-        }
-      }
-    }
-    if (object instanceof ExtData) {
-      return object;
-    }
-    return null;
-  }
-  decode(data, type, context) {
-    const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
-    if (decodeExt) {
-      return decodeExt(data, type, context);
-    } else {
-      return new ExtData(type, data);
-    }
-  }
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs
-function isArrayBufferLike(buffer) {
-  return buffer instanceof ArrayBuffer || typeof SharedArrayBuffer !== "undefined" && buffer instanceof SharedArrayBuffer;
-}
-function ensureUint8Array(buffer) {
-  if (buffer instanceof Uint8Array) {
-    return buffer;
-  } else if (ArrayBuffer.isView(buffer)) {
-    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-  } else if (isArrayBufferLike(buffer)) {
-    return new Uint8Array(buffer);
-  } else {
-    return Uint8Array.from(buffer);
-  }
-}
-
-// node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs
-var DEFAULT_MAX_DEPTH = 100;
-var DEFAULT_INITIAL_BUFFER_SIZE = 2048;
-var Encoder = class _Encoder {
-  extensionCodec;
-  context;
-  useBigInt64;
-  maxDepth;
-  initialBufferSize;
-  sortKeys;
-  forceFloat32;
-  ignoreUndefined;
-  forceIntegerToFloat;
-  pos;
-  view;
-  bytes;
-  entered = false;
-  constructor(options) {
-    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
-    this.context = options?.context;
-    this.useBigInt64 = options?.useBigInt64 ?? false;
-    this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-    this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
-    this.sortKeys = options?.sortKeys ?? false;
-    this.forceFloat32 = options?.forceFloat32 ?? false;
-    this.ignoreUndefined = options?.ignoreUndefined ?? false;
-    this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
-    this.pos = 0;
-    this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
-    this.bytes = new Uint8Array(this.view.buffer);
-  }
-  clone() {
-    return new _Encoder({
-      extensionCodec: this.extensionCodec,
-      context: this.context,
-      useBigInt64: this.useBigInt64,
-      maxDepth: this.maxDepth,
-      initialBufferSize: this.initialBufferSize,
-      sortKeys: this.sortKeys,
-      forceFloat32: this.forceFloat32,
-      ignoreUndefined: this.ignoreUndefined,
-      forceIntegerToFloat: this.forceIntegerToFloat
-    });
-  }
-  reinitializeState() {
-    this.pos = 0;
-  }
-  /**
-   * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
-   *
-   * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
-   */
-  encodeSharedRef(object) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.encodeSharedRef(object);
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.doEncode(object, 1);
-      return this.bytes.subarray(0, this.pos);
-    } finally {
-      this.entered = false;
-    }
-  }
-  /**
-   * @returns Encodes the object and returns a copy of the encoder's internal buffer.
-   */
-  encode(object) {
-    if (this.entered) {
-      const instance = this.clone();
-      return instance.encode(object);
-    }
-    try {
-      this.entered = true;
-      this.reinitializeState();
-      this.doEncode(object, 1);
-      return this.bytes.slice(0, this.pos);
-    } finally {
-      this.entered = false;
-    }
-  }
-  doEncode(object, depth) {
-    if (depth > this.maxDepth) {
-      throw new Error(`Too deep objects in depth ${depth}`);
-    }
-    if (object == null) {
-      this.encodeNil();
-    } else if (typeof object === "boolean") {
-      this.encodeBoolean(object);
-    } else if (typeof object === "number") {
-      if (!this.forceIntegerToFloat) {
-        this.encodeNumber(object);
-      } else {
-        this.encodeNumberAsFloat(object);
-      }
-    } else if (typeof object === "string") {
-      this.encodeString(object);
-    } else if (this.useBigInt64 && typeof object === "bigint") {
-      this.encodeBigInt64(object);
-    } else {
-      this.encodeObject(object, depth);
-    }
-  }
-  ensureBufferSizeToWrite(sizeToWrite) {
-    const requiredSize = this.pos + sizeToWrite;
-    if (this.view.byteLength < requiredSize) {
-      this.resizeBuffer(requiredSize * 2);
-    }
-  }
-  resizeBuffer(newSize) {
-    const newBuffer = new ArrayBuffer(newSize);
-    const newBytes = new Uint8Array(newBuffer);
-    const newView = new DataView(newBuffer);
-    newBytes.set(this.bytes);
-    this.view = newView;
-    this.bytes = newBytes;
-  }
-  encodeNil() {
-    this.writeU8(192);
-  }
-  encodeBoolean(object) {
-    if (object === false) {
-      this.writeU8(194);
-    } else {
-      this.writeU8(195);
-    }
-  }
-  encodeNumber(object) {
-    if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
-      if (object >= 0) {
-        if (object < 128) {
-          this.writeU8(object);
-        } else if (object < 256) {
-          this.writeU8(204);
-          this.writeU8(object);
-        } else if (object < 65536) {
-          this.writeU8(205);
-          this.writeU16(object);
-        } else if (object < 4294967296) {
-          this.writeU8(206);
-          this.writeU32(object);
-        } else if (!this.useBigInt64) {
-          this.writeU8(207);
-          this.writeU64(object);
-        } else {
-          this.encodeNumberAsFloat(object);
-        }
-      } else {
-        if (object >= -32) {
-          this.writeU8(224 | object + 32);
-        } else if (object >= -128) {
-          this.writeU8(208);
-          this.writeI8(object);
-        } else if (object >= -32768) {
-          this.writeU8(209);
-          this.writeI16(object);
-        } else if (object >= -2147483648) {
-          this.writeU8(210);
-          this.writeI32(object);
-        } else if (!this.useBigInt64) {
-          this.writeU8(211);
-          this.writeI64(object);
-        } else {
-          this.encodeNumberAsFloat(object);
-        }
-      }
-    } else {
-      this.encodeNumberAsFloat(object);
-    }
-  }
-  encodeNumberAsFloat(object) {
-    if (this.forceFloat32) {
-      this.writeU8(202);
-      this.writeF32(object);
-    } else {
-      this.writeU8(203);
-      this.writeF64(object);
-    }
-  }
-  encodeBigInt64(object) {
-    if (object >= BigInt(0)) {
-      this.writeU8(207);
-      this.writeBigUint64(object);
-    } else {
-      this.writeU8(211);
-      this.writeBigInt64(object);
-    }
-  }
-  writeStringHeader(byteLength) {
-    if (byteLength < 32) {
-      this.writeU8(160 + byteLength);
-    } else if (byteLength < 256) {
-      this.writeU8(217);
-      this.writeU8(byteLength);
-    } else if (byteLength < 65536) {
-      this.writeU8(218);
-      this.writeU16(byteLength);
-    } else if (byteLength < 4294967296) {
-      this.writeU8(219);
-      this.writeU32(byteLength);
-    } else {
-      throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
-    }
-  }
-  encodeString(object) {
-    const maxHeaderSize = 1 + 4;
-    const byteLength = utf8Count(object);
-    this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
-    this.writeStringHeader(byteLength);
-    utf8Encode(object, this.bytes, this.pos);
-    this.pos += byteLength;
-  }
-  encodeObject(object, depth) {
-    const ext = this.extensionCodec.tryToEncode(object, this.context);
-    if (ext != null) {
-      this.encodeExtension(ext);
-    } else if (Array.isArray(object)) {
-      this.encodeArray(object, depth);
-    } else if (ArrayBuffer.isView(object)) {
-      this.encodeBinary(object);
-    } else if (typeof object === "object") {
-      this.encodeMap(object, depth);
-    } else {
-      throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
-    }
-  }
-  encodeBinary(object) {
-    const size = object.byteLength;
-    if (size < 256) {
-      this.writeU8(196);
-      this.writeU8(size);
-    } else if (size < 65536) {
-      this.writeU8(197);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(198);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large binary: ${size}`);
-    }
-    const bytes = ensureUint8Array(object);
-    this.writeU8a(bytes);
-  }
-  encodeArray(object, depth) {
-    const size = object.length;
-    if (size < 16) {
-      this.writeU8(144 + size);
-    } else if (size < 65536) {
-      this.writeU8(220);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(221);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large array: ${size}`);
-    }
-    for (const item of object) {
-      this.doEncode(item, depth + 1);
-    }
-  }
-  countWithoutUndefined(object, keys) {
-    let count = 0;
-    for (const key of keys) {
-      if (object[key] !== void 0) {
-        count++;
-      }
-    }
-    return count;
-  }
-  encodeMap(object, depth) {
-    const keys = Object.keys(object);
-    if (this.sortKeys) {
-      keys.sort();
-    }
-    const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
-    if (size < 16) {
-      this.writeU8(128 + size);
-    } else if (size < 65536) {
-      this.writeU8(222);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(223);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large map object: ${size}`);
-    }
-    for (const key of keys) {
-      const value = object[key];
-      if (!(this.ignoreUndefined && value === void 0)) {
-        this.encodeString(key);
-        this.doEncode(value, depth + 1);
-      }
-    }
-  }
-  encodeExtension(ext) {
-    if (typeof ext.data === "function") {
-      const data = ext.data(this.pos + 6);
-      const size2 = data.length;
-      if (size2 >= 4294967296) {
-        throw new Error(`Too large extension object: ${size2}`);
-      }
-      this.writeU8(201);
-      this.writeU32(size2);
-      this.writeI8(ext.type);
-      this.writeU8a(data);
-      return;
-    }
-    const size = ext.data.length;
-    if (size === 1) {
-      this.writeU8(212);
-    } else if (size === 2) {
-      this.writeU8(213);
-    } else if (size === 4) {
-      this.writeU8(214);
-    } else if (size === 8) {
-      this.writeU8(215);
-    } else if (size === 16) {
-      this.writeU8(216);
-    } else if (size < 256) {
-      this.writeU8(199);
-      this.writeU8(size);
-    } else if (size < 65536) {
-      this.writeU8(200);
-      this.writeU16(size);
-    } else if (size < 4294967296) {
-      this.writeU8(201);
-      this.writeU32(size);
-    } else {
-      throw new Error(`Too large extension object: ${size}`);
-    }
-    this.writeI8(ext.type);
-    this.writeU8a(ext.data);
-  }
-  writeU8(value) {
-    this.ensureBufferSizeToWrite(1);
-    this.view.setUint8(this.pos, value);
-    this.pos++;
-  }
-  writeU8a(values) {
-    const size = values.length;
-    this.ensureBufferSizeToWrite(size);
-    this.bytes.set(values, this.pos);
-    this.pos += size;
-  }
-  writeI8(value) {
-    this.ensureBufferSizeToWrite(1);
-    this.view.setInt8(this.pos, value);
-    this.pos++;
-  }
-  writeU16(value) {
-    this.ensureBufferSizeToWrite(2);
-    this.view.setUint16(this.pos, value);
-    this.pos += 2;
-  }
-  writeI16(value) {
-    this.ensureBufferSizeToWrite(2);
-    this.view.setInt16(this.pos, value);
-    this.pos += 2;
-  }
-  writeU32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setUint32(this.pos, value);
-    this.pos += 4;
-  }
-  writeI32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setInt32(this.pos, value);
-    this.pos += 4;
-  }
-  writeF32(value) {
-    this.ensureBufferSizeToWrite(4);
-    this.view.setFloat32(this.pos, value);
-    this.pos += 4;
-  }
-  writeF64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setFloat64(this.pos, value);
-    this.pos += 8;
-  }
-  writeU64(value) {
-    this.ensureBufferSizeToWrite(8);
-    setUint64(this.view, this.pos, value);
-    this.pos += 8;
-  }
-  writeI64(value) {
-    this.ensureBufferSizeToWrite(8);
-    setInt64(this.view, this.pos, value);
-    this.pos += 8;
-  }
-  writeBigUint64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setBigUint64(this.pos, value);
-    this.pos += 8;
-  }
-  writeBigInt64(value) {
-    this.ensureBufferSizeToWrite(8);
-    this.view.setBigInt64(this.pos, value);
-    this.pos += 8;
-  }
-};
-
-// node_modules/@msgpack/msgpack/dist.esm/encode.mjs
-function encode(value, options) {
-  const encoder = new Encoder(options);
-  return encoder.encodeSharedRef(value);
-}
-
 // src/request.ts
-function encodeRequest(id, r, encoding) {
-  const { op, ...rest } = r;
-  const body = { op, id, ...rest };
-  return encoding === "json" ? JSON.stringify(body) : encode(body, { ignoreUndefined: true });
+function encodeRequest(id, { op, ...rest }) {
+  return JSON.stringify({ op, id, ...rest });
 }
 var bytesOf = (x) => JSON.stringify(x).length + 1;
 function* parts(symbols, held, mostSymbols, mostBytes) {
@@ -1592,10 +902,9 @@ function isFinal(code) {
 }
 var Session = class {
   /** token: that the node took last. */
-  constructor(socket, encoding, token, handler, parseText = noText) {
+  constructor(socket, token, handler, parseText = noText) {
     this.token = token;
     this.#socket = socket;
-    this.#encoding = encoding;
     this.#handler = handler;
     this.#parseText = parseText;
     socket.binaryType = "arraybuffer";
@@ -1606,7 +915,6 @@ var Session = class {
   }
   token;
   #socket;
-  #encoding;
   #handler;
   #parseText;
   #open = /* @__PURE__ */ new Map();
@@ -1645,7 +953,7 @@ var Session = class {
     if (this.#auth) return void this.#behind.push([id, r, done]);
     if (r.op === "auth") this.#auth = id;
     this.#open.set(id, done);
-    this.#socket.send(encodeRequest(id, r, this.#encoding));
+    this.#socket.send(encodeRequest(id, r));
   }
   /**
    * A request as a promise; a patient one is sent again while the node says to retry. It
@@ -2334,7 +1642,7 @@ var Tickwire = class extends Emitter {
       const Socket = given ?? await findWebSocket();
       if (this.#end) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...token ? [`bearer.${token}`] : []], SOCKET_OPTIONS);
-      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
+      this.#session = new Session(socket, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) {
       this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
     }
@@ -2486,6 +1794,694 @@ init_flags();
 init_json();
 init_message();
 init_quote();
+
+// node_modules/@msgpack/msgpack/dist.esm/utils/utf8.mjs
+function utf8Count(str) {
+  const strLength = str.length;
+  let byteLength = 0;
+  let pos = 0;
+  while (pos < strLength) {
+    let value = str.charCodeAt(pos++);
+    if ((value & 4294967168) === 0) {
+      byteLength++;
+      continue;
+    } else if ((value & 4294965248) === 0) {
+      byteLength += 2;
+    } else {
+      if (value >= 55296 && value <= 56319) {
+        if (pos < strLength) {
+          const extra = str.charCodeAt(pos);
+          if ((extra & 64512) === 56320) {
+            ++pos;
+            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
+          }
+        }
+      }
+      if ((value & 4294901760) === 0) {
+        byteLength += 3;
+      } else {
+        byteLength += 4;
+      }
+    }
+  }
+  return byteLength;
+}
+function utf8EncodeJs(str, output, outputOffset) {
+  const strLength = str.length;
+  let offset = outputOffset;
+  let pos = 0;
+  while (pos < strLength) {
+    let value = str.charCodeAt(pos++);
+    if ((value & 4294967168) === 0) {
+      output[offset++] = value;
+      continue;
+    } else if ((value & 4294965248) === 0) {
+      output[offset++] = value >> 6 & 31 | 192;
+    } else {
+      if (value >= 55296 && value <= 56319) {
+        if (pos < strLength) {
+          const extra = str.charCodeAt(pos);
+          if ((extra & 64512) === 56320) {
+            ++pos;
+            value = ((value & 1023) << 10) + (extra & 1023) + 65536;
+          }
+        }
+      }
+      if ((value & 4294901760) === 0) {
+        output[offset++] = value >> 12 & 15 | 224;
+        output[offset++] = value >> 6 & 63 | 128;
+      } else {
+        output[offset++] = value >> 18 & 7 | 240;
+        output[offset++] = value >> 12 & 63 | 128;
+        output[offset++] = value >> 6 & 63 | 128;
+      }
+    }
+    output[offset++] = value & 63 | 128;
+  }
+}
+var sharedTextEncoder = new TextEncoder();
+var TEXT_ENCODER_THRESHOLD = 50;
+function utf8EncodeTE(str, output, outputOffset) {
+  sharedTextEncoder.encodeInto(str, output.subarray(outputOffset));
+}
+function utf8Encode(str, output, outputOffset) {
+  if (str.length > TEXT_ENCODER_THRESHOLD) {
+    utf8EncodeTE(str, output, outputOffset);
+  } else {
+    utf8EncodeJs(str, output, outputOffset);
+  }
+}
+var sharedTextDecoder = new TextDecoder();
+
+// node_modules/@msgpack/msgpack/dist.esm/ExtData.mjs
+var ExtData = class {
+  type;
+  data;
+  constructor(type, data) {
+    this.type = type;
+    this.data = data;
+  }
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/DecodeError.mjs
+var DecodeError = class _DecodeError extends Error {
+  constructor(message) {
+    super(message);
+    const proto = Object.create(_DecodeError.prototype);
+    Object.setPrototypeOf(this, proto);
+    Object.defineProperty(this, "name", {
+      configurable: true,
+      enumerable: false,
+      value: _DecodeError.name
+    });
+  }
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/utils/int.mjs
+function setUint64(view, offset, value) {
+  const high = value / 4294967296;
+  const low = value;
+  view.setUint32(offset, high);
+  view.setUint32(offset + 4, low);
+}
+function setInt64(view, offset, value) {
+  const high = Math.floor(value / 4294967296);
+  const low = value;
+  view.setUint32(offset, high);
+  view.setUint32(offset + 4, low);
+}
+function getInt64(view, offset) {
+  const high = view.getInt32(offset);
+  const low = view.getUint32(offset + 4);
+  return high * 4294967296 + low;
+}
+
+// node_modules/@msgpack/msgpack/dist.esm/timestamp.mjs
+var EXT_TIMESTAMP = -1;
+var TIMESTAMP32_MAX_SEC = 4294967296 - 1;
+var TIMESTAMP64_MAX_SEC = 17179869184 - 1;
+function encodeTimeSpecToTimestamp({ sec, nsec }) {
+  if (sec >= 0 && nsec >= 0 && sec <= TIMESTAMP64_MAX_SEC) {
+    if (nsec === 0 && sec <= TIMESTAMP32_MAX_SEC) {
+      const rv = new Uint8Array(4);
+      const view = new DataView(rv.buffer);
+      view.setUint32(0, sec);
+      return rv;
+    } else {
+      const secHigh = sec / 4294967296;
+      const secLow = sec & 4294967295;
+      const rv = new Uint8Array(8);
+      const view = new DataView(rv.buffer);
+      view.setUint32(0, nsec << 2 | secHigh & 3);
+      view.setUint32(4, secLow);
+      return rv;
+    }
+  } else {
+    const rv = new Uint8Array(12);
+    const view = new DataView(rv.buffer);
+    view.setUint32(0, nsec);
+    setInt64(view, 4, sec);
+    return rv;
+  }
+}
+function encodeDateToTimeSpec(date) {
+  const msec = date.getTime();
+  const sec = Math.floor(msec / 1e3);
+  const nsec = (msec - sec * 1e3) * 1e6;
+  const nsecInSec = Math.floor(nsec / 1e9);
+  return {
+    sec: sec + nsecInSec,
+    nsec: nsec - nsecInSec * 1e9
+  };
+}
+function encodeTimestampExtension(object) {
+  if (object instanceof Date) {
+    const timeSpec = encodeDateToTimeSpec(object);
+    return encodeTimeSpecToTimestamp(timeSpec);
+  } else {
+    return null;
+  }
+}
+function decodeTimestampToTimeSpec(data) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  switch (data.byteLength) {
+    case 4: {
+      const sec = view.getUint32(0);
+      const nsec = 0;
+      return { sec, nsec };
+    }
+    case 8: {
+      const nsec30AndSecHigh2 = view.getUint32(0);
+      const secLow32 = view.getUint32(4);
+      const sec = (nsec30AndSecHigh2 & 3) * 4294967296 + secLow32;
+      const nsec = nsec30AndSecHigh2 >>> 2;
+      return { sec, nsec };
+    }
+    case 12: {
+      const sec = getInt64(view, 4);
+      const nsec = view.getUint32(0);
+      return { sec, nsec };
+    }
+    default:
+      throw new DecodeError(`Unrecognized data size for timestamp (expected 4, 8, or 12): ${data.length}`);
+  }
+}
+function decodeTimestampExtension(data) {
+  const timeSpec = decodeTimestampToTimeSpec(data);
+  return new Date(timeSpec.sec * 1e3 + timeSpec.nsec / 1e6);
+}
+var timestampExtension = {
+  type: EXT_TIMESTAMP,
+  encode: encodeTimestampExtension,
+  decode: decodeTimestampExtension
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/ExtensionCodec.mjs
+var ExtensionCodec = class _ExtensionCodec {
+  static defaultCodec = new _ExtensionCodec();
+  // ensures ExtensionCodecType<X> matches ExtensionCodec<X>
+  // this will make type errors a lot more clear
+  // eslint-disable-next-line @typescript-eslint/naming-convention
+  __brand;
+  // built-in extensions
+  builtInEncoders = [];
+  builtInDecoders = [];
+  // custom extensions
+  encoders = [];
+  decoders = [];
+  constructor() {
+    this.register(timestampExtension);
+  }
+  register({ type, encode: encode2, decode }) {
+    if (type >= 0) {
+      this.encoders[type] = encode2;
+      this.decoders[type] = decode;
+    } else {
+      const index = -1 - type;
+      this.builtInEncoders[index] = encode2;
+      this.builtInDecoders[index] = decode;
+    }
+  }
+  tryToEncode(object, context) {
+    for (let i = 0; i < this.builtInEncoders.length; i++) {
+      const encodeExt = this.builtInEncoders[i];
+      if (encodeExt != null) {
+        const data = encodeExt(object, context);
+        if (data != null) {
+          const type = -1 - i;
+          return new ExtData(type, data);
+        }
+      }
+    }
+    for (let i = 0; i < this.encoders.length; i++) {
+      const encodeExt = this.encoders[i];
+      if (encodeExt != null) {
+        const data = encodeExt(object, context);
+        if (data != null) {
+          const type = i;
+          return new ExtData(type, data);
+        }
+      }
+    }
+    if (object instanceof ExtData) {
+      return object;
+    }
+    return null;
+  }
+  decode(data, type, context) {
+    const decodeExt = type < 0 ? this.builtInDecoders[-1 - type] : this.decoders[type];
+    if (decodeExt) {
+      return decodeExt(data, type, context);
+    } else {
+      return new ExtData(type, data);
+    }
+  }
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/utils/typedArrays.mjs
+function isArrayBufferLike(buffer) {
+  return buffer instanceof ArrayBuffer || typeof SharedArrayBuffer !== "undefined" && buffer instanceof SharedArrayBuffer;
+}
+function ensureUint8Array(buffer) {
+  if (buffer instanceof Uint8Array) {
+    return buffer;
+  } else if (ArrayBuffer.isView(buffer)) {
+    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  } else if (isArrayBufferLike(buffer)) {
+    return new Uint8Array(buffer);
+  } else {
+    return Uint8Array.from(buffer);
+  }
+}
+
+// node_modules/@msgpack/msgpack/dist.esm/Encoder.mjs
+var DEFAULT_MAX_DEPTH = 100;
+var DEFAULT_INITIAL_BUFFER_SIZE = 2048;
+var Encoder = class _Encoder {
+  extensionCodec;
+  context;
+  useBigInt64;
+  maxDepth;
+  initialBufferSize;
+  sortKeys;
+  forceFloat32;
+  ignoreUndefined;
+  forceIntegerToFloat;
+  pos;
+  view;
+  bytes;
+  entered = false;
+  constructor(options) {
+    this.extensionCodec = options?.extensionCodec ?? ExtensionCodec.defaultCodec;
+    this.context = options?.context;
+    this.useBigInt64 = options?.useBigInt64 ?? false;
+    this.maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+    this.initialBufferSize = options?.initialBufferSize ?? DEFAULT_INITIAL_BUFFER_SIZE;
+    this.sortKeys = options?.sortKeys ?? false;
+    this.forceFloat32 = options?.forceFloat32 ?? false;
+    this.ignoreUndefined = options?.ignoreUndefined ?? false;
+    this.forceIntegerToFloat = options?.forceIntegerToFloat ?? false;
+    this.pos = 0;
+    this.view = new DataView(new ArrayBuffer(this.initialBufferSize));
+    this.bytes = new Uint8Array(this.view.buffer);
+  }
+  clone() {
+    return new _Encoder({
+      extensionCodec: this.extensionCodec,
+      context: this.context,
+      useBigInt64: this.useBigInt64,
+      maxDepth: this.maxDepth,
+      initialBufferSize: this.initialBufferSize,
+      sortKeys: this.sortKeys,
+      forceFloat32: this.forceFloat32,
+      ignoreUndefined: this.ignoreUndefined,
+      forceIntegerToFloat: this.forceIntegerToFloat
+    });
+  }
+  reinitializeState() {
+    this.pos = 0;
+  }
+  /**
+   * This is almost equivalent to {@link Encoder#encode}, but it returns an reference of the encoder's internal buffer and thus much faster than {@link Encoder#encode}.
+   *
+   * @returns Encodes the object and returns a shared reference the encoder's internal buffer.
+   */
+  encodeSharedRef(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encodeSharedRef(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.subarray(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  /**
+   * @returns Encodes the object and returns a copy of the encoder's internal buffer.
+   */
+  encode(object) {
+    if (this.entered) {
+      const instance = this.clone();
+      return instance.encode(object);
+    }
+    try {
+      this.entered = true;
+      this.reinitializeState();
+      this.doEncode(object, 1);
+      return this.bytes.slice(0, this.pos);
+    } finally {
+      this.entered = false;
+    }
+  }
+  doEncode(object, depth) {
+    if (depth > this.maxDepth) {
+      throw new Error(`Too deep objects in depth ${depth}`);
+    }
+    if (object == null) {
+      this.encodeNil();
+    } else if (typeof object === "boolean") {
+      this.encodeBoolean(object);
+    } else if (typeof object === "number") {
+      if (!this.forceIntegerToFloat) {
+        this.encodeNumber(object);
+      } else {
+        this.encodeNumberAsFloat(object);
+      }
+    } else if (typeof object === "string") {
+      this.encodeString(object);
+    } else if (this.useBigInt64 && typeof object === "bigint") {
+      this.encodeBigInt64(object);
+    } else {
+      this.encodeObject(object, depth);
+    }
+  }
+  ensureBufferSizeToWrite(sizeToWrite) {
+    const requiredSize = this.pos + sizeToWrite;
+    if (this.view.byteLength < requiredSize) {
+      this.resizeBuffer(requiredSize * 2);
+    }
+  }
+  resizeBuffer(newSize) {
+    const newBuffer = new ArrayBuffer(newSize);
+    const newBytes = new Uint8Array(newBuffer);
+    const newView = new DataView(newBuffer);
+    newBytes.set(this.bytes);
+    this.view = newView;
+    this.bytes = newBytes;
+  }
+  encodeNil() {
+    this.writeU8(192);
+  }
+  encodeBoolean(object) {
+    if (object === false) {
+      this.writeU8(194);
+    } else {
+      this.writeU8(195);
+    }
+  }
+  encodeNumber(object) {
+    if (!this.forceIntegerToFloat && Number.isSafeInteger(object)) {
+      if (object >= 0) {
+        if (object < 128) {
+          this.writeU8(object);
+        } else if (object < 256) {
+          this.writeU8(204);
+          this.writeU8(object);
+        } else if (object < 65536) {
+          this.writeU8(205);
+          this.writeU16(object);
+        } else if (object < 4294967296) {
+          this.writeU8(206);
+          this.writeU32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(207);
+          this.writeU64(object);
+        } else {
+          this.encodeNumberAsFloat(object);
+        }
+      } else {
+        if (object >= -32) {
+          this.writeU8(224 | object + 32);
+        } else if (object >= -128) {
+          this.writeU8(208);
+          this.writeI8(object);
+        } else if (object >= -32768) {
+          this.writeU8(209);
+          this.writeI16(object);
+        } else if (object >= -2147483648) {
+          this.writeU8(210);
+          this.writeI32(object);
+        } else if (!this.useBigInt64) {
+          this.writeU8(211);
+          this.writeI64(object);
+        } else {
+          this.encodeNumberAsFloat(object);
+        }
+      }
+    } else {
+      this.encodeNumberAsFloat(object);
+    }
+  }
+  encodeNumberAsFloat(object) {
+    if (this.forceFloat32) {
+      this.writeU8(202);
+      this.writeF32(object);
+    } else {
+      this.writeU8(203);
+      this.writeF64(object);
+    }
+  }
+  encodeBigInt64(object) {
+    if (object >= BigInt(0)) {
+      this.writeU8(207);
+      this.writeBigUint64(object);
+    } else {
+      this.writeU8(211);
+      this.writeBigInt64(object);
+    }
+  }
+  writeStringHeader(byteLength) {
+    if (byteLength < 32) {
+      this.writeU8(160 + byteLength);
+    } else if (byteLength < 256) {
+      this.writeU8(217);
+      this.writeU8(byteLength);
+    } else if (byteLength < 65536) {
+      this.writeU8(218);
+      this.writeU16(byteLength);
+    } else if (byteLength < 4294967296) {
+      this.writeU8(219);
+      this.writeU32(byteLength);
+    } else {
+      throw new Error(`Too long string: ${byteLength} bytes in UTF-8`);
+    }
+  }
+  encodeString(object) {
+    const maxHeaderSize = 1 + 4;
+    const byteLength = utf8Count(object);
+    this.ensureBufferSizeToWrite(maxHeaderSize + byteLength);
+    this.writeStringHeader(byteLength);
+    utf8Encode(object, this.bytes, this.pos);
+    this.pos += byteLength;
+  }
+  encodeObject(object, depth) {
+    const ext = this.extensionCodec.tryToEncode(object, this.context);
+    if (ext != null) {
+      this.encodeExtension(ext);
+    } else if (Array.isArray(object)) {
+      this.encodeArray(object, depth);
+    } else if (ArrayBuffer.isView(object)) {
+      this.encodeBinary(object);
+    } else if (typeof object === "object") {
+      this.encodeMap(object, depth);
+    } else {
+      throw new Error(`Unrecognized object: ${Object.prototype.toString.apply(object)}`);
+    }
+  }
+  encodeBinary(object) {
+    const size = object.byteLength;
+    if (size < 256) {
+      this.writeU8(196);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(197);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(198);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large binary: ${size}`);
+    }
+    const bytes = ensureUint8Array(object);
+    this.writeU8a(bytes);
+  }
+  encodeArray(object, depth) {
+    const size = object.length;
+    if (size < 16) {
+      this.writeU8(144 + size);
+    } else if (size < 65536) {
+      this.writeU8(220);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(221);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large array: ${size}`);
+    }
+    for (const item of object) {
+      this.doEncode(item, depth + 1);
+    }
+  }
+  countWithoutUndefined(object, keys) {
+    let count = 0;
+    for (const key of keys) {
+      if (object[key] !== void 0) {
+        count++;
+      }
+    }
+    return count;
+  }
+  encodeMap(object, depth) {
+    const keys = Object.keys(object);
+    if (this.sortKeys) {
+      keys.sort();
+    }
+    const size = this.ignoreUndefined ? this.countWithoutUndefined(object, keys) : keys.length;
+    if (size < 16) {
+      this.writeU8(128 + size);
+    } else if (size < 65536) {
+      this.writeU8(222);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(223);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large map object: ${size}`);
+    }
+    for (const key of keys) {
+      const value = object[key];
+      if (!(this.ignoreUndefined && value === void 0)) {
+        this.encodeString(key);
+        this.doEncode(value, depth + 1);
+      }
+    }
+  }
+  encodeExtension(ext) {
+    if (typeof ext.data === "function") {
+      const data = ext.data(this.pos + 6);
+      const size2 = data.length;
+      if (size2 >= 4294967296) {
+        throw new Error(`Too large extension object: ${size2}`);
+      }
+      this.writeU8(201);
+      this.writeU32(size2);
+      this.writeI8(ext.type);
+      this.writeU8a(data);
+      return;
+    }
+    const size = ext.data.length;
+    if (size === 1) {
+      this.writeU8(212);
+    } else if (size === 2) {
+      this.writeU8(213);
+    } else if (size === 4) {
+      this.writeU8(214);
+    } else if (size === 8) {
+      this.writeU8(215);
+    } else if (size === 16) {
+      this.writeU8(216);
+    } else if (size < 256) {
+      this.writeU8(199);
+      this.writeU8(size);
+    } else if (size < 65536) {
+      this.writeU8(200);
+      this.writeU16(size);
+    } else if (size < 4294967296) {
+      this.writeU8(201);
+      this.writeU32(size);
+    } else {
+      throw new Error(`Too large extension object: ${size}`);
+    }
+    this.writeI8(ext.type);
+    this.writeU8a(ext.data);
+  }
+  writeU8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setUint8(this.pos, value);
+    this.pos++;
+  }
+  writeU8a(values) {
+    const size = values.length;
+    this.ensureBufferSizeToWrite(size);
+    this.bytes.set(values, this.pos);
+    this.pos += size;
+  }
+  writeI8(value) {
+    this.ensureBufferSizeToWrite(1);
+    this.view.setInt8(this.pos, value);
+    this.pos++;
+  }
+  writeU16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setUint16(this.pos, value);
+    this.pos += 2;
+  }
+  writeI16(value) {
+    this.ensureBufferSizeToWrite(2);
+    this.view.setInt16(this.pos, value);
+    this.pos += 2;
+  }
+  writeU32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setUint32(this.pos, value);
+    this.pos += 4;
+  }
+  writeI32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setInt32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF32(value) {
+    this.ensureBufferSizeToWrite(4);
+    this.view.setFloat32(this.pos, value);
+    this.pos += 4;
+  }
+  writeF64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setFloat64(this.pos, value);
+    this.pos += 8;
+  }
+  writeU64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setUint64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeI64(value) {
+    this.ensureBufferSizeToWrite(8);
+    setInt64(this.view, this.pos, value);
+    this.pos += 8;
+  }
+  writeBigUint64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigUint64(this.pos, value);
+    this.pos += 8;
+  }
+  writeBigInt64(value) {
+    this.ensureBufferSizeToWrite(8);
+    this.view.setBigInt64(this.pos, value);
+    this.pos += 8;
+  }
+};
+
+// node_modules/@msgpack/msgpack/dist.esm/encode.mjs
+function encode(value, options) {
+  const encoder = new Encoder(options);
+  return encoder.encodeSharedRef(value);
+}
 export {
   Board,
   CONFLATED,

@@ -214,7 +214,7 @@ export class Tickwire extends Emitter<Events> {
       const Socket = (given as WebSocketClass | undefined) ?? (await findWebSocket());
       if (this.#end) return;
       const socket = new Socket(url, [`tickwire.v1.${encoding}`, ...(token ? [`bearer.${token}`] : [])], SOCKET_OPTIONS);
-      this.#session = new Session(socket, encoding, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
+      this.#session = new Session(socket, token, { message: (m) => this.#take(m), lost: (why) => this.#lost(why) }, json?.parseMessageJSON);
     } catch (e) { // the address, the token, or no WebSocket here
       this.#refused(e instanceof TickwireError ? e : new ConfigError(String(e)));
     }

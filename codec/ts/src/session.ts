@@ -1,6 +1,6 @@
 import { NotConnected, ProtocolError, RequestError, refuse, type TickwireError } from './error.js';
 import { parseMessage, type Hello, type Message, type Reply } from './message.js';
-import { encodeRequest, type Encoding, type Request } from './request.js';
+import { encodeRequest, type Request } from './request.js';
 
 const HELLO_MS = 10_000; // for the connection and its hello; a node takes as long for a request head
 const STALE_HEARTBEATS = 2.5;
@@ -53,7 +53,6 @@ export function isFinal(code: number): boolean {
  */
 export class Session {
   readonly #socket: WebSocket;
-  readonly #encoding: Encoding;
   readonly #handler: Handler;
   readonly #parseText: ParseText;
   readonly #open = new Map<number, Done>(); // in the order asked, which is that of the answers
@@ -73,9 +72,8 @@ export class Session {
   bytes = 0;
 
   /** token: that the node took last. */
-  constructor(socket: WebSocket, encoding: Encoding, public token: string, handler: Handler, parseText: ParseText = noText) {
+  constructor(socket: WebSocket, public token: string, handler: Handler, parseText: ParseText = noText) {
     this.#socket = socket;
-    this.#encoding = encoding;
     this.#handler = handler;
     this.#parseText = parseText;
     socket.binaryType = 'arraybuffer';
@@ -104,7 +102,7 @@ export class Session {
     if (this.#auth) return void this.#behind.push([id, r, done]);
     if (r.op === 'auth') this.#auth = id;
     this.#open.set(id, done);
-    this.#socket.send(encodeRequest(id, r, this.#encoding));
+    this.#socket.send(encodeRequest(id, r));
   }
 
   /**

@@ -121,7 +121,7 @@ describe.each(['msgpack', 'json'] as const)('in %s', (encoding) => {
     expect([ended, errors]).toEqual([false, []]);
   });
 
-  it('asks in its own encoding', async () => {
+  it('asks in JSON', async () => {
     begin({ encoding, rate: 5, fields: ['bid'] });
     peer.list('sim:A');
     await t.subscribe('sim:A');

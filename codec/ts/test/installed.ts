@@ -1,4 +1,4 @@
-// The package as a project has it: packed by npm, unpacked into node_modules, beside what it depends on.
+// The package as a project has it: packed by npm, unpacked into node_modules, beside what else it has.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ export function install(...others: string[]): Project {
   const to = join(dir, 'node_modules/@tickwire/client');
   mkdirSync(to, { recursive: true });
   execFileSync('tar', ['-xzf', join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz'))!), '--strip-components=1', '-C', to]);
-  for (const name of ['@msgpack/msgpack', ...others]) {
+  for (const name of others) {
     const link = join(dir, 'node_modules', name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(join(folder, 'node_modules', name), link);
