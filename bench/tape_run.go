@@ -112,11 +112,12 @@ func (b *tapeBench) measure(ctx context.Context, s *stand, rdb *tapes.Redis, t t
 	if err := r.pause(ctx, s.procs, tapeWarmUp); err != nil {
 		return err
 	}
+	from := time.Now() // what comes while the usage is asked is timed, too
+	r.timed(from.UnixMicro(), from.Add(b.cfg.Duration).UnixMicro())
 	before, err := s.tapeUsed(ctx, rdb, r)
 	if err != nil {
 		return err
 	}
-	r.timed(before.at.UnixMicro(), latest)
 	if err := r.pause(ctx, s.procs, b.cfg.Duration); err != nil {
 		return err
 	}
@@ -124,7 +125,6 @@ func (b *tapeBench) measure(ctx context.Context, s *stand, rdb *tapes.Redis, t t
 	if err != nil {
 		return err
 	}
-	r.timed(before.at.UnixMicro(), after.at.UnixMicro())
 	if err := run.kept(ctx, rdb, t); err != nil {
 		return err
 	}
@@ -136,8 +136,6 @@ func (b *tapeBench) measure(ctx context.Context, s *stand, rdb *tapes.Redis, t t
 	return nil
 }
 
-const latest = 1<<63 - 1
-
 // measured has the figures of what was used from one moment to another.
 func (run *TapeRun) measured(r *tapeReader, before, after *tapeUsage) {
 	r.mu.Lock()
@@ -145,7 +143,7 @@ func (run *TapeRun) measured(r *tapeReader, before, after *tapeUsage) {
 	seconds := after.at.Sub(before.at).Seconds()
 	updates := float64(after.took.updates - before.took.updates)
 	messages := float64(after.took.messages - before.took.messages)
-	run.Arrived, run.LatencyUS = float64(r.arrived)/seconds, percentilesOf(r.latency)
+	run.Arrived, run.LatencyUS = float64(r.arrived)*1e6/float64(r.to-r.from), percentilesOf(r.latency)
 	run.Missed = after.took.missed - before.took.missed
 	run.RedisUS = ratio(inUS(after.redis-before.redis), updates)
 	run.WriterUS = ratio(inUS(after.writer-before.writer), updates)
