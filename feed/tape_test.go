@@ -249,14 +249,14 @@ func TestRedisIsAwayUnderLoad(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			const rounds = 500
+			const rounds = 1000
 			for bid := range int64(rounds) {
 				f.say(1000, bid+2)
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
-				t.Errorf("half a million updates of 1,000 symbols hold %d bytes", grown)
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 32<<20 { // of other tests, too; each update kept would be 50 MB
+				t.Errorf("a million updates of 1,000 symbols hold %d bytes", grown)
 			}
 			away(s, false)
 			f.written("x:S0", rounds+1)

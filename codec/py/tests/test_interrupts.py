@@ -38,7 +38,7 @@ def test_interrupted(how: str, least: int, left: str) -> None:
     with served(goes_on) as n:
         p = program(PROGRAM, n.url, BTC, how)
         try:
-            out, said = p.communicate(timeout=20)
+            out, said = p.communicate(timeout=60)
         finally:
             p.kill()
     assert said == ""

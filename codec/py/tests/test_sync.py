@@ -140,7 +140,7 @@ def test_no_event_loop() -> None:
     text = "import os, resource, sys, tickwire\ntickwire.Client(sys.argv[1])\n"
     text += "resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
     text += "try:\n    tickwire.connect(sys.argv[1])\nexcept tickwire.NotConnected as e:\n    print(e)"
-    out, _ = program(text, "ws://127.0.0.1:1").communicate(timeout=10)
+    out, _ = program(text, "ws://127.0.0.1:1").communicate(timeout=60)
     assert "cannot begin: " in out
     assert "Too many open files" in out
 
@@ -153,7 +153,7 @@ def test_forked() -> None:
         text += f"try:\n    {call}\nexcept tickwire.NotConnected as e:\n    print(e, flush=True)\n"
     text += "c.close()"
     with served(two) as n:
-        out, _ = program(text, n.url).communicate(timeout=10)
+        out, _ = program(text, n.url).communicate(timeout=60)
     assert out.split("\n") == ["the client is of the process that this one was forked from: make another here"] * 4 + ["5000000", ""]
 
 

@@ -34,7 +34,7 @@ def watch(*args: str, **env: str) -> Iterator[subprocess.Popen[str]]:
 
 def ends(p: subprocess.Popen[str]) -> tuple[int, str]:
     """How it ends, and what it said last."""
-    _, stderr = p.communicate(timeout=10)
+    _, stderr = p.communicate(timeout=60)
     return p.returncode, stderr
 
 
@@ -102,7 +102,7 @@ def test_a_reader_that_stops_or_goes() -> None:
 def test_nowhere_to_write() -> None:
     with served(flood) as n, open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "tickwire", "watch", "--url", n.url, BTC]
-        p = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENV, timeout=10)
+        p = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENV, timeout=60)
         assert p.returncode == 1
         assert p.stderr.splitlines()[1:] == ["tickwire: watch: standard output: No space left on device"]
 

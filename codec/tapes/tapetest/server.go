@@ -119,7 +119,7 @@ func (s *Server) Client() *redis.Client {
 }
 
 func (s *Server) options() *redis.Options {
-	return &redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, ReadTimeout: time.Second}
+	return &redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, ReadTimeout: 5 * time.Second} // a disk may stand still for a second
 }
 
 // ports is how many were looked at, from anywhere.

@@ -49,4 +49,4 @@ it.skipIf(skip)(`works in a page and in a worker (chromium)`, async () => {
     server.close();
     await peer.stop();
   }
-}, 30_000);
+}, 90_000);

@@ -12,7 +12,7 @@ export async function connect(page, format = 'msgpack') {
 
 export async function open(page, format) {
   await connect(page, format);
-  await page.locator('#conn[data-state="open"]').waitFor({ timeout: 10_000 });
+  await page.locator('#conn[data-state="open"]').waitFor({ timeout: 30_000 });
 }
 
 /** Sends a request, or what a preset of that name has. */

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { fits, scenes, shot, until, url } from './page.mjs';
 import { HELLO, lines, look, open, peer, rows, send, visitConsole } from './console.mjs';
 
-const { scene } = scenes({ timeout: 60_000, come: visitConsole });
+const { scene } = scenes({ timeout: 120_000, come: visitConsole });
 const SYMBOL = 'sim:ACORN-USD';
 const codec = new URL('../../../../codec/', import.meta.url);
 const vectors = (name) => JSON.parse(fs.readFileSync(new URL(`testdata/${name}.json`, codec), 'utf8'));

@@ -69,7 +69,7 @@ export async function visit(browser, { width = 1440, height = 900, scheme = 'dar
 export const cards = (page) => page.locator('#cards .card');
 export const card = (page, symbol) => page.locator(`#cards .card[data-symbol="${symbol}"]`);
 
-export async function live(page, timeout = 20_000) {
+export async function live(page, timeout = 40_000) {
   await page.locator('#conn[data-state="open"]').waitFor({ timeout });
   await page.locator('#cards .card[data-status="live"]').first().waitFor({ timeout });
 }
@@ -84,7 +84,7 @@ export async function number(page, id) {
 }
 
 /** Waits until a look at the page satisfies a test; says what it saw last. */
-export async function until(what, look, ok, timeout = 15_000) {
+export async function until(what, look, ok, timeout = 40_000) {
   const end = Date.now() + timeout;
   let seen;
   do {

@@ -99,7 +99,7 @@ scene('on a slow machine no card in sight is left out', { width: 1800, height: 2
 });
 
 scene('an unknown symbol says so in its place', { hash: '#symbols=nowhere:NOPE-USD' }, async (page) => {
-  await page.locator('.card[data-status="error"] .trouble', { hasText: /unknown symbol/i }).waitFor({ timeout: 10_000 });
+  await page.locator('.card[data-status="error"] .trouble', { hasText: /unknown symbol/i }).waitFor({ timeout: 30_000 });
   await page.getByLabel('Search symbols to add').click();
   await page.locator('#matches [role="option"]').first().click();
   await live(page);

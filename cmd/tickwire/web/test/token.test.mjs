@@ -9,7 +9,7 @@ import { cards, fits, live, scenes, shot, symbols, visit } from './page.mjs';
 
 /** Visitors may bring a token; the console may say that the node refused something, and no more. */
 const { scene, alone } = scenes({
-  timeout: 60_000,
+  timeout: 120_000,
   come: (browser, { token, ...rest }) => visit(browser, { ...rest, hash: token ? `#token=${token()}` : '' }),
   allowed: /\b(401|503)\b|WebSocket connection/,
   lacking: process.env.TICKWIRE_SIGN_KEY ? undefined : 'TICKWIRE_SIGN_KEY names no key: run a node that asks for tokens',
@@ -17,7 +17,7 @@ const { scene, alone } = scenes({
 
 const form = (page) => page.getByRole('dialog');
 const input = (page) => page.getByLabel('Token', { exact: true });
-const asks = (page, title) => form(page).getByRole('heading', { name: title }).waitFor({ timeout: 15_000 });
+const asks = (page, title) => form(page).getByRole('heading', { name: title }).waitFor({ timeout: 40_000 });
 const kept = (page) => page.evaluate(() => sessionStorage.getItem('tickwire.token'));
 const enter = async (page, token) => {
   await input(page).fill(token);
@@ -196,7 +196,7 @@ alone('the console has the same door, and the token of the tab', async (browser)
     await page.getByRole('button', { name: 'Connect', exact: true }).click();
     await rows(page, 'hello').waitFor();
     await page.evaluate((t) => { location.hash = `token=${t}`; }, jwt('page', 3));
-    await page.locator('#ended', { hasText: 'Closed with 4002: token expired' }).waitFor({ timeout: 15_000 });
+    await page.locator('#ended', { hasText: 'Closed with 4002: token expired' }).waitFor({ timeout: 40_000 });
     await asks(page, 'The token has expired');
     assert.deepEqual([await kept(page), new URL(page.url()).hash], [null, '']);
   } finally {

@@ -27,7 +27,7 @@ after(async () => {
 });
 
 /** Waits until a look at the page satisfies a test; says what it saw last. */
-async function until(what, look, ok, timeout = 20_000) {
+async function until(what, look, ok, timeout = 40_000) {
   for (const end = Date.now() + timeout; ; await new Promise((r) => setTimeout(r, 30))) {
     const seen = await look();
     if (ok(seen)) return seen;
@@ -35,7 +35,7 @@ async function until(what, look, ok, timeout = 20_000) {
   }
 }
 
-test('500 rows fill, move, rest while hidden, and are right when seen again', { skip, timeout: 55_000 }, async () => {
+test('500 rows fill, move, rest while hidden, and are right when seen again', { skip, timeout: 120_000 }, async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'dark' });
   const complaints = [];
   page.on('console', (m) => { if (['error', 'warning'].includes(m.type())) complaints.push(m.text()); });
@@ -86,7 +86,7 @@ test('500 rows fill, move, rest while hidden, and are right when seen again', { 
   }
 });
 
-test('plain.html needs no build, and no server', { skip, timeout: 30_000 }, async () => {
+test('plain.html needs no build, and no server', { skip, timeout: 90_000 }, async () => {
   const page = await browser.newPage(), complaints = [];
   page.on('console', (m) => complaints.push(m.text()));
   page.on('pageerror', (e) => complaints.push(e.stack));
@@ -98,7 +98,7 @@ test('plain.html needs no build, and no server', { skip, timeout: 30_000 }, asyn
   assert.deepEqual(complaints, [], 'the console complains');
 });
 
-test('the plain page waits for its node, and shows its market', { skip, timeout: 30_000 }, async () => {
+test('the plain page waits for its node, and shows its market', { skip, timeout: 90_000 }, async () => {
   const page = await browser.newPage();
   let asked = 0;
   await page.route('**/tickwire.js', (route) => (asked++ === 0 ? route.abort() : route.continue()));
