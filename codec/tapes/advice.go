@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -18,6 +19,7 @@ const (
 	isSentinel = "it is a Sentinel: add master_name=NAME to the URL"
 	isCluster  = "it is a Cluster: add cluster=true to the URL"
 	isReplica  = "it is a replica: name its master, or Sentinels with master_name=NAME"
+	isClosed   = "it is in protected mode, where it answers its own machine alone: give it a password, or protected-mode no"
 )
 
 // Advise adds to an error of Redis what to do about it, as far as that is known from the URL:
@@ -64,6 +66,8 @@ func (r *Redis) said(err error) string {
 		return isReplica
 	case (has("MOVED") || has("CROSSSLOT")) && !r.opt.IsClusterMode:
 		return isCluster
+	case has("DENIED"):
+		return isClosed
 	case has("OOM"):
 		return "give it more maxmemory, or feeds a shorter --retention"
 	case strings.Contains(text, "cluster support disabled"):
@@ -93,8 +97,8 @@ func (r *Redis) spoke(err error) string {
 		return ""
 	case r.opt.TLSConfig != nil && (plain || late(err) || errors.Is(err, io.EOF)):
 		return "rediss:// is TLS, take redis:// where it is not spoken"
-	case r.opt.TLSConfig == nil && errors.Is(err, io.EOF):
-		return "if it speaks TLS, take rediss://"
+	case r.opt.TLSConfig == nil && hungUp(err):
+		return "if it speaks TLS, take rediss://; or " + isClosed
 	}
 	return ""
 }
@@ -103,6 +107,12 @@ func (r *Redis) spoke(err error) string {
 func unconnected(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
+}
+
+// hungUp reports whether the other side ended the connection: what it said before that may be
+// lost.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // late reports whether there was no answer in time.

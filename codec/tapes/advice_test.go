@@ -58,9 +58,31 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("%s: the error itself is lost", c.url)
 		}
 	}
+	if addr := elsewhere(t); addr != "" {
+		closed := tapetest.Start(t, "--protected-mode", "yes", "--bind", "127.0.0.1 "+addr)
+		r := open(t, "redis://"+net.JoinHostPort(addr, closed.Port))
+		if text := r.Advise(read(r), "begin it").Error(); !strings.Contains(text, "it is in protected mode") {
+			t.Error(text)
+		}
+	}
 	if r := open(t, plain.URL); r.Advise(nil, "") != nil || r.Advise(context.Canceled, "begin it") != context.Canceled {
 		t.Error("advice where there is none to give")
 	}
+}
+
+// elsewhere is an address of this machine that is not its loopback, or "".
+func elsewhere(t *testing.T) string {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range addrs {
+		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			return ip.IP.String()
+		}
+	}
+	return ""
 }
 
 // crowded is where no connection is made nor refused, as behind a firewall: a listener that
