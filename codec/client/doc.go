@@ -15,9 +15,9 @@
 //  3. Frames become messages; a control frame is answered at once. wire.go
 //  4. A reply gives symbols their numbers, or says why not. reply.go
 //  5. An update is merged into the board and told to OnUpdate. session.go, board.go
-//  6. A connection is given up when nothing is heard for two and a half heartbeats,
-//     and at a random moment of a drain. When a seq goes back, or a heartbeat's hash
-//     says other subscriptions than ours, the next one begins with images.
+//  6. A connection is given up when nothing is heard for two and a half heartbeats.
+//     When a seq goes back, or a heartbeat's hash says other subscriptions than ours,
+//     the next one begins with images.
 //  7. Before a token ends another takes its place, on the same connection. token.go
 //
 // # Names

@@ -19,7 +19,7 @@ const (
 	Refused    EventKind = "error"      // a symbol or pattern was refused, or a whole request
 	Token      EventKind = "token"      // the node took a new token; with Err, none could be had
 	Lag        EventKind = "lag"        // our socket took nothing for a while: what follows is merged
-	Drain      EventKind = "drain"      // the node restarts; Run connects again
+	Drain      EventKind = "drain"      // the node restarts, and is about to send us away
 )
 
 // Event is what happened to the connection, or to a subscription.
@@ -30,9 +30,9 @@ type Event struct {
 	// Matched counts the symbols that a pattern takes now; 1 of a symbol: Subscribed.
 	Matched int
 	Err     error // Connecting, Stale, Token; Refused: a *codec.Error
-	// After is the time until Run tries again: Connecting, Stale, Drain, Token with Err, and
+	// After is the time until Run tries again: Connecting, Stale, Token with Err, and
 	// Refused, where 0 means that it does not. Token without: for how long the new one is
-	// good. Lag: how long nothing was taken.
+	// good. Lag: how long nothing was taken. Drain: within which time we are sent away.
 	After time.Duration
 	Hello *codec.Hello // Live
 }
@@ -63,7 +63,7 @@ func (e Event) String() string {
 	case Lag:
 		return fmt.Sprintf("this reader was too slow for %v: updates were merged", e.After)
 	case Drain:
-		text = "the node restarts"
+		return fmt.Sprintf("the node restarts within %v", e.After)
 	}
 	if e.After > 0 {
 		text += "; again in " + e.After.Round(10*time.Millisecond).String()

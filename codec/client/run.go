@@ -65,7 +65,7 @@ func isFinal(code int) bool {
 
 var (
 	errSilent = errors.New("nothing heard")
-	// errDrained: the moment to leave a node that restarts has come.
+	// errDrained: a node that restarts has sent us away, or was to have done so by now.
 	errDrained = errors.New("the node restarts")
 )
 
@@ -102,8 +102,12 @@ func (c *Client) Run(ctx context.Context) error {
 			attempt = 0 // only data, or a reply, proves that the way is free
 		}
 		wait := rand.N(min(c.pace.backoffMost, c.pace.backoffFirst<<min(attempt, 10)))
-		if left := time.Until(s.leave); drained && (attempt == 0 || wait < left) {
-			wait = max(0, left)
+		switch left := time.Until(s.leave); {
+		case !drained:
+		case left > 0 && !errors.Is(err, errDrained):
+			wait = max(wait, rand.N(left)) // it ended with all its connections
+		case attempt == 0:
+			wait = 0 // it sends away one after the other
 		}
 		if later := new(retryError); errors.As(err, &later) {
 			wait += later.after
@@ -143,11 +147,8 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		c.board.distrust()
 		c.mu.Unlock()
 	}
-	switch {
-	case errors.Is(err, errPromise):
+	if errors.Is(err, errPromise) {
 		w.bye(ws.StatusProtocolError)
-	case errors.Is(err, errDrained):
-		w.bye(ws.StatusNormalClosure)
 	}
 	w.conn.Close()
 	end()

@@ -216,22 +216,25 @@ func TestNoMessage(t *testing.T) {
 	r.holds(btc, 11, 101)
 }
 
-// A node that drains is left at a random moment within, not before; also when it
-// closes at once.
+// Whom a node that drains sends away is back at once; who is not goes when the time is up; and
+// where it dies before, all of its clients come spread over what is left.
 func TestDrain(t *testing.T) {
-	const within = 300 * time.Millisecond
-	for name, after := range map[string]func(p *peer){
-		"stays":  func(p *peer) { p.hang() },
-		"closes": func(p *peer) { p.bye(1012, "the node restarts") },
-		"dies":   func(p *peer) {},
+	for name, c := range map[string]struct {
+		within time.Duration
+		after  func(p *peer)
+		waits  func(wait time.Duration) bool
+	}{
+		"sends away": {time.Hour, func(p *peer) { p.bye(1012, "the node restarts") }, func(wait time.Duration) bool { return wait == 0 }},
+		"stays":      {300 * time.Millisecond, func(p *peer) { p.hang() }, func(wait time.Duration) bool { return wait == 0 }},
+		"dies":       {time.Hour, func(p *peer) {}, func(wait time.Duration) bool { return wait > hasty.backoffMost && wait < time.Hour }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(p *peer) {
 				p.hello(time.Minute)
 				p.reply(p.request(), is(btc, 0))
 				p.data(symbols, image(0, 1, 100))
-				say(p, &codec.Drain{WithinMS: within.Milliseconds()})
-				after(p)
+				say(p, &codec.Drain{WithinMS: c.within.Milliseconds()})
+				c.after(p)
 			}, func(p *peer) {
 				p.hello(time.Minute)
 				p.reply(p.request(), is(btc, 0))
@@ -239,14 +242,17 @@ func TestDrain(t *testing.T) {
 				p.hang()
 			})
 			r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, btc) })
-			e, began := r.event(Drain), time.Now()
-			if e.After < 0 || e.After > within {
-				t.Errorf("leaves after %v", e.After)
+			told, began := r.event(Drain), time.Now()
+			left := r.event(Connecting)
+			if told.After != c.within || !c.waits(left.After) {
+				t.Errorf("within %v: again in %v", told.After, left.After)
 			}
-			r.event(Live)
-			r.holds(btc, 2, 200)
-			if took := time.Since(began); took < e.After-10*time.Millisecond {
-				t.Errorf("back after %v, want %v", took, e.After)
+			if took := time.Since(began); name == "stays" && took < c.within-10*time.Millisecond {
+				t.Errorf("it left after %v", took)
+			}
+			if name != "dies" {
+				r.event(Live)
+				r.holds(btc, 2, 200)
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ type session struct {
 
 	// Run's goroutine's.
 	silence time.Duration // after which the node is given up
-	leave   time.Time     // zero, or when to connect elsewhere
+	leave   time.Time     // zero, or when to go if a node that drains has not sent us away
 	began   time.Time
 	talked  bool // data or a reply came
 	msg     codec.Message
@@ -74,6 +73,7 @@ func (s *session) run() error {
 	for {
 		op, message, err := s.wire.message()
 		if !s.leave.IsZero() && !time.Now().Before(s.leave) {
+			s.wire.bye(ws.StatusNormalClosure)
 			return errDrained
 		}
 		if err != nil {
@@ -240,10 +240,9 @@ func (s *session) compare(h *codec.Heartbeat) error {
 	return nil
 }
 
-// drain chooses when to leave, so that not all clients do so at once.
+// drain notes by when a node that restarts will have sent us away.
 func (s *session) drain(d *codec.Drain) {
 	within := time.Duration(min(max(d.WithinMS, 0), int64(time.Hour/time.Millisecond))) * time.Millisecond
-	wait := rand.N(within + 1)
-	s.leave = time.Now().Add(wait)
-	s.client.event(Event{Kind: Drain, After: wait})
+	s.leave = time.Now().Add(within)
+	s.client.event(Event{Kind: Drain, After: within})
 }

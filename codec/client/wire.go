@@ -166,6 +166,21 @@ func (w *wire) message() (op ws.OpCode, message []byte, err error) {
 	return h.OpCode, m, nil
 }
 
+// closedError is a close after which the node may be connected to again.
+type closedError struct {
+	code ws.StatusCode
+	text string
+}
+
+func (e *closedError) Error() string {
+	return codec.Printable(fmt.Sprintf("closed by the node: %d %s", e.code, e.text))
+}
+
+// Is reports whether the node, which restarts, has sent us away.
+func (e *closedError) Is(target error) bool {
+	return target == errDrained && e.code == codec.CloseRestart
+}
+
 // blame tells what a node must not send from a connection that ended.
 func blame(err error) error {
 	var bad ws.ProtocolError
@@ -194,7 +209,7 @@ func (w *wire) answer(h ws.Header, from io.Reader) error {
 		if isFinal(int(code)) {
 			return &FinalError{Code: int(code), Text: codec.Printable(reason)}
 		}
-		return errors.New(codec.Printable(fmt.Sprintf("closed by the node: %d %s", code, reason)))
+		return &closedError{code, reason}
 	}
 	return nil
 }

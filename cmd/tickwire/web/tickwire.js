@@ -1485,6 +1485,7 @@ function renewAfter(leftMs) {
 var BACKOFF_FIRST_MS = 250;
 var BACKOFF_MOST_MS = 1e4;
 var RENEW_AGAIN_MS = 1e3;
+var RESTARTS = 1012;
 var TIMER_MOST_MS = 2 ** 31 - 1;
 var Tickwire = class extends Emitter {
   #options;
@@ -1492,7 +1493,7 @@ var Tickwire = class extends Emitter {
   #subs = new Subscriptions(this.#board, (error) => this.emit("error", error));
   #session;
   #state = "connecting";
-  /** Until the next dial, or until we leave a node that drains. */
+  /** Until the next dial, or until we leave a node that was to have sent us away. */
   #timer;
   #attempts = 0;
   /** When that is; 0: it does not drain. */
@@ -1662,9 +1663,9 @@ var Tickwire = class extends Emitter {
       case "heartbeat":
         return this.#compare(m.subs, m.hash);
       case "drain": {
-        const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
-        this.#leaveAt = performance.now() + wait;
-        this.#after(wait, () => this.#session.end({ text: "the node drains" }));
+        const within = Math.min(m.within_ms, HOUR_MS);
+        this.#leaveAt = performance.now() + within;
+        this.#after(within, () => this.#session.end({ code: RESTARTS, text: "the node drains" }));
         this.emit("drain", m.within_ms);
       }
     }
@@ -1716,12 +1717,13 @@ var Tickwire = class extends Emitter {
       return this.#refused(new FinalError(why.text, false, why.code, void 0, why.reason));
     }
     if (why.silent) this.#become("stale", why.text);
-    this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
+    this.#retry(why.text || `ended with ${why.code}`, why.afterMs, why.code === RESTARTS);
   }
-  /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
-  #retry(text2, leastMs = 0) {
-    const most2 = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
-    const wait = Math.max(leastMs + Math.random() * most2, this.#leaveAt - performance.now());
+  /** Dials again in a while; when a node that drains has sent us away, unless it is one of several, at once. */
+  #retry(text2, leastMs = 0, sent = false) {
+    const most2 = this.#leaveAt && sent && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
+    const left = sent ? 0 : this.#leaveAt - performance.now();
+    const wait = Math.max(leastMs + Math.random() * most2, Math.random() * left);
     this.#attempts++;
     this.#leaveAt = 0;
     this.#become("connecting", text2, wait);

@@ -155,19 +155,6 @@ async def test_drained_again_and_again() -> None:
         assert 2 <= n.served <= 15
 
 
-async def test_a_drain_is_waited_for_however_often() -> None:
-    async def drains(p: Peer) -> None:
-        await p.subscribed(image(0, 1, 100))
-        await p.say("drain", within_ms=200)
-        await p.ws.close(1012)
-
-    async with node(drains) as n, Guest(n.url) as c:
-        c.subscribe(BTC)
-        await c.event("connecting", 5)
-        for drain, left in zip(c.told("drain"), c.told("connecting"), strict=False):
-            assert left.after > drain.after - 0.1
-
-
 async def test_more_symbols_than_hello_allows() -> None:
     """They are no node's; and a node that never has too many, but others each time, is not remembered for ever."""
     named = 0

@@ -34,7 +34,7 @@ export interface Events {
   hello: Hello;
   /** ms for which our socket took nothing; what follows is merged. */
   lag: number;
-  /** ms within which the node wants us gone; the client moves by itself. */
+  /** ms within which a node that restarts sends us away; the client comes back by itself. */
   drain: number;
   /** Of a symbol, a request, or the connection. */
   error: TickwireError;
@@ -43,6 +43,7 @@ export interface Events {
 
 const BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 10_000;
 const RENEW_AGAIN_MS = 1_000; // after a token that could not be had; doubles up to the most above
+const RESTARTS = 1012; // a close
 const TIMER_MOST_MS = 2 ** 31 - 1; // of a browser; a longer one rings at once
 
 /**
@@ -60,7 +61,7 @@ export class Tickwire extends Emitter<Events> {
   readonly #subs = new Subscriptions(this.#board, (error) => this.emit('error', error));
   #session: Session | undefined;
   #state: State = 'connecting';
-  /** Until the next dial, or until we leave a node that drains. */
+  /** Until the next dial, or until we leave a node that was to have sent us away. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
   /** When that is; 0: it does not drain. */
@@ -229,9 +230,9 @@ export class Tickwire extends Emitter<Events> {
       case 'error': return this.emit('error', new RequestError(m));
       case 'heartbeat': return this.#compare(m.subs, m.hash);
       case 'drain': {
-        const wait = Math.random() * Math.min(m.within_ms, HOUR_MS);
-        this.#leaveAt = performance.now() + wait;
-        this.#after(wait, () => this.#session!.end({ text: 'the node drains' }));
+        const within = Math.min(m.within_ms, HOUR_MS);
+        this.#leaveAt = performance.now() + within;
+        this.#after(within, () => this.#session!.end({ code: RESTARTS, text: 'the node drains' }));
         this.emit('drain', m.within_ms);
       }
     }
@@ -290,13 +291,14 @@ export class Tickwire extends Emitter<Events> {
       return this.#refused(new FinalError(why.text, false, why.code, undefined, why.reason));
     }
     if (why.silent) this.#become('stale', why.text);
-    this.#retry(why.text || `ended with ${why.code}`, why.afterMs);
+    this.#retry(why.text || `ended with ${why.code}`, why.afterMs, why.code === RESTARTS);
   }
 
-  /** Dials again in a while; after a drain, unless it is one of several, as soon as it is time to leave. */
-  #retry(text: string, leastMs = 0): void {
-    const most = this.#leaveAt && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
-    const wait = Math.max(leastMs + Math.random() * most, this.#leaveAt - performance.now());
+  /** Dials again in a while; when a node that drains has sent us away, unless it is one of several, at once. */
+  #retry(text: string, leastMs = 0, sent = false): void {
+    const most = this.#leaveAt && sent && !this.#attempts ? 0 : Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempts);
+    const left = sent ? 0 : this.#leaveAt - performance.now(); // one that died before its time ended with all its connections
+    const wait = Math.max(leastMs + Math.random() * most, Math.random() * left);
     this.#attempts++;
     this.#leaveAt = 0;
     this.#become('connecting', text, wait);

@@ -166,32 +166,42 @@ it('accepts from a node that is behind, once it distrusts what it holds', async 
   expect(peer.conns.length).toBe(2);
 });
 
-it('moves within the time that a drain gives', async () => {
-  begin();
-  await subscribed();
-  const drains: number[] = [];
-  t.on('drain', (ms) => drains.push(ms));
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-  const timer = vi.spyOn(globalThis, 'setTimeout');
-  const from = performance.now();
-  peer.conn.send('drain', { within_ms: 400 });
-  await again();
-  expect(performance.now() - from).toBeGreaterThan(190);
-  expect(timer.mock.calls.map(([, ms]) => ms)).toContain(200);
-  await until('closed', () => peer.conns[0]!.closed === 1000 && peer.conn.requests.length === 1);
-  expect([drains, peer.conn.requests[0]!.resume, errors]).toEqual([[400], [['sim:A', 1000, 2000]], []]);
-});
+describe('of a node that drains', () => {
+  const drained = async (within_ms: number): Promise<number[]> => {
+    begin();
+    await subscribed();
+    const drains: number[] = [], waits: number[] = [];
+    t.on('drain', (ms) => drains.push(ms));
+    t.on('state', ({ retryMs }) => retryMs !== undefined && waits.push(retryMs));
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    peer.conn.send('drain', { within_ms });
+    await until('told', () => drains[0] === within_ms);
+    return waits;
+  };
 
-it('spreads over what is left of a drain when the node closes first', async () => {
-  begin();
-  await subscribed();
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-  const from = performance.now();
-  peer.conn.send('drain', { within_ms: 600 });
-  peer.conn.close(1012);
-  await again();
-  expect(performance.now() - from).toBeGreaterThan(250);
-  expect(performance.now() - from).toBeLessThan(600);
+  it('is back at once when it is sent away', async () => {
+    const waits = await drained(600_000);
+    peer.conn.close(1012);
+    await again();
+    await until('asked', () => peer.conn.requests.length === 1);
+    expect([waits, peer.conn.requests[0]!.resume, errors]).toEqual([[0], [['sim:A', 1000, 2000]], []]);
+  });
+
+  it('goes when the time is up', async () => {
+    const from = performance.now(), waits = await drained(300);
+    await again();
+    await until('closed', () => peer.conns[0]!.closed === 1000);
+    expect(performance.now() - from).toBeGreaterThan(290);
+    expect(waits).toEqual([0]);
+  });
+
+  it('spreads over what is left of the time when that ends otherwise', async () => {
+    const waits = await drained(600_000);
+    peer.conn.ws.terminate();
+    await until('lost', () => waits.length === 1);
+    expect(waits[0]).toBeGreaterThan(299_000 - 5_000);
+    expect(waits[0]).toBeLessThanOrEqual(300_000);
+  });
 });
 
 it.each([1002, 1003, 1007, 1008, 1009, 4001, 4002, 4099])('ends for good after %i', async (code) => {

@@ -56,7 +56,7 @@ export const KEYS = {
     time: "the node's clock", subs: 'subscriptions of this connection', hash: "XOR over them of the 32-bit FNV-1a hash of the symbol's bytes",
   },
   lag: { blocked_ms: 'for how long the socket took nothing; what follows is merged' },
-  drain: { within_ms: 'connect again at a random moment within; a close with 1012 follows' },
+  drain: { within_ms: 'a close with 1012 follows at a random moment within: connect again then' },
   error: { id: 'of the request; missing when it could not be read' },
   request: {
     op: 'what is asked', id: 'comes back in the reply', symbols: 'symbols, and patterns that end in *', fields: 'narrows updates to these and the scales they need',

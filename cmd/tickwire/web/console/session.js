@@ -148,7 +148,7 @@ function summary(m, { symbols, images, errors }) {
     case 'reply': return `${m.op} ${m.id}${m.results ? `: ${many(m.results.length, 'result')}` : ''}${errors ? `, ${many(errors, 'error')}: ${errorNames(m.results)}` : ''}`;
     case 'heartbeat': return `${many(m.subs, 'sub')}, hash 0x${m.hash.toString(16).padStart(8, '0')}`;
     case 'lag': return `the socket took nothing for ${m.blocked_ms} ms`;
-    case 'drain': return `connect again within ${m.within_ms} ms`;
+    case 'drain': return `closes within ${m.within_ms} ms: connect again`;
     case 'error': return `${m.id == null ? '' : `${m.id}: `}${m.code} ${m.text}`;
     default: return 'a type of a newer node: ignored';
   }

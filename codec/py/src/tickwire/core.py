@@ -18,11 +18,11 @@ from .errors import EXPIRED, FinalError, NotConnected, ProtocolError, RequestErr
 from .event import Event
 from .message import Reply, Result
 from .request import Encoding, Op
-from .session import Drained, Session
+from .session import Session
 from .subscription import Backlog, Subscription
 from .token import NoToken, Pass, TokenSource, check_token, renewed
 from .wants import Want, Wants
-from .wire import Lost, Wire, dial
+from .wire import Drained, Lost, Wire, dial
 
 State = Literal["connecting", "live", "stale", "closed"]
 """connecting: to a node, for the first time or again; stale: as that, since the node fell silent; closed: for good."""
@@ -117,9 +117,10 @@ class Core:
             if session is not None and session.talked and not hasty and not isinstance(error, ProtocolError):
                 attempt = 0  # only data, or a reply, proves that the way is free, if we are not sent away at once
             wait = random.uniform(0, min(self.pace.backoff_most, self.pace.backoff_first * 2 ** min(attempt, 10)))
-            if leave is not None:
-                left = max(0, leave - time.monotonic())
-                wait = max(wait, left) if attempt else left
+            if leave is not None and isinstance(error, Drained):
+                wait = wait if attempt else 0  # it sends away one after the other
+            elif leave is not None:
+                wait = max(wait, random.uniform(0, max(0, leave - time.monotonic())))  # it ended with all its connections
             silent = False
             if isinstance(error, Lost):
                 wait += error.after

@@ -16,7 +16,7 @@ EventKind = Literal[
     "error",  # a symbol or pattern was refused, or a whole request
     "token",  # the node took a new token; with an error, none could be had
     "lag",  # our socket took nothing for a while: what follows is merged
-    "drain",  # the node restarts; the client connects again
+    "drain",  # the node restarts, and is about to send us away
 ]
 
 
@@ -29,14 +29,15 @@ class Event:
     rate: float | None = None  # subscribed: in effect, updates a second; 0: as they come
     matched: int = 0  # subscribed: how many symbols a pattern takes now; 1 of a symbol
     error: Exception | None = None  # connecting, stale, token; error: a RequestError
-    # Seconds until the client tries again: connecting, stale, drain, token with an error, and error, where 0 means that it
-    # does not. Token without: for how long the new one is good. Lag: for how long nothing was taken.
+    # Seconds until the client tries again: connecting, stale, token with an error, and error, where 0 means that it does
+    # not. Token without: for how long the new one is good. Lag: for how long nothing was taken. Drain: within which time we
+    # are sent away.
     after: float = 0
     hello: Hello | None = None  # live
 
     def __str__(self) -> str:
         text = self._text()
-        if self.after > 0 and not (self.kind == "lag" or (self.kind == "token" and self.error is None)):
+        if self.after > 0 and not (self.kind in ("lag", "drain") or (self.kind == "token" and self.error is None)):
             text += f"; again in {span(self.after)}"
         return printable(text)
 
@@ -53,7 +54,7 @@ class Event:
             case "lag":
                 return f"this reader was too slow for {span(self.after)}: updates were merged"
             case "drain":
-                return "the node restarts"
+                return f"the node restarts within {span(self.after)}"
         return str(self.error)
 
     @property

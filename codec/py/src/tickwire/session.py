@@ -21,7 +21,7 @@ from .message import Drain, Heartbeat, Hello, Lag, Reply, parse
 from .request import encode
 from .subscription import FULL
 from .token import NoToken, Pass, renewed
-from .wire import DIAL_TIMEOUT, Lost, Wire
+from .wire import DIAL_TIMEOUT, Drained, Lost, Wire
 
 if TYPE_CHECKING:
     from .core import Core
@@ -30,10 +30,6 @@ _STALE_BEATS = 2.5  # heartbeats may fail to come before the node is given up
 _WRITE_TIMEOUT = 10.0  # seconds
 _LATE = 0.1  # seconds by which a timer may be late
 _HOUR = 3600.0
-
-
-class Drained(Lost):
-    """The moment to leave a node that restarts has come."""
 
 
 class Session:
@@ -46,7 +42,7 @@ class Session:
         self.token = token  # that it was opened with
         self.silence = DIAL_TIMEOUT  # seconds after which the node is given up
         self.began = time.monotonic()
-        self.leave: float | None = None  # by time.monotonic, when to connect elsewhere
+        self.leave: float | None = None  # by time.monotonic, when to go if a node that drains has not sent us away
         self.talked = False  # data or a reply came
         self.asking: Asking | None = None  # None before hello
         self._holding = False  # it is us who reads nothing
@@ -132,11 +128,10 @@ class Session:
             case Lag():
                 core.tell(Event("lag", after=m.blocked_ms / 1000))
             case Drain():
-                # A random moment, so that not all clients leave at once.
-                wait = random.uniform(0, min(m.within_ms / 1000, _HOUR))
-                self.leave = time.monotonic() + wait
+                within = min(m.within_ms / 1000, _HOUR)
+                self.leave = time.monotonic() + within
                 self._sooner.set()
-                core.tell(Event("drain", after=wait))
+                core.tell(Event("drain", after=within))
             case _ if asking is None:
                 raise ProtocolError("order", "the first message is no hello")
             case Reply():

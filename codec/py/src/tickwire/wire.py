@@ -45,6 +45,10 @@ class Lost(TickwireError):
         self.silent = silent
 
 
+class Drained(Lost):
+    """A node that restarts has sent us away, or was to have done so by now."""
+
+
 class Wire(ClientConnection):
     """A connection that notes when it heard something, and ends when the other side has ended it."""
 
@@ -89,7 +93,8 @@ class Wire(ClientConnection):
         """What the end of the connection says."""
         if e.rcvd is not None and e.rcvd_then_sent is not False:
             code, reason = int(e.rcvd.code), printable(e.rcvd.reason)
-            return FinalError(code, reason) if is_final(code) else Lost(f"closed by the node: {code} {reason}".rstrip())
+            kind = Drained if code == CloseCode.SERVICE_RESTART else Lost
+            return FinalError(code, reason) if is_final(code) else kind(f"closed by the node: {code} {reason}".rstrip())
         if e.sent is not None and e.sent.code != 1000:
             return ProtocolError("syntax", f"{int(e.sent.code)} {printable(e.sent.reason)}".rstrip())
         return Lost(f"the connection was lost: {_cause(e.__cause__)}" if isinstance(e.__cause__, OSError) else "the connection was lost")
