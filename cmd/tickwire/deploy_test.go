@@ -110,13 +110,15 @@ func TestUnits(t *testing.T) {
 // The image builds and runs, where there is what builds images.
 func TestImage(t *testing.T) {
 	engine := ""
-	for _, name := range []string{"docker", "podman"} {
-		if exec.Command(name, "info").Run() == nil {
-			engine = name
-		}
+	answers := func(args ...string) bool { return exec.Command(args[0], args[1:]...).Run() == nil }
+	if answers("docker", "info") && answers("docker", "buildx", "version") {
+		engine = "docker"
+	}
+	if answers("podman", "info") {
+		engine = "podman"
 	}
 	if engine == "" {
-		t.Skip("neither docker nor podman answers")
+		t.Skip("neither docker with buildx nor podman answers")
 	}
 	passes(t, engine, "build", "-f", "deploy/Dockerfile", "-t", "tickwire:test", "--build-arg", "COMMIT=abc123", ".")
 	if out := passes(t, engine, "run", "--rm", "--read-only", "--cap-drop", "all", "tickwire:test", "version"); !strings.Contains(out, "commit abc123") {
