@@ -52,6 +52,9 @@ type Hello struct {
 	TokenTTL  *int64   `json:"token_ttl"` // seconds left, nil without a token
 }
 
+// LimitMax bounds each of Limits: what a client is subscribed to is its memory.
+const LimitMax = 1_000_000
+
 // Limits are what a node takes from one connection.
 type Limits struct {
 	RequestBytes      int `json:"request_bytes"`   // of a message, its fragments joined

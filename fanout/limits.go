@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/tickwire/tickwire/codec"
 )
 
 // Limits are those that a stranger may reach, of a node, of an address, of a connection; an
@@ -39,8 +41,8 @@ const limitBytesMost = 64 << 10
 // validate refuses what cannot work.
 func (l *Limits) validate() error {
 	switch {
-	case l.MaxConns < 1 || l.MaxSubs < 1 || l.HostConns < 0:
-		return errors.New("--max-conns and --max-subs are at least 1, --host-conns at least 0")
+	case l.MaxConns < 1 || l.MaxSubs < 1 || l.MaxSubs > codec.LimitMax || l.HostConns < 0:
+		return fmt.Errorf("--max-conns is at least 1, --max-subs from 1 to %d, --host-conns at least 0", codec.LimitMax)
 	case l.Stall < time.Second || l.Idle < 0:
 		return errors.New("--stall is at least 1s, --idle at least 0s")
 	case l.HeadBytes < 1<<10 || l.HeadBytes > limitBytesMost || l.RequestBytes < 1<<10 || l.RequestBytes > limitBytesMost:

@@ -321,7 +321,7 @@ func TestLimitsAsSet(t *testing.T) {
 	for _, bad := range []func(*Limits){
 		func(l *Limits) { l.HeadBytes = 100 }, func(l *Limits) { l.RequestBytes = 1 << 20 }, func(l *Limits) { l.HandshakeTime = time.Hour },
 		func(l *Limits) { l.Handshakes = 0 }, func(l *Limits) { l.Requests = 0 }, func(l *Limits) { l.MaxConns = 0 },
-		func(l *Limits) { l.HostConns = -1 }, func(l *Limits) { l.MaxSubs = 0 }, func(l *Limits) { l.Stall = 0 }, func(l *Limits) { l.Idle = -1 },
+		func(l *Limits) { l.HostConns = -1 }, func(l *Limits) { l.MaxSubs = 0 }, func(l *Limits) { l.MaxSubs = codec.LimitMax + 1 }, func(l *Limits) { l.Stall = 0 }, func(l *Limits) { l.Idle = -1 },
 	} {
 		l := usual(t)
 		if bad(&l); l.validate() == nil {

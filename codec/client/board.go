@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/tickwire/tickwire/codec"
 )
@@ -45,8 +46,13 @@ func newBoard() *board {
 	return &board{rows: make(map[string]*row), byID: make(map[uint32]*row)}
 }
 
-// reset begins a connection: quotes stay, the node's numbers are another's.
-func (b *board) reset() {
+// reset begins a connection, which may have so many symbols: quotes stay, the node's numbers
+// are another's. Those that the last connection did not have go when they are many: nodes may
+// name others each time.
+func (b *board) reset(most int) {
+	if len(b.rows) > 2*most {
+		maps.DeleteFunc(b.rows, func(_ string, r *row) bool { return !r.live })
+	}
 	for _, r := range b.rows {
 		b.count(r, false)
 	}

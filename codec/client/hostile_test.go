@@ -2,9 +2,11 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +44,42 @@ func TestTooManySubs(t *testing.T) {
 	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, "*") })
 	if e := r.event(Connecting); !errors.Is(e.Err, errDistrust) || !strings.Contains(e.Err.Error(), "2 symbols, of 1 at the most") {
 		t.Error(e.Err)
+	}
+}
+
+// A hello that bounds nothing is no node's.
+func TestHelloWithoutLimits(t *testing.T) {
+	for _, subs := range []int{0, codec.LimitMax + 1} {
+		limits := codec.Limits{RequestBytes: 65536, RequestSymbols: 4096, RequestsPerSecond: 50, Subs: subs}
+		n := newNode(t, func(p *peer) {
+			say(p, &codec.Hello{Protocol: codec.Version, Node: "n", Fields: codec.FieldNames[:], Heartbeat: 60_000, Limits: limits})
+			p.hang()
+		})
+		r := start(t, Config{URL: n.url()}, nil)
+		if e := r.event(Connecting); !errors.Is(e.Err, errPromise) || !strings.Contains(e.Err.Error(), "in hello") {
+			t.Errorf("%d subs: %v", subs, e.Err)
+		}
+	}
+}
+
+// A node that never has too many symbols, but others on each connection, is not remembered
+// for ever.
+func TestOthersEachTime(t *testing.T) {
+	limits, named := codec.Limits{RequestBytes: 65536, RequestSymbols: 4096, RequestsPerSecond: 50, Subs: 10}, atomic.Int64{}
+	n := newNode(t, func(p *peer) {
+		say(p, &codec.Hello{Protocol: codec.Version, Node: "n", Fields: codec.FieldNames[:], Heartbeat: 60_000, Limits: limits})
+		var results []codec.Result
+		for id := range uint32(limits.Subs) {
+			results = append(results, is(fmt.Sprintf("sim:%d", named.Add(1)), id))
+		}
+		p.reply(p.request(), results...)
+	})
+	r := start(t, Config{URL: n.url()}, func(c *Client) { c.Subscribe(Terms{}, "*") })
+	r.until("many were named", func() bool { return named.Load() > 100 })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if held := len(r.board.rows); held > 3*limits.Subs {
+		t.Errorf("%d rows are held", held)
 	}
 }
 

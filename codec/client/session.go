@@ -164,8 +164,10 @@ func (s *session) greet(hello *codec.Hello) error {
 			return s.refuse("its field %d is %q, not %q", f, name, codec.FieldNames[f])
 		}
 	}
-	if l := hello.Limits; min(l.RequestBytes, l.RequestSymbols, l.RequestsPerSecond, l.Subs) <= 0 {
-		return fmt.Errorf("%w: a hello without limits", errPromise)
+	for _, limit := range [...]int{hello.Limits.RequestBytes, hello.Limits.RequestSymbols, hello.Limits.RequestsPerSecond, hello.Limits.Subs} {
+		if limit < 1 || limit > codec.LimitMax {
+			return fmt.Errorf("%w: a limit of %d in hello", errPromise, limit)
+		}
 	}
 	if hello.Heartbeat > 0 && hello.Heartbeat < int64(time.Hour/time.Millisecond) {
 		s.silence = time.Duration(staleBeats * float64(hello.Heartbeat) * float64(time.Millisecond))
@@ -184,7 +186,7 @@ func (s *session) greet(hello *codec.Hello) error {
 		c.pass.lasts(hello.TokenTTL)
 	}
 	c.session = s
-	c.board.reset()
+	c.board.reset(hello.Limits.Subs)
 	c.mu.Unlock()
 	c.event(Event{Kind: Live, Hello: hello})
 	s.writer.Go(s.write)

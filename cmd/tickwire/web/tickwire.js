@@ -714,9 +714,15 @@ var Board = class {
   /** Totals of all updates. */
   conflated = 0;
   gaps = 0;
-  /** A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. */
+  /**
+   * A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. Those that
+   * the last connection did not have go when they are many: nodes may name others each time.
+   */
   reset(most2) {
     this.#most = most2;
+    if (this.#held.size > 2 * most2) {
+      for (const [symbol, h] of this.#held) if (h.id < 0) this.forget(symbol);
+    }
     for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
     this.subs = this.hash = 0;
@@ -1023,7 +1029,7 @@ var Session = class {
         break;
       case "hello":
         if (this.hello) return;
-        if (Object.values(m.limits).includes(0)) refuse("range", "a limit is 0");
+        if (Object.values(m.limits).some((n) => !n || n > 1e6)) refuse("range", "a limit of hello");
         this.hello = m;
         if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
         this.#watchOver();

@@ -193,10 +193,10 @@ async def test_more_symbols_under_a_new_token() -> None:
         assert "11 symbols, of 10 at the most" in str((await c.event("connecting")).error)
 
 
-@pytest.mark.parametrize("subs", [0, None])
+@pytest.mark.parametrize("subs", [0, None, 1_000_001])
 async def test_a_hello_without_limits(subs: int | None) -> None:
     async with node(lambda p: p.hello(limits={**LIMITS, "subs": subs}), lambda p: p.subscribed()) as n, Guest(n.url) as c:
-        assert "a hello without limits" in str((await c.event("connecting")).error)
+        assert "in hello" in str((await c.event("connecting")).error)
         await c.event("live")
 
 

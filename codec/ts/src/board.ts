@@ -46,9 +46,13 @@ export class Board {
   conflated = 0;
   gaps = 0;
 
-  /** A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. */
+  /**
+   * A new connection, which takes so many symbols at the most: quotes stay, the node's numbers are another's. Those that
+   * the last connection did not have go when they are many: nodes may name others each time.
+   */
   reset(most: number): void {
     this.#most = most;
+    if (this.#held.size > 2 * most) for (const [symbol, h] of this.#held) if (h.id < 0) this.forget(symbol);
     for (const h of this.#held.values()) h.id = -1;
     this.#byId.clear();
     this.subs = this.hash = 0;

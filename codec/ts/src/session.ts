@@ -177,7 +177,7 @@ export class Session {
         break;
       case 'hello':
         if (this.hello) return; // once is enough
-        if (Object.values(m.limits).includes(0)) refuse('range', 'a limit is 0');
+        if (Object.values(m.limits).some((n) => !n || n > 1e6)) refuse('range', 'a limit of hello');
         this.hello = m;
         if (m.heartbeat > 0 && m.heartbeat <= HOUR_MS) this.#silenceMs = STALE_HEARTBEATS * m.heartbeat;
         this.#watchOver();

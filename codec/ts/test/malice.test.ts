@@ -132,8 +132,8 @@ describe('a hello', () => {
     expect([peer.conn.requests.map((r) => r.op), states.length]).toEqual([['subscribe', 'ping'], 1]);
   });
 
-  it.each(['request_bytes', 'request_symbols', 'subs', 'requests_per_s'] as const)('without %s is refused', async (limit) => {
-    peer.limits[limit] = 0;
+  it.each([['request_bytes', 0], ['request_symbols', 0], ['subs', 0], ['subs', 1_000_001], ['requests_per_s', 0]] as const)('with %s of %i is refused', async (limit, n) => {
+    peer.limits[limit] = n;
     begin();
     await until('refused', () => errors.length > 0);
     expect(errors[0]).toMatchObject({ name: 'ProtocolError', kind: 'range', retry: true });
@@ -171,6 +171,19 @@ describe('more symbols than hello allows are refused', () => {
     await until('refused', () => errors.length > 0);
     expect(errors[0]).toMatchObject({ kind: 'order' });
   });
+});
+
+it('names other symbols on each connection, and is not remembered for ever', async () => {
+  peer.limits.subs = 10;
+  let named = 0;
+  peer.onRequest = (c, r) => {
+    c.send('reply', { id: r.id, op: 'subscribe', results: Array.from({ length: 10 }, (_, id) => ({ symbol: `sim:${named++}`, id })) });
+    c.close(1012);
+  };
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+  begin().subscribe('*');
+  await until('many were named', () => named > 100);
+  expect(t.quotes.size).toBeLessThanOrEqual(30);
 });
 
 describe('a refusal', () => {

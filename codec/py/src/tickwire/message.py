@@ -17,6 +17,7 @@ from .errors import ProtocolError, RequestError, printable
 from .fields import MAX_INT
 
 MESSAGE_MAX = 4 << 20  # bytes; a node ends its messages at 16 KiB
+LIMIT_MAX = 1_000_000  # of hello: what is subscribed to is memory
 _LARGE = 64 << 10  # bytes: what is larger, as a reply may be, is held against the memory that its arrays and maps take
 _LEAST = 12  # bytes that it has for each of these: a symbol's result is a map of 16 at the least
 _DEPTH_MAX = 8  # of maps and arrays in what is no data: a reply has 5

@@ -17,7 +17,7 @@ from .data import Data
 from .errors import FinalError, ProtocolError, RequestError
 from .event import Event, span
 from .fields import FIELDS
-from .message import Drain, Heartbeat, Hello, Lag, Reply, parse
+from .message import LIMIT_MAX, Drain, Heartbeat, Hello, Lag, Reply, parse
 from .request import encode
 from .subscription import FULL
 from .token import NoToken, Pass, renewed
@@ -154,8 +154,9 @@ class Session:
             if theirs != ours:
                 raise FinalError(1002, f"its field {f} is {theirs!r}, not {ours!r}")
         limits = hello.limits
-        if min(limits.request_bytes, limits.request_symbols, limits.subs, limits.requests_per_s) <= 0:
-            raise ProtocolError("range", "a hello without limits")
+        for limit in (limits.request_bytes, limits.request_symbols, limits.subs, limits.requests_per_s):
+            if not 0 < limit <= LIMIT_MAX:
+                raise ProtocolError("range", f"a limit of {limit} in hello")
         if 0 < hello.heartbeat < _HOUR * 1000:
             self.silence = _STALE_BEATS * hello.heartbeat / 1000
             self._sooner.set()
