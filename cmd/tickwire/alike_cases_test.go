@@ -177,12 +177,12 @@ var faults = map[string]func(t *testing.T, says string){
 	},
 	"the token ends": func(t *testing.T, says string) {
 		d := startDoor(t)
-		comeTo(t, d, func(string) (string, string) { return d.sign("desk", 4*time.Second, token.Grant{}), "" }).say(says)
+		comeTo(t, d, func(string) (string, string) { return d.sign("desk", 12*time.Second, token.Grant{}), "" }).say(says)
 	},
 	"the token ends, and a function has the next": func(t *testing.T, says string) {
 		d, dir := startDoor(t), t.TempDir()
 		file := filepath.Join(dir, "token")
-		put(t, file, d.sign("desk", 8*time.Second, token.Grant{}))
+		put(t, file, d.sign("desk", 15*time.Second, token.Grant{}))
 		s := comeTo(t, d, func(string) (string, string) { return "", file })
 		s.say("live")
 		put(t, file, d.sign("desk", time.Hour, token.Grant{}))
