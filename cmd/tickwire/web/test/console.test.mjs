@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { fits, scenes, shot, until, url } from './page.mjs';
-import { HELLO, lines, look, open, peer, rows, send, visitConsole } from './console.mjs';
+import { HELLO, connect, lines, look, open, peer, rows, send, visitConsole } from './console.mjs';
 
 const { scene } = scenes({ timeout: 120_000, come: visitConsole });
 const SYMBOL = 'sim:ACORN-USD';
@@ -172,7 +172,7 @@ const wrong = (ws) => {
   setTimeout(() => ws.close({ code: 1012, reason: 'restart' }), 500);
 };
 scene('what a client refuses is shown in red, and the connection stays', { before: peer(wrong) }, async (page) => {
-  await open(page, 'json');
+  await connect(page, 'json'); // it is not open for long
   for (const kind of ['truncated', 'range', 'type']) await rows(page, 'data', `refused: ${kind}`).waitFor();
   await rows(page, 'lag').waitFor();
   await look(page, rows(page, 'data', 'truncated'));
