@@ -196,7 +196,7 @@ async def test_more_symbols_under_a_new_token() -> None:
 @pytest.mark.parametrize("subs", [0, None, 1_000_001])
 async def test_a_hello_without_limits(subs: int | None) -> None:
     async with node(lambda p: p.hello(limits={**LIMITS, "subs": subs}), lambda p: p.subscribed()) as n, Guest(n.url) as c:
-        assert "in hello" in str((await c.event("connecting")).error)
+        assert "a limit of hello is" in str((await c.event("connecting")).error)
         await c.event("live")
 
 

@@ -4,8 +4,7 @@ export { CloseCode, Code, ConfigError, FinalError, NotConnected, ProtocolError, 
 export { IMAGE, CONFLATED, GAP, type Reason } from './flags.js';
 export type { Hello, Limits, Result } from './message.js';
 export { FIELDS, STATUSES, type Field, type QuoteView, type Status } from './quote.js';
-export type { Options } from './options.js';
-export type { Encoding } from './request.js';
+export type { Encoding, Options } from './options.js';
 export type { TokenSource } from './token.js';
 export type { Terms } from './terms.js';
 export type { Update } from './update.js';

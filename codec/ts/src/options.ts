@@ -1,7 +1,9 @@
 import { ConfigError } from './error.js';
-import type { Encoding } from './request.js';
 import type { Terms } from './terms.js';
 import type { TokenSource } from './token.js';
+
+/** Of what comes; requests are JSON. */
+export type Encoding = 'msgpack' | 'json';
 
 export interface Options extends Terms {
   /** ws:// or wss://; without a path /v1/stream is meant. */

@@ -1,5 +1,3 @@
-export type Encoding = 'msgpack' | 'json';
-
 export type Op = 'subscribe' | 'unsubscribe' | 'set' | 'pause' | 'resume' | 'list' | 'ping' | 'auth';
 
 /** What is held of a symbol: [symbol, history, seq]. */

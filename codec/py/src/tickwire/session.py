@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from .answers import failed, replied
 from .asking import Asking
 from .bell import Bell
+from .bounds import integer
 from .data import Data
 from .errors import FinalError, ProtocolError, RequestError
 from .event import Event, span
@@ -155,8 +156,7 @@ class Session:
                 raise FinalError(1002, f"its field {f} is {theirs!r}, not {ours!r}")
         limits = hello.limits
         for limit in (limits.request_bytes, limits.request_symbols, limits.subs, limits.requests_per_s):
-            if not 0 < limit <= LIMIT_MAX:
-                raise ProtocolError("range", f"a limit of {limit} in hello")
+            integer(limit, "a limit of hello", 1, LIMIT_MAX)
         if 0 < hello.heartbeat < _HOUR * 1000:
             self.silence = _STALE_BEATS * hello.heartbeat / 1000
             self._sooner.set()
